@@ -1,0 +1,1 @@
+"""The command line: one file a command. Only this package and web pages print."""

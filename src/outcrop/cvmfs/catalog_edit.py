@@ -1,0 +1,234 @@
+"""File catalogs, written: rows are changed in place and the statistics follow every change.
+
+`create` makes an empty catalog of schema 2.5, revision 7; `EditableCatalog` also takes an existing one. Row numbers
+stay what they are where a row is replaced, since the reference client derives inode numbers from them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from outcrop.cvmfs.catalog import SCHEMA, SCHEMA_REVISION, Catalog, CatalogReference
+from outcrop.cvmfs.counters import Counters, Counts, counts_of
+from outcrop.cvmfs.database import set_property, sqlite_border
+from outcrop.cvmfs.digest import Digest
+from outcrop.cvmfs.entry import ENTRY_COLUMNS, Chunk, Entry, Mark, encode_entry
+from outcrop.cvmfs.paths import join, parent_hash, path_hash
+from outcrop.errors import FormatError
+
+PAGE_BYTES = 1024
+"""The reference's page size: most catalogs are small, and an empty one has a dozen pages."""
+
+MAXIMUM_FREE_PAGES_SHARE = 0.2
+MAXIMUM_ROW_NUMBER_WASTE = 0.25
+"""The reference compacts a catalog beyond these shares of unused pages and unused row numbers."""
+
+_SCHEMA_SQL = """
+CREATE TABLE properties (key TEXT, value TEXT, CONSTRAINT pk_properties PRIMARY KEY (key));
+CREATE TABLE catalog (md5path_1 INTEGER, md5path_2 INTEGER, parent_1 INTEGER, parent_2 INTEGER, hardlinks INTEGER,
+  hash BLOB, size INTEGER, mode INTEGER, mtime INTEGER, mtimens INTEGER, flags INTEGER, name TEXT, symlink TEXT,
+  uid INTEGER, gid INTEGER, xattr BLOB, CONSTRAINT pk_catalog PRIMARY KEY (md5path_1, md5path_2));
+CREATE INDEX idx_catalog_parent ON catalog (parent_1, parent_2);
+CREATE TABLE chunks (md5path_1 INTEGER, md5path_2 INTEGER, offset INTEGER, size INTEGER, hash BLOB,
+  CONSTRAINT pk_chunks PRIMARY KEY (md5path_1, md5path_2, offset, size),
+  FOREIGN KEY (md5path_1, md5path_2) REFERENCES catalog(md5path_1, md5path_2));
+CREATE TABLE nested_catalogs (path TEXT, sha1 TEXT, size INTEGER, CONSTRAINT pk_nested_catalogs PRIMARY KEY (path));
+CREATE TABLE bind_mountpoints (path TEXT, sha1 TEXT, size INTEGER, CONSTRAINT pk_bind_mountpoints PRIMARY KEY (path));
+CREATE TABLE statistics (counter TEXT, value INTEGER, CONSTRAINT pk_statistics PRIMARY KEY (counter));
+"""
+
+_TEXT_COLUMNS = ("name", "symlink")
+_PLACES = [f"CAST(:{column} AS TEXT)" if column in _TEXT_COLUMNS else f":{column}" for column in ENTRY_COLUMNS]
+_UPDATE = (
+    f"UPDATE catalog SET {', '.join(f'{c} = {p}' for c, p in zip(ENTRY_COLUMNS, _PLACES, strict=True))} "
+    "WHERE md5path_1 = :path1 AND md5path_2 = :path2"
+)
+_INSERT = (
+    f"INSERT INTO catalog (md5path_1, md5path_2, parent_1, parent_2, {', '.join(ENTRY_COLUMNS)}) "
+    f"VALUES (:path1, :path2, :parent1, :parent2, {', '.join(_PLACES)})"
+)
+
+
+class EditableCatalog(Catalog):
+    """A catalog open for change. `path` is where it is mounted; nothing is durable before `finish`."""
+
+    def __init__(self, connection: sqlite3.Connection, what: str = "a catalog") -> None:
+        super().__init__(connection, what)
+        counters = self.counters
+        self.own = counters.own
+        self.subtree = counters.subtree
+        with sqlite_border(what):
+            _bring_up_to_date(connection, self.properties.schema_revision)
+            connection.execute("BEGIN")
+        self._columns = ", ".join(ENTRY_COLUMNS)
+
+    @classmethod
+    def create(
+        cls, connection: sqlite3.Connection, path: bytes, root: Entry, what: str = "a catalog"
+    ) -> EditableCatalog:
+        """A new catalog mounted at `path`, whose only row is `root`."""
+        with sqlite_border(what):
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            connection.executescript(_SCHEMA_SQL)
+            for key, value in {"schema": SCHEMA, "schema_revision": str(SCHEMA_REVISION), "revision": "0"}.items():
+                set_property(connection, key, value)
+            if path:
+                connection.execute(
+                    "INSERT INTO properties (key, value) VALUES ('root_prefix', CAST(? AS TEXT))", (path,)
+                )
+            connection.executemany("INSERT INTO statistics VALUES (?, ?)", Counters(Counts(), Counts()).rows())
+        catalog = cls(connection, what)
+        catalog.put(path, root)
+        return catalog
+
+    def put(self, path: bytes, entry: Entry, chunks: Sequence[Chunk] = ()) -> None:
+        """Writes the row of `path`, in the place of the one that is there."""
+        path1, path2 = path_hash(path)
+        parent1, parent2 = parent_hash(path)
+        values = {
+            **encode_entry(entry)._asdict(),
+            "path1": path1,
+            "path2": path2,
+            "parent1": parent1,
+            "parent2": parent2,
+        }
+        with sqlite_border(self.what):
+            old = self.lookup(path)
+            if old is None:
+                self.connection.execute(_INSERT, values)
+            else:
+                self.own -= counts_of(old, self._drop_chunks(path) if old.is_chunked else 0)
+                self.connection.execute(_UPDATE, values)
+            self.connection.executemany(
+                "INSERT INTO chunks (md5path_1, md5path_2, offset, size, hash) VALUES (?, ?, ?, ?, ?)",
+                [(path1, path2, chunk.offset, chunk.size, chunk.digest.raw) for chunk in chunks],
+            )
+        self.own += counts_of(entry, len(chunks))
+
+    def remove(self, path: bytes) -> None:
+        """Takes the row of `path` out; what lies below it must be gone already."""
+        old = self.lookup(path)
+        if old is None:
+            raise FormatError(what=self.what, field=f"the row of {path!r}", problem="is missing")
+        with sqlite_border(self.what):
+            self.own -= counts_of(old, self._drop_chunks(path) if old.is_chunked else 0)
+            self.connection.execute("DELETE FROM catalog WHERE md5path_1 = ? AND md5path_2 = ?", path_hash(path))
+
+    def _drop_chunks(self, path: bytes) -> int:
+        cursor = self.connection.execute("DELETE FROM chunks WHERE md5path_1 = ? AND md5path_2 = ?", path_hash(path))
+        return cursor.rowcount
+
+    def below(self, path: bytes) -> Iterator[tuple[bytes, Entry]]:
+        """Every entry of this catalog below the directory `path`, with its path, parents before children."""
+        pending = [path]
+        while pending:
+            directory = pending.pop()
+            for entry in self.children(directory):
+                child = join(directory, entry.name)
+                yield child, entry
+                if entry.is_directory:
+                    pending.append(child)
+
+    def set_nested(self, reference: CatalogReference) -> None:
+        """Points to the catalog at `reference.path`, in the place of an older reference to it."""
+        self._forget_reference("nested_catalogs", reference.path)
+        with sqlite_border(self.what):
+            self.connection.execute(
+                "INSERT INTO nested_catalogs (path, sha1, size) VALUES (CAST(? AS TEXT), ?, ?)",
+                (reference.path, reference.digest.text, reference.size),
+            )
+        self.own += Counts(nested=1)
+
+    def forget_nested(self, path: bytes) -> None:
+        """Takes the reference to the catalog at `path` out, if there is one."""
+        self._forget_reference("nested_catalogs", path)
+
+    def forget_bind_mountpoint(self, path: bytes) -> None:
+        """Takes the bind mountpoint at `path` out, if there is one."""
+        self._forget_reference("bind_mountpoints", path)
+
+    def _forget_reference(self, table: str, path: bytes) -> None:
+        with sqlite_border(self.what):
+            cursor = self.connection.execute(f"DELETE FROM {table} WHERE path = CAST(? AS TEXT)", (path,))
+        if table == "nested_catalogs":
+            self.own -= Counts(nested=cursor.rowcount)
+
+    def subdirectories(self, path: bytes) -> int:
+        """How many directories lie directly in `path`."""
+        with sqlite_border(self.what):
+            row = self.connection.execute(
+                "SELECT count(*) FROM catalog WHERE parent_1 = ? AND parent_2 = ? AND flags & 1", path_hash(path)
+            ).fetchone()
+        return int(row[0])
+
+    def hardlink_members(self, directory: bytes, group: int) -> list[Entry]:
+        """The members of a hard link group, which all lie in `directory`."""
+        return [entry for entry in self.children(directory) if entry.hardlink_group == group]
+
+    def highest_hardlink_group(self) -> int:
+        """The greatest group number in use, 0 if there is none."""
+        with sqlite_border(self.what):
+            row = self.connection.execute("SELECT coalesce(max(hardlinks >> 32), 0) FROM catalog").fetchone()
+        return int(row[0])
+
+    def finish(self, *, revision: int, now: int, previous: Digest | None, ttl: int | None = None) -> None:
+        """Writes properties and statistics, compacts where it pays, and ends the change. `ttl` is for the root."""
+        with sqlite_border(self.what):
+            set_property(self.connection, "revision", str(revision))
+            set_property(self.connection, "last_modified", str(now))
+            set_property(self.connection, "previous_revision", previous.text if previous else "")
+            if ttl is not None:
+                set_property(self.connection, "TTL", str(ttl))
+            self.connection.executemany(
+                "INSERT OR REPLACE INTO statistics (counter, value) VALUES (?, ?)",
+                Counters(self.own, self.subtree).rows(),
+            )
+            self.connection.execute("COMMIT")
+            if self._wastes_space():
+                self.connection.execute("VACUUM")
+
+    def _wastes_space(self) -> bool:
+        (pages,) = self.connection.execute("PRAGMA page_count").fetchone()
+        (free,) = self.connection.execute("PRAGMA freelist_count").fetchone()
+        rows, highest = self.connection.execute("SELECT count(*), max(rowid) FROM catalog").fetchone()
+        return bool(free > MAXIMUM_FREE_PAGES_SHARE * pages or 1 - rows / highest > MAXIMUM_ROW_NUMBER_WASTE)
+
+
+def nested_root(entry: Entry) -> Entry:
+    """`entry`, a directory, as the first row of the catalog nested there."""
+    return replace(entry, marks=entry.marks & ~Mark.NESTED_MOUNTPOINT | Mark.NESTED_ROOT)
+
+
+def nested_mountpoint(entry: Entry) -> Entry:
+    """`entry`, a directory, as the row of the parent that leads into a nested catalog."""
+    return replace(entry, marks=entry.marks & ~Mark.NESTED_ROOT | Mark.NESTED_MOUNTPOINT)
+
+
+def plain_directory(entry: Entry) -> Entry:
+    """`entry`, a directory, as the row of a catalog that holds its children itself."""
+    return replace(entry, marks=entry.marks & ~(Mark.NESTED_ROOT | Mark.NESTED_MOUNTPOINT))
+
+
+_ADDED_SINCE: Sequence[tuple[int, Iterable[str]]] = (
+    (1, ["ALTER TABLE nested_catalogs ADD COLUMN size INTEGER"]),
+    (2, ["ALTER TABLE catalog ADD COLUMN xattr BLOB"]),
+    (
+        4,
+        [
+            "CREATE TABLE IF NOT EXISTS bind_mountpoints (path TEXT, sha1 TEXT, size INTEGER, "
+            "CONSTRAINT pk_bind_mountpoints PRIMARY KEY (path))"
+        ],
+    ),
+    (7, ["ALTER TABLE catalog ADD COLUMN mtimens INTEGER"]),
+)
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, schema_revision: int) -> None:
+    for since, statements in _ADDED_SINCE:
+        if schema_revision < since:
+            for statement in statements:
+                connection.execute(statement)
+    set_property(connection, "schema", SCHEMA)
+    set_property(connection, "schema_revision", str(max(schema_revision, SCHEMA_REVISION)))

@@ -1,0 +1,141 @@
+"""The history: names for revisions, a SQLite database of schema 1.0, revision 3.
+
+A tag is a row with the root catalog it stands for. The publisher keeps `trunk` and `trunk-previous` as ordinary rows;
+automatic tags are called `generic-<date>`. Branches hold one row (the unnamed one); `recycle_bin` stays empty.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from dataclasses import dataclass
+
+from outcrop.cvmfs.database import (
+    database_from_bytes,
+    digest_value,
+    integer_value,
+    properties_of,
+    set_property,
+    sqlite_border,
+    text_value,
+)
+from outcrop.cvmfs.digest import Digest
+from outcrop.cvmfs.names import RepositoryName
+from outcrop.errors import FormatError, InvalidValue
+
+SCHEMA = "1.0"
+SCHEMA_REVISION = 3
+TRUNK = "trunk"
+TRUNK_PREVIOUS = "trunk-previous"
+RESERVED_NAMES = frozenset({TRUNK, TRUNK_PREVIOUS})
+
+_SCHEMA_SQL = """
+CREATE TABLE properties (key TEXT, value TEXT, CONSTRAINT pk_properties PRIMARY KEY (key));
+CREATE TABLE branches (branch TEXT, parent TEXT, initial_revision INTEGER, CONSTRAINT pk_branch PRIMARY KEY (branch),
+  FOREIGN KEY (parent) REFERENCES branches (branch),
+  CHECK ((branch <> '') OR (parent IS NULL)), CHECK ((branch = '') OR (parent IS NOT NULL)));
+CREATE TABLE tags (name TEXT, hash TEXT, revision INTEGER, timestamp INTEGER, channel INTEGER, description TEXT,
+  size INTEGER, branch TEXT, CONSTRAINT pk_tags PRIMARY KEY (name),
+  FOREIGN KEY (branch) REFERENCES branches (branch));
+CREATE TABLE recycle_bin (hash TEXT, flags INTEGER, CONSTRAINT pk_hash PRIMARY KEY (hash));
+INSERT INTO branches (branch, parent, initial_revision) VALUES ('', NULL, 0);
+"""
+
+_TAG_NAME = re.compile(r"[A-Za-z0-9_.:+@-]{1,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A name for a revision. `timestamp` is in seconds since 1970, `size` that of the root catalog in bytes."""
+
+    name: str
+    root_catalog: Digest
+    revision: int
+    timestamp: int
+    description: str = ""
+    size: int = 0
+    branch: str = ""
+
+
+def tag_name(text: str) -> str:
+    """`text` as the name of a tag; InvalidValue when it cannot be one."""
+    if not _TAG_NAME.fullmatch(text) or text in RESERVED_NAMES:
+        raise InvalidValue(
+            what=f"the tag name {text!r}",
+            problem="cannot be used",
+            hint="use letters, digits and `_.:+@-`; `trunk` and `trunk-previous` are kept by the publisher",
+        )
+    return text
+
+
+class History:
+    """The tags of a repository, behind a connection to the database."""
+
+    def __init__(self, connection: sqlite3.Connection, what: str = "the history") -> None:
+        connection.text_factory = bytes
+        self.connection = connection
+        self.what = what
+        self.properties = properties_of(connection, what)
+        if self.properties.get("schema") != SCHEMA:
+            raise FormatError(what=what, field="the property schema", problem=f"is not {SCHEMA}")
+
+    @classmethod
+    def parse(cls, data: bytes, what: str = "the history") -> History:
+        """The history whose database file has the bytes `data`."""
+        return cls(database_from_bytes(data, what), what)
+
+    @classmethod
+    def create(cls, connection: sqlite3.Connection, repository: RepositoryName) -> History:
+        """An empty history."""
+        with sqlite_border("the history"):
+            connection.executescript(_SCHEMA_SQL)
+            set_property(connection, "schema", SCHEMA)
+            set_property(connection, "schema_revision", str(SCHEMA_REVISION))
+            set_property(connection, "fqrn", repository)
+            set_property(connection, "previous_revision", "")
+        return cls(connection)
+
+    def tags(self) -> list[Tag]:
+        """All tags, the newest revision first, then by name."""
+        with sqlite_border(self.what):
+            rows = self.connection.execute(
+                "SELECT name, hash, revision, timestamp, description, size, branch FROM tags"
+            ).fetchall()
+        tags = []
+        for name, digest, revision, timestamp, description, size, branch in rows:
+            tag = text_value(name, self.what, "a tag's name")
+            tags.append(
+                Tag(
+                    name=tag,
+                    root_catalog=digest_value(digest, self.what, f"the root catalog of the tag {tag}"),
+                    revision=integer_value(revision, self.what, f"the revision of the tag {tag}"),
+                    timestamp=integer_value(timestamp, self.what, f"the time of the tag {tag}"),
+                    description=text_value(description or b"", self.what, f"the description of the tag {tag}"),
+                    size=integer_value(size or 0, self.what, f"the size of the tag {tag}"),
+                    branch=text_value(branch or b"", self.what, f"the branch of the tag {tag}"),
+                )
+            )
+        return sorted(tags, key=lambda tag: (-tag.revision, tag.name))
+
+    def find(self, name: str) -> Tag | None:
+        """The tag called `name`, None where there is none."""
+        return next((tag for tag in self.tags() if tag.name == name), None)
+
+    def put(self, tag: Tag) -> None:
+        """Adds `tag`, in the place of one with its name."""
+        with sqlite_border(self.what):
+            self.connection.execute(
+                "INSERT OR REPLACE INTO tags (name, hash, revision, timestamp, channel, description, size, branch) "
+                "VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
+                (tag.name, tag.root_catalog.text, tag.revision, tag.timestamp, tag.description, tag.size, tag.branch),
+            )
+
+    def remove(self, name: str) -> None:
+        """Takes the tag called `name` away, if there is one."""
+        with sqlite_border(self.what):
+            self.connection.execute("DELETE FROM tags WHERE name = ?", (name,))
+
+    def set_previous(self, previous: Digest | None) -> None:
+        """Says which history this one follows."""
+        with sqlite_border(self.what):
+            set_property(self.connection, "previous_revision", previous.text if previous else "")

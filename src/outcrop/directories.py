@@ -1,0 +1,59 @@
+"""Where Outcrop keeps what it owns: the XDG base directories, each with an `OUTCROP_*` override.
+
+Source: XDG Base Directory Specification 0.8.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+_HOMES = {
+    "data": ("XDG_DATA_HOME", ".local/share"),
+    "config": ("XDG_CONFIG_HOME", ".config"),
+    "cache": ("XDG_CACHE_HOME", ".cache"),
+    "state": ("XDG_STATE_HOME", ".local/state"),
+}
+
+
+def _directory(kind: str, environment: Mapping[str, str]) -> Path:
+    override = environment.get(f"OUTCROP_{kind.upper()}_DIR")
+    if override:
+        return Path(override).absolute()
+    variable, below_home = _HOMES[kind]
+    base = environment.get(variable, "")
+    if os.path.isabs(base):
+        return Path(base) / "outcrop"
+    home = environment.get("HOME") or os.path.expanduser("~")
+    return Path(home) / below_home / "outcrop"
+
+
+def data_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """Keys and repositories that this user owns: `OUTCROP_DATA_DIR`, else `$XDG_DATA_HOME/outcrop`."""
+    return _directory("data", environment)
+
+
+def config_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """Settings: `OUTCROP_CONFIG_DIR`, else `$XDG_CONFIG_HOME/outcrop`."""
+    return _directory("config", environment)
+
+
+def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """What can be fetched or built again: `OUTCROP_CACHE_DIR`, else `$XDG_CACHE_HOME/outcrop`."""
+    return _directory("cache", environment)
+
+
+def state_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """What this machine remembers (seen revisions, mounts): `OUTCROP_STATE_DIR`, else `$XDG_STATE_HOME/outcrop`."""
+    return _directory("state", environment)
+
+
+def runtime_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """Sockets and locks that end with the session: `$XDG_RUNTIME_DIR/outcrop`, else one of this user's in the
+    system's directory for temporary files."""
+    base = environment.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(base) and os.access(base, os.W_OK):
+        return Path(base) / "outcrop"
+    return Path(tempfile.gettempdir()) / f"outcrop-{os.getuid()}"
