@@ -22,6 +22,10 @@ class Console:
         """One line of the answer, to standard output. Undecodable bytes of names come out as they went in."""
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
 
+    def flush(self) -> None:
+        """Hands on what was said so far, for a reader that waits for it."""
+        sys.stdout.flush()
+
     def json(self, value: object) -> None:
         """The answer as one JSON document."""
         self.result(json.dumps(value, indent=2, ensure_ascii=True))

@@ -1,0 +1,46 @@
+"""`outcrop repo serve`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from outcrop.cli.console import Console
+from outcrop.cli.options import examples
+from outcrop.cvmfs.names import repository_name
+from outcrop.directories import data_directory
+from outcrop.errors import NotFound
+from outcrop.stratum0.serve import RepositoryServer
+from outcrop.stratum0.settings import load_settings, owned_repositories
+
+DEFAULT_PORT = 8000
+
+
+@click.command(
+    "serve",
+    epilog=examples("outcrop repo serve", "outcrop repo serve software.example.org --port 8080"),
+)
+@click.argument("fqrns", nargs=-1)
+@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port to listen on; 0 takes one that is free.")
+@click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.pass_obj
+def command(console: Console, *, fqrns: tuple[str, ...], port: int, bind: str) -> None:
+    """Serve your repositories (all of them, or FQRNS) over HTTP until Ctrl-C, for trying things out.
+
+    In production, let nginx serve the storage directory.
+    """
+    directory = data_directory()
+    names = [repository_name(fqrn) for fqrn in fqrns] or owned_repositories(directory)
+    if not names:
+        raise NotFound(what="a repository of your own", hint="`outcrop repo create FQRN` makes one")
+    repositories = {name: Path(load_settings(directory, name).storage) for name in names}
+    with RepositoryServer(repositories, bind, port) as server:
+        for name in names:
+            console.result(f"{server.url}/cvmfs/{name}")
+        console.flush()
+        console.note("Ctrl-C ends it")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            console.note("ended")

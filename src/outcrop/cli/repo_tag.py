@@ -1,0 +1,99 @@
+"""`outcrop repo tag`"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from outcrop.cli.console import Console
+from outcrop.cli.options import dry_run_option, examples, json_option
+from outcrop.cvmfs.history import Tag
+from outcrop.cvmfs.manifest import Manifest
+from outcrop.cvmfs.names import repository_name
+from outcrop.directories import data_directory
+from outcrop.errors import UsageError
+from outcrop.stratum0.log import TagChange, carry_out, plan_removal, plan_tag
+from outcrop.stratum0.repository import OwnedRepository
+
+
+@click.command(
+    "tag",
+    epilog=examples(
+        "outcrop repo tag software.example.org",
+        "outcrop repo tag software.example.org 2026.06 --message 'first stable release'",
+        "outcrop repo tag software.example.org before-gcc --revision 41",
+        "outcrop repo tag software.example.org --delete before-gcc",
+    ),
+)
+@click.argument("fqrn")
+@click.argument("name", required=False)
+@click.option("--revision", type=click.IntRange(min=0), help="The revision to name; the current one by default.")
+@click.option("--message", "-m", default="", help="What the tag is for.")
+@click.option("--delete", metavar="NAME", help="Take the tag NAME away.")
+@dry_run_option
+@json_option
+@click.pass_obj
+def command(
+    console: Console,
+    *,
+    fqrn: str,
+    name: str | None,
+    revision: int | None,
+    message: str,
+    delete: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """List the tags of the repository FQRN, call a revision NAME, or take a name away."""
+    repository = OwnedRepository.open(data_directory(), repository_name(fqrn))
+    if name and delete:
+        raise UsageError(problem="a tag is either given or taken away", hint="use NAME or --delete NAME, not both")
+    now = int(datetime.now(UTC).timestamp())
+    if not name and not delete:
+        history = repository.history(repository.manifest(repository.signing_key()))
+        _list(console, history.tags() if history else [], as_json)
+        return
+
+    def plan(manifest: Manifest) -> TagChange:
+        if delete:
+            return plan_removal(repository, manifest, delete)
+        assert name is not None
+        return plan_tag(repository, manifest, name, revision=revision, message=message, now=now)
+
+    current = repository.manifest(repository.signing_key()) if dry_run else None
+    change = plan(current) if current else carry_out(repository, plan, now)
+    _tell(console, change, dry_run, as_json)
+
+
+def _list(console: Console, tags: list[Tag], as_json: bool) -> None:
+    if as_json:
+        console.json([_document(tag) for tag in tags])
+        return
+    rows = [(tag.name, str(tag.revision), f"{_moment(tag):%Y-%m-%d %H:%M:%S}", tag.description) for tag in tags]
+    console.table(("TAG", "REVISION", "SINCE", "DESCRIPTION"), rows)
+
+
+def _moment(tag: Tag) -> datetime:
+    return datetime.fromtimestamp(tag.timestamp, UTC)
+
+
+def _document(tag: Tag) -> dict[str, object]:
+    return {
+        "name": tag.name,
+        "revision": tag.revision,
+        "root_catalog": str(tag.root_catalog),
+        "since": f"{_moment(tag):%Y-%m-%dT%H:%M:%SZ}",
+        "description": tag.description,
+    }
+
+
+def _tell(console: Console, change: TagChange, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        console.json({"put": _document(change.put) if change.put else None, "removed": change.remove})
+        return
+    verb = "would be" if dry_run else "is now"
+    if change.put is not None:
+        console.result(f"revision {change.put.revision} {verb} called {change.put.name}")
+    if change.remove is not None:
+        console.result(f"the tag {change.remove} {verb} gone")

@@ -1,0 +1,75 @@
+"""Objects in memory, for tests and for looking at a repository before it is stored anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from outcrop.errors import NotFound, OutcropError, StorageError
+from outcrop.storage.interface import DEFAULT_READ_LIMIT, PIECE_BYTES, Fetched, Wanted
+
+
+class MemoryStore:
+    """A store that ends with the process."""
+
+    def __init__(self, address: str = "memory") -> None:
+        self.address = address
+        self.objects: dict[str, bytes] = {}
+
+    def read(self, name: str, *, limit: int = DEFAULT_READ_LIMIT) -> bytes:
+        data = self._object(name)
+        if len(data) > limit:
+            raise StorageError(what=f"{self.address}/{name}", problem=f"is larger than {limit} bytes")
+        return data
+
+    def _object(self, name: str) -> bytes:
+        if name not in self.objects:
+            raise NotFound(what=f"{self.address}/{name}")
+        return self.objects[name]
+
+    def exists(self, name: str) -> bool:
+        return name in self.objects
+
+    def fetch(self, wanted: Iterable[Wanted]) -> Iterator[Fetched]:
+        for one in wanted:
+            try:
+                data = self._object(one.name)
+                for begin in range(0, len(data), PIECE_BYTES):
+                    one.sink.write(data[begin : begin + PIECE_BYTES])
+            except OutcropError as error:
+                yield Fetched(one, error)
+            else:
+                yield Fetched(one)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def write(self, name: str, data: bytes | bytearray | memoryview) -> bool:
+        if name in self.objects:
+            return False
+        self.objects[name] = bytes(data)
+        return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        self.objects[name] = data
+
+    def remove(self, name: str) -> None:
+        self.objects.pop(name, None)
+
+    def names(self) -> Iterator[str]:
+        yield from [name for name in self.objects if name.startswith("data/")]
+
+    def sync(self) -> None:
+        """Memory is as durable as it gets."""
+
+    def discard_leftovers(self) -> int:
+        return 0
+
+
+class DiscardingStore(MemoryStore):
+    """Takes everything in and keeps nothing: for working out what a change would do."""
+
+    def write(self, name: str, data: bytes | bytearray | memoryview) -> bool:
+        return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Nothing is kept."""

@@ -1,0 +1,277 @@
+"""The catalogs of a revision, open for change: only those on a changed path are read, and only changed ones written.
+
+A directory that holds a regular file `.cvmfscatalog` is the root of a nested catalog, and no other is (the root
+directory's own marker means nothing). What a change does to the counters of a nested catalog is carried up to its
+parents when catalogs are written, leaves first.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from outcrop.cvmfs.catalog import CatalogReference
+from outcrop.cvmfs.catalog_edit import EditableCatalog, nested_mountpoint, nested_root, plain_directory
+from outcrop.cvmfs.counters import Counts
+from outcrop.cvmfs.database import database_from_bytes, database_to_bytes
+from outcrop.cvmfs.digest import Digest
+from outcrop.cvmfs.entry import Chunk, Entry
+from outcrop.cvmfs.paths import ROOT, RepositoryPath, ancestors, is_below, join, name, parent
+from outcrop.errors import FormatError
+
+MARKER = b".cvmfscatalog"
+
+LoadCatalog = Callable[[Digest], bytes]
+"""Gives the database file of the catalog with this digest."""
+StoreCatalog = Callable[[bytes], Digest]
+"""Stores a database file as a catalog and gives its digest."""
+
+
+@dataclass(slots=True)
+class _OpenCatalog:
+    """A catalog in memory. `accounted` is what its parent's subtree counters hold for it now."""
+
+    path: RepositoryPath
+    catalog: EditableCatalog
+    origin: CatalogReference | None
+    accounted: Counts
+    nested: dict[RepositoryPath, CatalogReference | None] = field(default_factory=dict)
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenCatalogs:
+    """What was written: the root, and how many catalogs there are among it."""
+
+    root: CatalogReference
+    catalogs: int
+
+
+class CatalogTree:
+    """The tree of one revision. Paths are those of the repository."""
+
+    def __init__(self, load: LoadCatalog, root: CatalogReference | None, root_entry: Entry | None = None) -> None:
+        """The tree below the catalog `root`; a new one with the directory `root_entry` when there is none."""
+        self._load = load
+        self._open: dict[RepositoryPath, _OpenCatalog] = {}
+        self._touched_directories: set[RepositoryPath] = set()
+        if root is not None:
+            self._open_existing(root)
+        else:
+            assert root_entry is not None, "a new tree needs its root directory"
+            catalog = EditableCatalog.create(_empty_database(), ROOT, root_entry, "the root catalog")
+            self._open[ROOT] = _OpenCatalog(ROOT, catalog, None, Counts(), changed=True)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether writing would make any new catalog."""
+        return any(one.changed for one in self._open.values())
+
+    @property
+    def totals(self) -> Counts:
+        """The counts of the whole tree as it was when its catalogs were last written."""
+        return self._open[ROOT].catalog.own + self._open[ROOT].catalog.subtree
+
+    def lookup(self, path: RepositoryPath) -> Entry | None:
+        """The entry at `path`; a nested catalog's root as its parent has it."""
+        return self._holder(path).catalog.lookup(path)
+
+    def children(self, path: RepositoryPath) -> list[Entry]:
+        """The entries directly in the directory `path`."""
+        return self._inside(path).catalog.children(path)
+
+    def chunks(self, path: RepositoryPath, entry: Entry) -> tuple[Chunk, ...]:
+        """The chunks of the chunked file at `path`."""
+        return self._holder(path).catalog.chunks(path, entry)
+
+    def put(self, path: RepositoryPath, entry: Entry, chunks: Sequence[Chunk] = ()) -> None:
+        """Writes the entry at `path`. A directory keeps what it holds, and stays a nested catalog where it is one."""
+        holder = self._holder(path)
+        holder.changed = True
+        inside = self._inside(path) if entry.is_directory else holder
+        if inside is holder:
+            holder.catalog.put(path, entry, chunks)
+        else:
+            inside.changed = True
+            holder.catalog.put(path, nested_mountpoint(entry))
+            inside.catalog.put(path, nested_root(entry))
+        if entry.is_directory:
+            self._touched_directories.update((path, parent(path)))
+
+    def remove(self, path: RepositoryPath) -> int:
+        """Takes `path` and all below it away; returns how many entries these were."""
+        entry = self.lookup(path)
+        if entry is None or path == ROOT:
+            raise FormatError(what="the catalogs", field=f"the row of {path!r}", problem="is missing")
+        removed = self._remove_contents(path, entry)
+        self._unlink(path, entry)
+        return removed + 1
+
+    def _remove_contents(self, path: RepositoryPath, entry: Entry) -> int:
+        if not entry.is_directory:
+            return 0
+        holder = self._holder(path)
+        if path in holder.nested:
+            return self._drop_nested(holder, path)
+        return sum(self.remove(join(path, child.name)) for child in holder.catalog.children(path))
+
+    def _drop_nested(self, holder: _OpenCatalog, path: RepositoryPath) -> int:
+        """Forgets the catalog nested at `path` with everything in it, without looking at its entries."""
+        nested = self._inside(path)
+        total = nested.catalog.own + nested.catalog.subtree
+        for open_path in [one for one in self._open if is_below(one, path)]:
+            if open_path != path:
+                # Changes below have not been carried up yet: what they add or take is in no counter of `nested`.
+                below = self._open[open_path]
+                total += below.catalog.own + below.catalog.subtree - below.accounted
+            self._open.pop(open_path).catalog.close()
+        holder.catalog.subtree -= nested.accounted
+        holder.catalog.forget_nested(path)
+        del holder.nested[path]
+        self._touched_directories = {one for one in self._touched_directories if not is_below(one, path)}
+        # The root of every catalog counts twice, in it and as mountpoint above it.
+        return total.entries - total.nested - 1
+
+    def _unlink(self, path: RepositoryPath, entry: Entry) -> None:
+        holder = self._holder(path)
+        holder.changed = True
+        holder.catalog.remove(path)
+        if entry.is_directory:
+            holder.catalog.forget_bind_mountpoint(path)
+            self._touched_directories.discard(path)
+            self._touched_directories.add(parent(path))
+        elif entry.hardlink_group:
+            self._shrink_group(holder, parent(path), entry.hardlink_group)
+
+    @staticmethod
+    def _shrink_group(holder: _OpenCatalog, directory: RepositoryPath, group: int) -> None:
+        members = holder.catalog.hardlink_members(directory, group)
+        for member in members:
+            path = join(directory, member.name)
+            left = replace(member, linkcount=len(members), hardlink_group=group if len(members) > 1 else 0)
+            holder.catalog.put(path, left, holder.catalog.chunks(path, member) if member.is_chunked else ())
+
+    def new_hardlink_group(self, directory: RepositoryPath) -> int:
+        """A group number that is not in use in the catalog which holds the entries of `directory`."""
+        return self._inside(directory).catalog.highest_hardlink_group() + 1
+
+    def is_nested(self, path: RepositoryPath) -> bool:
+        """Whether a nested catalog begins at the directory `path`."""
+        return path != ROOT and path in self._holder(path).nested
+
+    def make_nested(self, path: RepositoryPath) -> None:
+        """Moves everything below the directory `path` into a catalog of its own."""
+        holder = self._holder(path)
+        entry = holder.catalog.lookup(path)
+        assert entry is not None and entry.is_directory, path
+        catalog = EditableCatalog.create(_empty_database(), path, nested_root(entry), f"the catalog of {path!r}")
+        new = _OpenCatalog(path, catalog, None, Counts(), changed=True)
+        for below in [one for one in holder.nested if is_below(one, path)]:
+            new.nested[below] = reference = holder.nested.pop(below)
+            holder.catalog.forget_nested(below)
+            if reference is not None:
+                catalog.set_nested(reference)
+            catalog.subtree += self._opened(below, reference).accounted
+        new.accounted = catalog.subtree
+        for child, row in list(holder.catalog.below(path)):
+            catalog.put(child, row, holder.catalog.chunks(child, row) if row.is_chunked else ())
+        for child, _ in reversed(list(catalog.below(path))):
+            holder.catalog.remove(child)
+        holder.catalog.put(path, nested_mountpoint(entry))
+        holder.nested[path] = None
+        holder.changed = True
+        self._open[path] = new
+
+    def dissolve(self, path: RepositoryPath) -> None:
+        """Moves everything in the catalog nested at `path` into the one that holds its mountpoint."""
+        holder, nested = self._holder(path), self._inside(path)
+        mountpoint = holder.catalog.lookup(path)
+        assert mountpoint is not None, path
+        for child, row in nested.catalog.below(path):
+            holder.catalog.put(child, row, nested.catalog.chunks(child, row) if row.is_chunked else ())
+        holder.catalog.put(path, plain_directory(mountpoint))
+        holder.catalog.forget_nested(path)
+        del holder.nested[path]
+        for below, reference in nested.nested.items():
+            holder.nested[below] = reference
+            if reference is not None:
+                holder.catalog.set_nested(reference)
+        holder.catalog.subtree += nested.catalog.subtree - nested.accounted
+        holder.changed = True
+        self._open.pop(path).catalog.close()
+
+    def correct_link_counts(self) -> None:
+        """Gives every directory that was touched its link count: two, and one for each directory in it."""
+        for path in sorted(self._touched_directories):
+            entry = self.lookup(path)
+            if entry is None:
+                continue
+            linkcount = 2 + self._inside(path).catalog.subdirectories(path)
+            if linkcount != entry.linkcount:
+                self.put(path, replace(plain_directory(entry), linkcount=linkcount))
+        self._touched_directories.clear()
+
+    def write(self, store: StoreCatalog, *, revision: int, now: int, ttl: int) -> WrittenCatalogs:
+        """Stores every changed catalog, leaves first. The root gets `revision`, a nested one the next of its own."""
+        self.correct_link_counts()
+        written = 0
+        for path in sorted(self._open, key=lambda one: (one.count(b"/"), one), reverse=True):
+            one = self._open[path]
+            if not one.changed:
+                continue
+            one.catalog.finish(
+                revision=revision if path == ROOT else one.catalog.properties.revision + 1,
+                now=now,
+                previous=one.origin.digest if one.origin else None,
+                ttl=ttl if path == ROOT else None,
+            )
+            data = database_to_bytes(one.catalog.connection)
+            reference = CatalogReference(path, store(data), len(data))
+            written += 1
+            if path == ROOT:
+                return WrittenCatalogs(reference, written)
+            self._account(self._holder(path), one, reference)
+        raise AssertionError("the root of a changed tree is always changed")
+
+    @staticmethod
+    def _account(holder: _OpenCatalog, one: _OpenCatalog, reference: CatalogReference) -> None:
+        total = one.catalog.own + one.catalog.subtree
+        holder.catalog.subtree += total - one.accounted
+        holder.catalog.set_nested(reference)
+        holder.nested[reference.path] = reference
+        holder.changed = True
+
+    def close(self) -> None:
+        for one in self._open.values():
+            one.catalog.close()
+        self._open.clear()
+
+    def _holder(self, path: RepositoryPath) -> _OpenCatalog:
+        """The catalog that has the row of `path`; for a nested catalog's root, that of the mountpoint."""
+        return self._open[ROOT] if path == ROOT else self._inside(parent(path))
+
+    def _inside(self, path: RepositoryPath) -> _OpenCatalog:
+        """The catalog that has the rows of what lies in the directory `path`."""
+        one = self._open[ROOT]
+        for prefix in [*ancestors(path), path]:
+            if prefix in one.nested:
+                one = self._opened(prefix, one.nested[prefix])
+        return one
+
+    def _opened(self, path: RepositoryPath, reference: CatalogReference | None) -> _OpenCatalog:
+        if path not in self._open:
+            assert reference is not None, path
+            self._open_existing(reference)
+        return self._open[path]
+
+    def _open_existing(self, reference: CatalogReference) -> None:
+        what = f"the catalog {name(reference.path).decode('utf-8', 'backslashreplace') or 'root'} ({reference.digest})"
+        catalog = EditableCatalog(database_from_bytes(self._load(reference.digest), what), what)
+        one = _OpenCatalog(reference.path, catalog, reference, catalog.own + catalog.subtree)
+        one.nested = {nested.path: nested for nested in catalog.nested_catalogs()}
+        self._open[reference.path] = one
+
+
+def _empty_database() -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)

@@ -1,0 +1,138 @@
+"""A new repository: keys, an empty signed revision, and the owner's record of it.
+
+Every step can be done again, and the record is written last: a creation that was interrupted is finished by the same
+command. What belongs to somebody else is never overwritten.
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from outcrop.cvmfs.entry import Entry
+from outcrop.cvmfs.manifest import Manifest
+from outcrop.cvmfs.metainfo import Metainfo
+from outcrop.cvmfs.names import Revision
+from outcrop.cvmfs.objects import (
+    MANIFEST_NAME,
+    MASTER_REPLICA_NAME,
+    WHITELIST_NAME,
+    ObjectKind,
+)
+from outcrop.errors import AlreadyExists, OutcropError, storage_error
+from outcrop.storage.directory import DirectoryStore
+from outcrop.stratum0.catalog_tree import CatalogTree
+from outcrop.stratum0.keys import (
+    WHITELIST_DAYS,
+    KeyFiles,
+    SigningKey,
+    create_missing_keys,
+    load_signing_key,
+    signed_whitelist,
+)
+from outcrop.stratum0.lock import exclusive
+from outcrop.stratum0.publication import NextRevision, publish_revision
+from outcrop.stratum0.repository import OwnedRepository
+from outcrop.stratum0.settings import RepositorySettings, record_path, save_settings
+
+ROOT_MODE = stat.S_IFDIR | 0o755
+FIRST_REVISION = Revision(1)
+DIRECTORY_BYTES = 4096
+"""The size that directories show, as on most disks; nothing depends on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreationPlan:
+    """What creating a repository makes."""
+
+    settings: RepositorySettings
+    keys: KeyFiles
+    record: Path
+    metainfo: Metainfo
+    whitelist_days: int = WHITELIST_DAYS
+
+    def steps(self) -> list[str]:
+        """The plan, a line for each thing that is made."""
+        lines = [f"key {path}" + (" (is there, kept)" if path.exists() else "") for path in self.keys.all()]
+        lines.append(f"storage {self.settings.storage}")
+        lines.append(f"revision {FIRST_REVISION}, empty, signed, whitelisted for {self.whitelist_days} days")
+        lines.append(f"record {self.record}")
+        return lines
+
+
+def plan_creation(
+    data_directory: Path,
+    settings: RepositorySettings,
+    metainfo: Metainfo,
+    whitelist_days: int = WHITELIST_DAYS,
+) -> CreationPlan:
+    """What `create_repository` would do; AlreadyExists if the user has a repository of that name."""
+    record = record_path(data_directory, settings.repository)
+    if record.exists():
+        raise AlreadyExists(
+            what=f"the repository {settings.name}",
+            hint=f"`outcrop repo log {settings.name}` shows it; its record is {record}",
+        )
+    return CreationPlan(settings, KeyFiles(data_directory, settings.repository), record, metainfo, whitelist_days)
+
+
+def create_repository(plan: CreationPlan, now: datetime) -> OwnedRepository:
+    """Makes the repository that `plan` describes."""
+    settings, keys = plan.settings, plan.keys
+    with exclusive(keys.directory / f"{settings.name}.lock", f"the repository {settings.name}"):
+        try:
+            create_missing_keys(keys, now)
+        except OSError as error:
+            raise storage_error(error) from error
+        key = load_signing_key(keys)
+        store = DirectoryStore.create(Path(settings.storage))
+        repository = OwnedRepository(settings, keys, store)
+        _refuse_what_others_publish(repository, key)
+        store.replace(WHITELIST_NAME, signed_whitelist(keys, settings.algorithm, now, plan.whitelist_days))
+        _publish_first_revision(repository, key, plan.metainfo, int(now.timestamp()))
+        store.replace(MASTER_REPLICA_NAME, b"This file marks the repository as one that may be replicated.\n")
+        save_settings(keys.directory, settings)
+    return repository
+
+
+def renew_whitelist(repository: OwnedRepository, now: datetime, days: int = WHITELIST_DAYS) -> None:
+    """Signs the whitelist anew, for `days` days from `now`."""
+    with repository.exclusively():
+        data = signed_whitelist(repository.keys, repository.settings.algorithm, now, days)
+        repository.store.replace(WHITELIST_NAME, data)
+
+
+def _refuse_what_others_publish(repository: OwnedRepository, key: SigningKey) -> None:
+    if not repository.store.exists(MANIFEST_NAME):
+        return
+    try:
+        repository.manifest(key)
+    except OutcropError as error:
+        raise AlreadyExists(
+            what=f"another repository in {repository.store.address}",
+            hint="choose another directory with `--storage`",
+        ) from error
+
+
+def _publish_first_revision(repository: OwnedRepository, key: SigningKey, metainfo: Metainfo, now: int) -> None:
+    root = Entry(name=b"", mode=ROOT_MODE, size=DIRECTORY_BYTES, mtime=now, linkcount=2)
+    tree = CatalogTree(repository.load_catalog, None, root)
+    written = tree.write(
+        lambda data: repository.store_database(data, ObjectKind.CATALOG),
+        revision=FIRST_REVISION,
+        now=now,
+        ttl=repository.settings.ttl,
+    )
+    tree.close()
+    certificate = repository.store_database(key.certificate.pem, ObjectKind.CERTIFICATE)
+    draft = Manifest(
+        repository=repository.name,
+        revision=FIRST_REVISION,
+        root_catalog=written.root.digest,
+        root_catalog_size=written.root.size,
+        certificate=certificate,
+        metainfo=repository.store_database(metainfo.encode(), ObjectKind.METAINFO),
+    )
+    publish_revision(repository, key, draft, NextRevision(written.root, FIRST_REVISION, now))

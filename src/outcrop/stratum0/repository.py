@@ -1,0 +1,121 @@
+"""A repository that this user owns: its settings, its keys, the store it is published to, and what it says now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from outcrop.cvmfs.catalog import CatalogReference
+from outcrop.cvmfs.compression import inflate
+from outcrop.cvmfs.digest import Digest
+from outcrop.cvmfs.history import History
+from outcrop.cvmfs.manifest import Manifest
+from outcrop.cvmfs.names import RepositoryName
+from outcrop.cvmfs.objects import MANIFEST_NAME, ObjectKind, ObjectName
+from outcrop.cvmfs.paths import ROOT
+from outcrop.cvmfs.signatures import is_manifest_signature
+from outcrop.cvmfs.signed_text import SignedText
+from outcrop.errors import IntegrityError, NotFound, TrustError
+from outcrop.storage.directory import DirectoryStore
+from outcrop.storage.interface import WritableStore
+from outcrop.stratum0.catalog_tree import CatalogTree
+from outcrop.stratum0.compressors import compression_of, compressor, database_compressor
+from outcrop.stratum0.contents import ContentWriter
+from outcrop.stratum0.keys import KeyFiles, SigningKey, load_signing_key
+from outcrop.stratum0.lock import exclusive
+from outcrop.stratum0.settings import RepositorySettings, load_settings
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedRepository:
+    """Everything that publishing needs. Holding one changes nothing; `exclusively` is for those who write."""
+
+    settings: RepositorySettings
+    keys: KeyFiles
+    store: WritableStore
+
+    @classmethod
+    def open(cls, data_directory: Path, name: RepositoryName) -> OwnedRepository:
+        """The repository `name` of the owner of `data_directory`; NotFound if there is none."""
+        settings = load_settings(data_directory, name)
+        storage = Path(settings.storage)
+        if not storage.is_dir():
+            raise NotFound(
+                what=f"the storage {storage} of {name}",
+                hint=f"mount it, or say in {data_directory / (name + '.toml')} where it is",
+            )
+        return cls(settings, KeyFiles(data_directory, name), DirectoryStore(storage))
+
+    @property
+    def name(self) -> RepositoryName:
+        return self.settings.repository
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """The block runs as the only writer, after what an interrupted one left was swept away."""
+        with exclusive(self.keys.directory / f"{self.name}.lock", f"the repository {self.name}"):
+            self.store.discard_leftovers()
+            yield
+
+    def signing_key(self) -> SigningKey:
+        return load_signing_key(self.keys)
+
+    def manifest(self, key: SigningKey) -> Manifest:
+        """What the repository says now; TrustError if `key` did not sign it."""
+        what = f"{self.store.address}/{MANIFEST_NAME}"
+        signed = SignedText.parse(self.store.read(MANIFEST_NAME), what)
+        manifest = Manifest.parse(signed.text)
+        own = is_manifest_signature(key.certificate.public_key, signed.signature, signed.signed_bytes)
+        if not own or manifest.repository != self.name:
+            raise TrustError(
+                what=what,
+                problem=f"it was not signed for {self.name} by {self.keys.signing_key.name}",
+                hint="somebody else publishes there, or the key was replaced; nothing was changed",
+            )
+        return manifest
+
+    def content_writer(self, store: WritableStore | None = None) -> ContentWriter:
+        """A writer of file contents with the settings of this repository, into `store` or its own."""
+        return ContentWriter(
+            store or self.store,
+            algorithm=self.settings.algorithm,
+            compress=compressor(self.settings.compressor),
+            compression=compression_of(self.settings.compressor),
+            limits=self.settings.chunk_limits,
+        )
+
+    def catalog_tree(self, manifest: Manifest) -> CatalogTree:
+        """The catalogs of the revision that `manifest` describes, open for change."""
+        root = CatalogReference(ROOT, manifest.root_catalog, manifest.root_catalog_size)
+        return CatalogTree(self.load_catalog, root)
+
+    def load_catalog(self, digest: Digest) -> bytes:
+        """The database file of a catalog."""
+        return self.load_database(digest, ObjectKind.CATALOG)
+
+    def history(self, manifest: Manifest) -> History | None:
+        """The history that `manifest` names."""
+        if manifest.history is None:
+            return None
+        return History.parse(self.load_database(manifest.history, ObjectKind.HISTORY))
+
+    def load_database(self, digest: Digest, kind: ObjectKind) -> bytes:
+        """The inflated bytes of a catalog or history; IntegrityError if the object is not what its name says."""
+        name = ObjectName(digest, kind)
+        data = self.store.read(name.path)
+        if Digest.of(data, digest.algorithm) != digest:
+            raise IntegrityError(
+                what=f"{self.store.address}/{name}",
+                problem="its bytes do not have the digest in its name",
+                hint="bring the file back from a replica or a backup",
+            )
+        return inflate(data, what=f"{self.store.address}/{name}")
+
+    def store_database(self, data: bytes, kind: ObjectKind, store: WritableStore | None = None) -> Digest:
+        """Stores a database or another compressed object of its own kind; returns its digest."""
+        stored = database_compressor(self.settings.compressor)(data)
+        digest = Digest.of(stored, self.settings.algorithm)
+        (store or self.store).write(ObjectName(digest, kind).path, stored)
+        return digest

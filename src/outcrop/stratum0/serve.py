@@ -1,0 +1,127 @@
+"""Serves repositories as static files over HTTP on this machine, for trying things out. Real life has nginx.
+
+`/FQRN/…` and `/cvmfs/FQRN/…` are the repository's files, `/cvmfs/info/v1/` says which there are. Only names that the
+format knows are served, so that nothing else of the disk can be reached.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from outcrop import __version__
+from outcrop.cvmfs.names import RepositoryName
+from outcrop.errors import StorageError
+
+CHANGING_MAX_AGE_SECONDS = 61
+UNCHANGING_MAX_AGE_SECONDS = 3 * 24 * 3600
+"""As the reference's Apache configuration: what is signed anew is fresh within a minute, objects never change."""
+
+IDLE_SECONDS = 60
+"""How long a connection without requests is kept."""
+
+_SERVED = re.compile(
+    r"(?:/cvmfs)?/(?P<repository>[A-Za-z0-9._-]+)/"
+    r"(?P<name>\.cvmfs(?:published|whitelist|reflog|_master_replica|_status\.json|_last_snapshot)"
+    r"|data/[0-9a-f]{2}/[0-9a-f]{38}(?:-rmd160|-shake128)?[PCHXML]?)"
+)
+_REPOSITORY_LIST = "/cvmfs/info/v1/repositories.json"
+
+
+class RepositoryServer(ThreadingHTTPServer):
+    """Serves the directories in `repositories`. `port` 0 takes one that is free; `server_port` says which."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, repositories: Mapping[RepositoryName, Path], host: str = "127.0.0.1", port: int = 0) -> None:
+        self.repositories = dict(repositories)
+        try:
+            super().__init__((host, port), _Handler)
+        except OSError as error:
+            raise StorageError(
+                what=f"the address {host}:{port}",
+                problem=f"cannot be listened on ({error.strerror})",
+                hint="choose another with `--port` (0 takes any that is free)",
+            ) from error
+
+    @property
+    def url(self) -> str:
+        """The address under which repositories are `<url>/FQRN`."""
+        return f"http://{self.server_address[0]!s}:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = f"outcrop/{__version__}"
+    timeout = IDLE_SECONDS
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def _answer(self, *, with_body: bool) -> None:
+        path = self.path.partition("?")[0]
+        if path == _REPOSITORY_LIST:
+            self._send_bytes(self._repository_list(), with_body)
+            return
+        match = _SERVED.fullmatch(path)
+        directory = self._server.repositories.get(RepositoryName(match["repository"])) if match else None
+        if match is None or directory is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        try:
+            with open(directory / match["name"], "rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                self._send_head(size, changing=not match["name"].startswith("data/"))
+                if with_body:
+                    self.wfile.flush()
+                    self._send_file(file.fileno(), size)
+        except FileNotFoundError:
+            self.send_error(HTTPStatus.NOT_FOUND)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    @property
+    def _server(self) -> RepositoryServer:
+        assert isinstance(self.server, RepositoryServer)
+        return self.server
+
+    def _repository_list(self) -> bytes:
+        rows = [{"name": name, "url": f"/cvmfs/{name}"} for name in sorted(self._server.repositories)]
+        return json.dumps({"schema": 1, "repositories": rows, "replicas": []}).encode()
+
+    def _send_bytes(self, data: bytes, with_body: bool) -> None:
+        self._send_head(len(data), changing=True)
+        if with_body:
+            self.wfile.write(data)
+
+    def _send_head(self, size: int, *, changing: bool) -> None:
+        max_age = CHANGING_MAX_AGE_SECONDS if changing else UNCHANGING_MAX_AGE_SECONDS
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "application/x-cvmfs" if changing else "application/octet-stream")
+        self.send_header("Content-Length", str(size))
+        self.send_header("Cache-Control", f"max-age={max_age}")
+        self.end_headers()
+
+    def _send_file(self, source: int, size: int) -> None:
+        sent = 0
+        while sent < size:
+            count = os.sendfile(self.connection.fileno(), source, sent, size - sent)
+            if count == 0:
+                # The file became shorter; a broken connection tells the reader more than padding would.
+                self.close_connection = True
+                return
+            sent += count
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Requests are not logged: this is no server for production."""
