@@ -7,15 +7,18 @@ members that appear twice and disagree in type, truncated or damaged archives.
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Self, cast
 
 import zstandard
 
@@ -23,13 +26,21 @@ from outcrop.cvmfs.chunking import ByteSource
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, ancestors
 from outcrop.cvmfs.xattrs import NO_XATTRS
 from outcrop.errors import FormatError, InvalidValue, storage_error
+from outcrop.storage.interface import PIECE_BYTES
 from outcrop.stratum0.contents import ContentResult, ContentWriter
 from outcrop.stratum0.incoming import Attributes, Incoming, kept_xattrs
 
 NANOSECONDS = 10**9
 IMPLIED_DIRECTORY_MODE = stat.S_IFDIR | 0o755
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_DECOMPRESSORS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
+    b"\x1f\x8b": lambda file: cast(IO[bytes], gzip.GzipFile(fileobj=file)),
+    b"BZh": lambda file: cast(IO[bytes], bz2.BZ2File(file)),
+    b"\xfd7zXZ\x00": lambda file: cast(IO[bytes], lzma.LZMAFile(file)),
+    b"\x28\xb5\x2f\xfd": lambda file: zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True),
+}
+"""How archives are packed, by the bytes that they begin with."""
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, UnicodeError, ValueError)
+_LONGEST_MAGIC = max(map(len, _DECOMPRESSORS))
 _XATTR_PREFIX = "SCHILY.xattr."
 _TYPES = {
     tarfile.REGTYPE: stat.S_IFREG,
@@ -60,18 +71,8 @@ class TarballTree:
         return self._notes
 
     def entries(self) -> Iterator[Incoming]:
-        try:
-            with self._path.open("rb") as file, _opened_archive(file) as archive:
-                yield from self._members(archive)
-        except _DAMAGE as error:
-            raise FormatError(
-                what=f"the tarball {self._path}",
-                field="a member",
-                problem=f"cannot be read ({error})",
-                hint="the archive is truncated, damaged or no tarball; nothing was published",
-            ) from error
-        except OSError as error:
-            raise storage_error(error, str(self._path)) from error
+        with _damage_border(self._path), self._path.open("rb") as file, _opened_archive(file) as archive:
+            yield from self._members(archive)
 
     def _members(self, archive: tarfile.TarFile) -> Iterator[Incoming]:
         kinds: dict[RepositoryPath, int] = {}
@@ -117,7 +118,7 @@ class TarballTree:
             content = archive.extractfile(member)
             if content is None:
                 raise self._refusal(member, "has no content that can be read")
-            return Incoming(path, attributes, store=partial(_store_stream, content))
+            return Incoming(path, attributes, store=partial(_store_stream, self._path, content, member.size))
         if kind in (stat.S_IFCHR, stat.S_IFBLK):
             return Incoming(path, attributes, device=_device_number(member))
         return Incoming(path, attributes)
@@ -161,14 +162,35 @@ class TarballTree:
         )
 
 
-def _opened_archive(file: IO[bytes]) -> tarfile.TarFile:
-    """The archive in `file`, read once from front to back, as a pipe would give it."""
-    magic = file.read(len(_ZSTD_MAGIC))
+class _StrictMember(tarfile.TarInfo):
+    """A member of an archive that ends as archives do.
+
+    Python's reader takes a missing or damaged header in the middle of an archive for its end. Only a block of zeros is.
+    """
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error} where a member or the end should be") from error
+
+
+@contextmanager
+def _opened_archive(file: IO[bytes]) -> Iterator[tarfile.TarFile]:
+    """The archive in `file`, read once from front to back, and to its very end, where checksums are."""
+    magic = file.read(_LONGEST_MAGIC)
     file.seek(0)
-    if magic == _ZSTD_MAGIC:
-        plain = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-        return tarfile.open(fileobj=plain, mode="r|", errorlevel=2, encoding="utf-8", errors="surrogateescape")
-    return tarfile.open(fileobj=file, mode="r|*", errorlevel=2, encoding="utf-8", errors="surrogateescape")
+    openers = [opener for start, opener in _DECOMPRESSORS.items() if magic.startswith(start)]
+    plain = openers[0](file) if openers else file
+    with tarfile.open(
+        fileobj=plain, mode="r|", tarinfo=_StrictMember, errorlevel=2, encoding="utf-8", errors="surrogateescape"
+    ) as archive:
+        yield archive
+        while plain.read(PIECE_BYTES):
+            pass
 
 
 def _moment(member: tarfile.TarInfo) -> tuple[int, int | None]:
@@ -185,7 +207,26 @@ def _device_number(member: tarfile.TarInfo) -> int:
     return os.makedev(member.devmajor, member.devminor)
 
 
-def _store_stream(content: IO[bytes], writer: ContentWriter) -> ContentResult:
+def _store_stream(path: Path, content: IO[bytes], size: int, writer: ContentWriter) -> ContentResult:
     source: ByteSource = content
-    return writer.add_stream(source)
+    with _damage_border(path):
+        result = writer.add_stream(source)
+        if result.value_size() != size:
+            raise tarfile.ReadError(f"{size - result.value_size()} bytes of a member are missing")
+    return result
 
+
+@contextmanager
+def _damage_border(path: Path) -> Iterator[None]:
+    """What archives and their compression find wrong within the block comes out as FormatError."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise FormatError(
+            what=f"the tarball {path}",
+            field="a member",
+            problem=f"cannot be read ({error})",
+            hint="the archive is truncated, damaged or no tarball; nothing was published",
+        ) from error
+    except OSError as error:
+        raise storage_error(error, str(path)) from error

@@ -140,9 +140,7 @@ def _private_pem(key: rsa.RSAPrivateKey) -> bytes:
 
 
 def _public_pem(key: rsa.RSAPrivateKey) -> bytes:
-    return key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def _self_signed(key: rsa.RSAPrivateKey, repository: RepositoryName, now: datetime) -> bytes:

@@ -1,0 +1,441 @@
+"""Objects from a web server: many at once over few connections, with an end in sight whatever the server does.
+
+Everything that a server, a proxy or a line can do ends a transfer within a stated time (`TransferLimits`): it does not
+accept the connection, accepts and says nothing, sends a byte a second, never stops sending, stops too early, redirects
+in a circle. Only `http` and `https` are spoken, redirects included. Proxies come from the environment, as for curl.
+
+What arrives is collected by libcurl into a list and taken from there between its calls. No Python code runs inside
+libcurl, so Ctrl-C is never lost in a callback.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pycurl
+
+from outcrop import __version__
+from outcrop.errors import InvalidValue, NetworkError, NotFound, OutcropError
+from outcrop.storage.interface import DEFAULT_READ_LIMIT, Fetched, Wanted
+
+USER_AGENT = f"outcrop/{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class TransferLimits:
+    """When a transfer is given up; times in seconds.
+
+    With the defaults, a server that stalls costs 10 s, and an object of n bytes at most 60 + n / 4096 s.
+    """
+
+    parallel: int = 16
+    """Connections at once, as in the reference client."""
+    connect: float = 5.0
+    stall: float = 10.0
+    stall_bytes: int = 1024
+    """Fewer bytes a second than this, for `stall` seconds, is a stall. The reference client's values for all three."""
+    grace: float = 60.0
+    average_bytes: int = 4096
+    """After `grace`, the average must be at least this many bytes a second: the slowest line worth waiting for."""
+    redirects: int = 5
+    retries: int = 1
+    """How often a transfer is tried again after an error that may pass by itself."""
+    retry_pause: float = 0.4
+    """The pause before that, on average."""
+    unreachable: int = 3
+    """After so many transfers in a row for which the server could not be reached, the others are not tried."""
+
+
+DEFAULT_LIMITS = TransferLimits()
+
+_OK = 200
+_MISSING = frozenset({404, 410})
+_PASSING_STATUS = frozenset({500, 502, 503, 504})
+_PASSING_ERRORS = frozenset(
+    {
+        pycurl.E_COULDNT_CONNECT, pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR, pycurl.E_GOT_NOTHING,
+        pycurl.E_PARTIAL_FILE, pycurl.E_HTTP2, pycurl.E_HTTP2_STREAM, pycurl.E_SSL_CONNECT_ERROR,
+    }
+)  # fmt: skip
+_UNREACHABLE_ERRORS = frozenset(
+    {
+        pycurl.E_COULDNT_RESOLVE_PROXY, pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_CONNECT,
+        pycurl.E_OPERATION_TIMEDOUT, pycurl.E_SSL_CONNECT_ERROR, pycurl.E_PEER_FAILED_VERIFICATION,
+    }
+)  # fmt: skip
+_PROBLEMS = {
+    pycurl.E_COULDNT_RESOLVE_PROXY: "cannot be reached: the proxy's name cannot be resolved",
+    pycurl.E_COULDNT_RESOLVE_HOST: "cannot be reached: the server's name cannot be resolved",
+    pycurl.E_COULDNT_CONNECT: "cannot be reached: the connection is refused",
+    pycurl.E_TOO_MANY_REDIRECTS: "redirects too often",
+    pycurl.E_UNSUPPORTED_PROTOCOL: "redirects to something other than http and https",
+    pycurl.E_PARTIAL_FILE: "was cut short: the server ended the transfer too early",
+    pycurl.E_GOT_NOTHING: "was not answered: the server closed the connection",
+    pycurl.E_PEER_FAILED_VERIFICATION: "cannot be reached: the server's TLS certificate is not valid",
+}
+
+_SELECT_SECONDS = 0.2
+"""How long to wait for bytes before looking at deadlines and at Ctrl-C again."""
+
+_IDLE_SECONDS = 0.001
+"""The pause when libcurl has nothing to wait for but is not done, as while a name is being resolved."""
+
+_BUFFER_BYTES = 128 * 1024
+_AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where Debian, RHEL, openSUSE and Alpine keep trusted authorities; a bundled libcurl knows none of them."""
+
+
+class HttpStore:
+    """The objects below the URL `address`. May be used from any thread, and after a fork."""
+
+    def __init__(
+        self,
+        address: str,
+        limits: TransferLimits = DEFAULT_LIMITS,
+        *,
+        jitter: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`jitter` gives numbers from 0 to 1, `clock` seconds."""
+        if urlsplit(address).scheme not in ("http", "https"):
+            raise InvalidValue(what=f"the address {address!r}", problem="is not an http or https URL")
+        self.address = address.rstrip("/")
+        self.limits = limits
+        self._jitter = jitter
+        self._clock = clock
+        self._idle: list[_Connections] = []
+        self._lock = threading.Lock()
+
+    def url(self, name: str) -> str:
+        """Where the object `name` lies."""
+        return f"{self.address}/{quote(name.encode('utf-8', 'surrogateescape'), safe='/~')}"
+
+    def read(self, name: str, *, limit: int = DEFAULT_READ_LIMIT) -> bytes:
+        whole = _Whole(self.url(name), limit)
+        for fetched in self.fetch([Wanted(name, whole)]):
+            if fetched.error is not None:
+                raise fetched.error
+        return bytes(whole.data)
+
+    def exists(self, name: str) -> bool:
+        for fetched in self._transfers([Wanted(name, _Whole(self.url(name), 0))], head=True):
+            if isinstance(fetched.error, NotFound):
+                return False
+            if fetched.error is not None:
+                raise fetched.error
+        return True
+
+    def fetch(self, wanted: Iterable[Wanted]) -> Iterator[Fetched]:
+        return self._transfers(wanted, head=False)
+
+    def close(self) -> None:
+        """Closes all connections that are not in use."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connections in idle:
+            connections.close()
+
+    def _transfers(self, wanted: Iterable[Wanted], *, head: bool) -> Iterator[Fetched]:
+        connections = self._borrowed()
+        try:
+            yield from _Session(self, connections, head, self._jitter, self._clock).run(iter(wanted))
+        except BaseException:
+            # Transfers may be under way: their connections are of no use to anybody else.
+            connections.close()
+            raise
+        with self._lock:
+            self._idle.append(connections)
+
+    def _borrowed(self) -> _Connections:
+        with self._lock:
+            # A child process must not talk over its parent's connections.
+            self._idle = [connections for connections in self._idle if connections.process == os.getpid()]
+            if self._idle:
+                return self._idle.pop()
+        return _Connections(self.limits, self.address)
+
+
+class _Connections:
+    """A set of connections, kept alive between fetches, that one thread uses at a time."""
+
+    def __init__(self, limits: TransferLimits, address: str) -> None:
+        self.process = os.getpid()
+        self.multi = pycurl.CurlMulti()
+        self.multi.setopt(pycurl.M_MAXCONNECTS, limits.parallel)
+        self.multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, limits.parallel)
+        self._free: list[pycurl.Curl] = []
+        self._limits = limits
+        self._authorities = _authorities() if address.startswith("https:") else ""
+
+    def handle(self) -> pycurl.Curl:
+        """A handle that is set up but for the URL."""
+        if self._free:
+            return self._free.pop()
+        curl = pycurl.Curl()
+        options = {
+            pycurl.USERAGENT: USER_AGENT,
+            pycurl.NOSIGNAL: 1,
+            pycurl.FAILONERROR: 1,
+            pycurl.FOLLOWLOCATION: 1,
+            pycurl.MAXREDIRS: self._limits.redirects,
+            pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+            pycurl.REDIR_PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+            pycurl.CONNECTTIMEOUT_MS: int(self._limits.connect * 1000),
+            pycurl.LOW_SPEED_LIMIT: self._limits.stall_bytes,
+            pycurl.LOW_SPEED_TIME: max(1, round(self._limits.stall)),
+            pycurl.BUFFERSIZE: _BUFFER_BYTES,
+            pycurl.TCP_KEEPALIVE: 1,
+        }
+        for option, value in options.items():
+            curl.setopt(option, value)
+        if self._authorities:
+            curl.setopt(pycurl.CAINFO, self._authorities)
+        return curl
+
+    def give_back(self, curl: pycurl.Curl) -> None:
+        self._free.append(curl)
+
+    def close(self) -> None:
+        for curl in self._free:
+            curl.close()
+        self._free.clear()
+        self.multi.close()
+
+
+@dataclass(slots=True)
+class _Transfer:
+    """One object under way. `skip` bytes of the body went into the sink in an earlier attempt."""
+
+    wanted: Wanted
+    url: str
+    attempts: int = 0
+    curl: pycurl.Curl | None = None
+    arrived: deque[bytes] = field(default_factory=deque)
+    began: float = 0.0
+    received: int = 0
+    skip: int = 0
+    delivered: int = 0
+
+
+class _Session:
+    """One call of `fetch`."""
+
+    def __init__(
+        self,
+        store: HttpStore,
+        connections: _Connections,
+        head: bool,
+        jitter: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._limits = store.limits
+        self._connections = connections
+        self._multi = connections.multi
+        self._head = head
+        self._jitter = jitter
+        self._clock = clock
+        self._active: dict[pycurl.Curl, _Transfer] = {}
+        self._paused: list[tuple[float, _Transfer]] = []
+        self._ended: deque[Fetched] = deque()
+        self._unreachable = 0
+        self._last_problem = ""
+
+    def run(self, wanted: Iterator[Wanted]) -> Iterator[Fetched]:
+        """Every outcome, as it comes."""
+        more = True
+        try:
+            while more or self._active or self._paused or self._ended:
+                self._resume()
+                while more and len(self._active) + len(self._paused) < self._limits.parallel:
+                    one = next(wanted, None)
+                    if one is None:
+                        more = False
+                    elif self._unreachable >= self._limits.unreachable:
+                        self._ended.append(Fetched(one, self._not_tried(one)))
+                        break
+                    else:
+                        self._start(_Transfer(one, self._store.url(one.name)))
+                if self._active:
+                    self._step()
+                elif self._paused and not self._ended:
+                    time.sleep(_SELECT_SECONDS / 10)
+                while self._ended:
+                    yield self._ended.popleft()
+        finally:
+            for curl in list(self._active):
+                self._multi.remove_handle(curl)
+                curl.close()
+
+    def _start(self, transfer: _Transfer) -> None:
+        curl = self._connections.handle()
+        transfer.curl = curl
+        transfer.attempts += 1
+        transfer.began = self._clock()
+        transfer.received = 0
+        transfer.skip = transfer.delivered
+        transfer.arrived = deque()
+        curl.setopt(pycurl.URL, transfer.url)
+        curl.setopt(pycurl.NOBODY, int(self._head))
+        curl.setopt(pycurl.WRITEFUNCTION, transfer.arrived.append)
+        self._active[curl] = transfer
+        self._multi.add_handle(curl)
+
+    def _resume(self) -> None:
+        """Starts what has paused long enough before its next attempt."""
+        if self._paused:
+            now = self._clock()
+            due = [transfer for moment, transfer in self._paused if moment <= now]
+            self._paused = [(moment, transfer) for moment, transfer in self._paused if moment > now]
+            for transfer in due:
+                self._start(transfer)
+
+    def _step(self) -> None:
+        """Lets libcurl do what can be done now, and takes what it brought; waits when there is nothing."""
+        self._multi.perform()
+        busy = False
+        for transfer in list(self._active.values()):
+            if transfer.arrived:
+                busy = True
+                self._take(transfer)
+            elif self._overdue(transfer):
+                self._end(transfer, NetworkError(what=transfer.url, problem="is answered too slowly"))
+        while True:
+            queued, done, failed = self._multi.info_read()
+            for curl in done:
+                busy = True
+                self._finished(self._active.get(curl))
+            for curl, code, message in failed:
+                busy = True
+                self._failed(self._active.get(curl), code, message)
+            if not queued:
+                break
+        if not busy and self._active:
+            self._wait()
+
+    def _wait(self) -> None:
+        try:
+            ready = self._multi.select(_SELECT_SECONDS)
+        except pycurl.error:
+            # A signal came in between; its handler has run by now.
+            return
+        if ready <= 0:
+            time.sleep(_IDLE_SECONDS)
+
+    def _take(self, transfer: _Transfer) -> None:
+        """Hands what has arrived to the sink; an error of the sink ends this transfer alone."""
+        arrived = transfer.arrived
+        try:
+            while arrived:
+                piece = arrived.popleft()
+                transfer.received += len(piece)
+                if transfer.skip >= len(piece):
+                    transfer.skip -= len(piece)
+                    continue
+                piece, transfer.skip = piece[transfer.skip :], 0
+                transfer.delivered += len(piece)
+                transfer.wanted.sink.write(piece)
+        except OutcropError as error:
+            self._end(transfer, error)
+
+    def _overdue(self, transfer: _Transfer) -> bool:
+        limit = self._limits.grace + transfer.received / self._limits.average_bytes
+        return self._clock() - transfer.began > limit
+
+    def _finished(self, transfer: _Transfer | None) -> None:
+        if transfer is None or transfer.curl is None:
+            return
+        status = transfer.curl.getinfo(pycurl.RESPONSE_CODE)
+        if transfer.arrived and status == _OK:
+            self._take(transfer)
+        if transfer.curl is None:
+            return
+        if status != _OK:
+            self._end(transfer, NetworkError(what=transfer.url, problem=f"is answered with the status {status}"))
+        elif transfer.skip:
+            self._end(transfer, NetworkError(what=transfer.url, problem=_PROBLEMS[pycurl.E_PARTIAL_FILE]))
+        else:
+            self._unreachable = 0
+            self._end(transfer, None)
+
+    def _failed(self, transfer: _Transfer | None, code: int, message: str) -> None:
+        if transfer is None or transfer.curl is None:
+            return
+        status = transfer.curl.getinfo(pycurl.RESPONSE_CODE)
+        if code == pycurl.E_HTTP_RETURNED_ERROR:
+            self._unreachable = 0
+            if status in _MISSING:
+                self._end(transfer, NotFound(what=transfer.url))
+                return
+            problem, passing = f"is answered with the error {status}", status in _PASSING_STATUS
+        else:
+            problem, passing = self._problem(transfer.curl, code, message), code in _PASSING_ERRORS
+        if passing and transfer.attempts <= self._limits.retries:
+            self._release(transfer)
+            pause = self._limits.retry_pause * (0.5 + self._jitter())
+            self._paused.append((self._clock() + pause, transfer))
+            return
+        if code in _UNREACHABLE_ERRORS:
+            self._unreachable += 1
+            self._last_problem = problem
+        self._end(transfer, NetworkError(what=transfer.url, problem=problem))
+
+    def _problem(self, curl: pycurl.Curl, code: int, message: str) -> str:
+        if code == pycurl.E_OPERATION_TIMEDOUT:
+            if not curl.getinfo(pycurl.PRETRANSFER_TIME):
+                return f"cannot be reached: no connection within {self._limits.connect:g} seconds"
+            return (
+                f"is answered too slowly: under {self._limits.stall_bytes} bytes a second for "
+                f"{self._limits.stall:g} seconds"
+            )
+        return _PROBLEMS.get(code) or f"cannot be fetched: {message or f'libcurl error {code}'}"
+
+    def _not_tried(self, wanted: Wanted) -> NetworkError:
+        return NetworkError(what=self._store.url(wanted.name), problem=self._last_problem)
+
+    def _end(self, transfer: _Transfer, error: OutcropError | None) -> None:
+        self._release(transfer)
+        self._ended.append(Fetched(transfer.wanted, error))
+
+    def _release(self, transfer: _Transfer) -> None:
+        curl = transfer.curl
+        assert curl is not None
+        transfer.curl = None
+        del self._active[curl]
+        self._multi.remove_handle(curl)
+        self._connections.give_back(curl)
+
+
+class _Whole:
+    """A sink that keeps everything, up to a limit."""
+
+    def __init__(self, url: str, limit: int) -> None:
+        self.data = bytearray()
+        self._url = url
+        self._limit = limit
+
+    def write(self, piece: bytes) -> None:
+        self.data += piece
+        if len(self.data) > self._limit:
+            raise NetworkError(what=self._url, problem=f"is answered with more than {self._limit} bytes")
+
+
+def _authorities() -> str:
+    """The file with the authorities that this system trusts; empty to leave it to libcurl."""
+    chosen = os.environ.get("CURL_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+    found = [ssl.get_default_verify_paths().cafile or "", *_AUTHORITIES]
+    return chosen or next((path for path in found if path and Path(path).is_file()), "")
