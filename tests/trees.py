@@ -1,4 +1,4 @@
-"""Trees with every kind of entry, and what a directory on disk shows: for comparing what went in with what comes out."""
+"""Trees with every kind of entry, and what a directory shows: for comparing what went in with what comes out."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def new_publisher(tmp_path: Path, test_keys: Path) -> Iterator[Callable[..., Pub
         plan = plan_creation(data, RepositorySettings(**values), Metainfo(organisation="Tests"))  # type: ignore[arg-type]
         return Publisher(create_repository(plan, BEGINNING), data)
 
-    yield make
+    return make
 
 
 @pytest.fixture

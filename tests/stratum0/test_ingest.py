@@ -141,7 +141,9 @@ def test_the_same_again_is_no_revision(publisher: Publisher, tmp_path: Path) -> 
     build_every_kind(tmp_path / "tree")
     first = publisher.publish(request(tmp_path / "tree", at="/top"))
     second = publisher.publish(request(tmp_path / "tree", at="/top"))
-    assert not second.published and second.manifest == first.manifest and second.summary.is_empty
+    assert not second.published
+    assert second.manifest == first.manifest
+    assert second.summary.is_empty
 
 
 def test_a_dry_run_tells_what_the_run_does_and_does_nothing(publisher: Publisher, tmp_path: Path) -> None:
@@ -206,7 +208,8 @@ def test_hard_link_groups_shrink_and_grow(publisher: Publisher, tmp_path: Path) 
     check(publisher)
     publisher.publish(request(files(tmp_path / "b", {"a": "own content now"}), at="/g"))
     found = entries(publisher.repository.store)
-    assert found[b"/g/a"].linkcount == 1 and found[b"/g/b"].linkcount == 2
+    assert found[b"/g/a"].linkcount == 1
+    assert found[b"/g/b"].linkcount == 2
     check(publisher)
     publisher.publish(request(delete=("/g/b",)))
     assert entries(publisher.repository.store)[b"/g/c"].hardlink_group == 0
@@ -330,5 +333,6 @@ def test_whatever_write_fails_readers_see_the_old_revision_or_the_new_one(publis
         else:
             break
     assert call > 15, "the fault was not asked at every write"
-    assert b"/d/e/f7" in entries(whole) and b"/d/gone" not in entries(whole)
+    assert b"/d/e/f7" in entries(whole)
+    assert b"/d/gone" not in entries(whole)
     check(publisher)

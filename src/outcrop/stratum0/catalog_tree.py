@@ -164,7 +164,8 @@ class CatalogTree:
         """Moves everything below the directory `path` into a catalog of its own."""
         holder = self._holder(path)
         entry = holder.catalog.lookup(path)
-        assert entry is not None and entry.is_directory, path
+        assert entry is not None, path
+        assert entry.is_directory, path
         catalog = EditableCatalog.create(_empty_database(), path, nested_root(entry), f"the catalog of {path!r}")
         new = _OpenCatalog(path, catalog, None, Counts(), changed=True)
         for below in [one for one in holder.nested if is_below(one, path)]:

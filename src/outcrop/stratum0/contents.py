@@ -95,7 +95,7 @@ class ContentWriter:
         Raises what went wrong with an earlier content, so that a full disk ends the work at once."""
         self._raise_failure()
         if size > self._limits.minimum:
-            with _opened(path) as source:
+            with _OpenedFile(path) as source:
                 result = self.add_stream(source)
             if result.value_size() != size:
                 raise _changed(path)
@@ -143,7 +143,7 @@ class ContentWriter:
         return self._pool.submit(work)
 
     def _store_small(self, path: bytes, size: int) -> StoredContent:
-        with _opened(path) as source:
+        with _OpenedFile(path) as source:
             data = source.read(size + 1)
         if len(data) != size:
             raise _changed(path)
@@ -213,13 +213,13 @@ def _settle(future: Future[list[StoredContent]], work: Callable[[], list[StoredC
         future.set_exception(error)
 
 
-class _opened:
+class _OpenedFile:
     """The file at `path`, opened for reading without a buffer of ours; errors are told as StorageError."""
 
     def __init__(self, path: bytes) -> None:
         self._path = path
 
-    def __enter__(self) -> _opened:
+    def __enter__(self) -> _OpenedFile:
         try:
             self._file = open(self._path, "rb", buffering=0)
         except OSError as error:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, Any, Self
 
 import zstandard
 
@@ -32,11 +32,21 @@ from outcrop.stratum0.incoming import Attributes, Incoming, kept_xattrs
 
 NANOSECONDS = 10**9
 IMPLIED_DIRECTORY_MODE = stat.S_IFDIR | 0o755
-_DECOMPRESSORS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
-    b"\x1f\x8b": lambda file: cast(IO[bytes], gzip.GzipFile(fileobj=file)),
-    b"BZh": lambda file: cast(IO[bytes], bz2.BZ2File(file)),
-    b"\xfd7zXZ\x00": lambda file: cast(IO[bytes], lzma.LZMAFile(file)),
-    b"\x28\xb5\x2f\xfd": lambda file: zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True),
+
+
+def _gunzipped(file: IO[bytes]) -> gzip.GzipFile:
+    return gzip.GzipFile(fileobj=file)
+
+
+def _unzstd(file: IO[bytes]) -> zstandard.ZstdDecompressionReader:
+    return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+
+
+_DECOMPRESSORS: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x1f\x8b": _gunzipped,
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"\x28\xb5\x2f\xfd": _unzstd,
 }
 """How archives are packed, by the bytes that they begin with."""
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, UnicodeError, ValueError)
@@ -184,7 +194,7 @@ def _opened_archive(file: IO[bytes]) -> Iterator[tarfile.TarFile]:
     magic = file.read(_LONGEST_MAGIC)
     file.seek(0)
     openers = [opener for start, opener in _DECOMPRESSORS.items() if magic.startswith(start)]
-    plain = openers[0](file) if openers else file
+    plain: IO[bytes] = openers[0](file) if openers else file
     with tarfile.open(
         fileobj=plain, mode="r|", tarinfo=_StrictMember, errorlevel=2, encoding="utf-8", errors="surrogateescape"
     ) as archive:

@@ -1,0 +1,1 @@
+"""Detection, and the shell files that users source."""
