@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def new_publisher(tmp_path: Path, test_keys: Path) -> Iterator[Callable[..., Publisher]]:
+def new_publisher(tmp_path: Path, test_keys: Path) -> Callable[..., Publisher]:
     """Makes a repository with the given settings."""
 
     def make(**settings: object) -> Publisher:

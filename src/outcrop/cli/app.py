@@ -1,118 +1,99 @@
-"""The tree of commands. A command's module is imported only when that command runs or is asked for help."""
+"""Runs one command line: whatever happens, it ends in an answer, or in one sentence, a hint and an exit code."""
 
 from __future__ import annotations
 
-import importlib
 import os
-import signal
 import sys
+import traceback
 from collections.abc import Sequence
-from types import FrameType
 
 import click
+from click.shell_completion import shell_complete
 
 from outcrop import errors
-from outcrop.cli.console import Console
-from outcrop.cli.entry import INTERNAL_ERROR_EXIT_CODE, VERSION_LINE
-from outcrop.cli.registry import COMMANDS, CommandPlace, NounPlace
+from outcrop.cli.console import Console, closed_output
+from outcrop.cli.process import INTERNAL_ERROR_EXIT_CODE, READER_GONE_EXIT_CODE, reader_is_gone
+from outcrop.cli.registry import SECTIONS, Sections
+from outcrop.cli.terminal import is_terminal
+from outcrop.cli.tree import build_root
+from outcrop.cli.usage import usage_error
+
+PROGRAM = "outcrop"
+
+COMPLETION_VARIABLE = "_OUTCROP_COMPLETE"
+"""How a shell asks for completions; `outcrop completion` prints scripts that set it."""
+
+TRACEBACK_VARIABLE = "OUTCROP_TRACEBACK"
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are known by name and one-line help, and imported on use."""
-
-    def __init__(self, *, places: dict[str, CommandPlace | NounPlace], **settings: object) -> None:
-        super().__init__(**settings)  # type: ignore[arg-type]
-        self.places = places
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return sorted(self.places)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        place = self.places.get(name)
-        if place is None:
-            return None
-        if isinstance(place, NounPlace):
-            return LazyGroup(name=name, help=place.summary, places=dict(place.verbs), no_args_is_help=True)
-        module = importlib.import_module(place.module)
-        command = module.command
-        assert isinstance(command, click.Command), place.module
-        return command
-
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, self.places[name].summary) for name in self.list_commands(context)]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-
-def build_root() -> LazyGroup:
-    """The whole command line, as click sees it."""
-    root = LazyGroup(
-        name="outcrop",
-        places=dict(COMMANDS),
-        help="Run or use a shared stack of scientific software: build it, sign it, stream it, load it.",
-        no_args_is_help=True,
-        context_settings={
-            "help_option_names": ["-h", "--help"],
-            "auto_envvar_prefix": "OUTCROP",
-            "max_content_width": 100,
-        },
-    )
-    root.params.append(
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            help="Show the version and exit.",
-            callback=_print_version,
-        )
-    )
-    root.params.append(
-        click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_set_quiet, help="Say only errors.")
-    )
-    return root
-
-
-def _print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
-    if wanted and not context.resilient_parsing:
-        click.echo(VERSION_LINE)
-        context.exit()
-
-
-def _set_quiet(context: click.Context, _option: click.Parameter, quiet: bool) -> None:
-    context.ensure_object(Console).quiet = quiet
-
-
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line; the exit code says how it ended (`outcrop.errors`)."""
-    signal.signal(signal.SIGTERM, _terminate)
+def run(arguments: Sequence[str], sections: Sections = SECTIONS) -> int:
+    """Run one command line of the commands in `sections`; the exit code says how it ended (`outcrop.errors`)."""
+    instruction = os.environ.get(COMPLETION_VARIABLE)
+    if instruction:
+        return _complete(instruction, sections)
     console = Console()
+    if sys.stdout is None:
+        return console.error(closed_output())
     try:
-        outcome = build_root().main(args=list(arguments), prog_name="outcrop", standalone_mode=False, obj=console)
-    except click.exceptions.Exit as exit_request:
-        return exit_request.exit_code
-    except click.UsageError as error:
-        hint = f"`{error.ctx.command_path} --help` shows what it takes" if error.ctx else "`outcrop --help`"
-        return console.error(errors.UsageError(problem=error.format_message(), hint=hint))
-    except click.ClickException as error:
-        return console.error(errors.UsageError(problem=error.format_message()))
-    except (click.Abort, KeyboardInterrupt):
-        return console.error(errors.Interrupted())
-    except errors.OutcropError as error:
-        return console.error(error)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing more to say, and nothing to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        return console.error(errors.storage_error(error))
-    except Exception as error:
-        if os.environ.get("OUTCROP_TRACEBACK"):
-            raise
-        console.internal_error(error)
-        return INTERNAL_ERROR_EXIT_CODE
+        code = _invoke(arguments, sections, console)
+        console.flush()
+        return code
+    except BaseException as error:
+        console.close()
+        if os.environ.get(TRACEBACK_VARIABLE):
+            traceback.print_exception(error)
+        return tell(error, console)
+    finally:
+        console.close()
+
+
+def _invoke(arguments: Sequence[str], sections: Sections, console: Console) -> int:
+    root = build_root(sections)
+    try:
+        with root.make_context(PROGRAM, list(arguments), obj=console) as context:
+            outcome = root.invoke(context)
+    except click.exceptions.Exit as request:
+        return request.exit_code
     return outcome if isinstance(outcome, int) else 0
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def tell(error: BaseException, console: Console) -> int:
+    """Tell `error`; the exit code that belongs to it."""
+    match error:
+        case errors.OutcropError():
+            return console.error(error)
+        case click.exceptions.NoArgsIsHelpError():
+            return _missing_command(error, console)
+        case click.ClickException():
+            return console.error(usage_error(error))
+        case KeyboardInterrupt() | click.Abort():
+            if is_terminal(sys.stderr):
+                console.note("")  # what follows does not stand behind the terminal's ^C
+            return console.error(errors.Interrupted())
+        case BrokenPipeError() if reader_is_gone():
+            return READER_GONE_EXIT_CODE
+        case OSError():
+            return console.error(errors.storage_error(error))
+        case Exception():
+            console.internal_error(error)
+            return INTERNAL_ERROR_EXIT_CODE
+        case _:
+            raise error
+
+
+def _missing_command(error: click.exceptions.NoArgsIsHelpError, console: Console) -> int:
+    """A noun without a verb: its page, which is the hint."""
+    console.error_page(error.ctx.get_help())
+    return errors.UsageError.exit_code
+
+
+def _complete(instruction: str, sections: Sections) -> int:
+    """Answer a shell. Nothing may reach the prompt that is being typed at, so a fault is only an exit code."""
+    from outcrop.cli import completion  # noqa: F401  (registers our script for fish)
+
+    try:
+        return shell_complete(build_root(sections), {"obj": Console()}, PROGRAM, COMPLETION_VARIABLE, instruction)
+    except Exception:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        return INTERNAL_ERROR_EXIT_CODE

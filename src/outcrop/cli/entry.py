@@ -1,8 +1,7 @@
-"""The `outcrop` program: starts fast, and turns every error into one sentence, a hint and an exit code."""
+"""The `outcrop` program. `--version` alone is answered before anything else is imported."""
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import NoReturn
 
@@ -10,22 +9,34 @@ from outcrop import __version__
 
 VERSION_LINE = f"outcrop {__version__}"
 
-INTERNAL_ERROR_EXIT_CODE = 70
-"""EX_SOFTWARE of sysexits.h: a fault of ours, not of the user's."""
+INTERRUPTED_EXIT_CODE = 130
+"""Ctrl-C before the first command was known; `outcrop.errors.Interrupted` says the same afterwards."""
 
 
 def main() -> NoReturn:
-    """Run the command line and exit. `--version` alone is answered before anything else is imported."""
-    if sys.argv[1:] == ["--version"]:
-        print(VERSION_LINE)
+    """Run the command line and exit with the code that `outcrop.errors` gives."""
+    if sys.argv[1:] == ["--version"] and _answered(VERSION_LINE):
         sys.exit(0)
-    from outcrop.cli.app import run
+    try:
+        from outcrop.cli import app, process
 
-    code = run(sys.argv[1:])
-    sys.stdout.flush()
-    sys.exit(code)
+        process.prepare()
+        code = app.run(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED_EXIT_CODE)
+    process.leave(code)
+
+
+def _answered(line: str) -> bool:
+    """Whether standard output took `line`; where it did not, the slow path says why."""
+    if sys.stdout is None:
+        return False
+    try:
+        print(line, flush=True)
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONUTF8", "1")
     main()

@@ -7,6 +7,11 @@ from typing import Any, TypeVar
 
 import click
 
+_EXAMPLES = "\b\nExamples:\n"
+"""How the epilog of a command with examples begins. Without our help page, click prints it as it is."""
+
+_COMMENT = " # "
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -22,4 +27,13 @@ def dry_run_option(command: Command) -> Command:
 
 def examples(*lines: str) -> str:
     """The epilog that shows `lines` as examples, each a command line with an optional `# comment`."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+    return _EXAMPLES + "\n".join(f"  {line}" for line in lines)
+
+
+def example_lines(command: click.Command) -> tuple[tuple[str, str], ...]:
+    """The examples of `command`: each command line, and its comment (with the `#`) or nothing."""
+    if not command.epilog or not command.epilog.startswith(_EXAMPLES):
+        return ()
+    lines = command.epilog.removeprefix(_EXAMPLES).splitlines()
+    parts = [line.partition(_COMMENT) for line in lines]
+    return tuple((line.strip(), f"# {comment.strip()}" if sign else "") for line, sign, comment in parts)

@@ -22,37 +22,52 @@ class NounPlace:
     verbs: Mapping[str, CommandPlace] = field(default_factory=dict)
 
 
-COMMANDS: Mapping[str, CommandPlace | NounPlace] = {
-    "repo": NounPlace(
-        "Own a repository: create it, publish into it, serve it.",
-        {
-            "create": CommandPlace("outcrop.cli.repo_create", "Create keys and an empty signed repository."),
-            "ingest": CommandPlace("outcrop.cli.repo_ingest", "Publish a directory or tarball as one revision."),
-            "log": CommandPlace("outcrop.cli.repo_log", "List the revisions and their tags, newest first."),
-            "serve": CommandPlace("outcrop.cli.repo_serve", "Serve repositories over HTTP, for trying things out."),
-            "tag": CommandPlace("outcrop.cli.repo_tag", "Give a revision a name, or take the name away."),
-        },
-    ),
-    "stack": NounPlace(
-        "Own a stack: build its software and publish it.",
-        {
-            "build": CommandPlace("outcrop.cli.stack_build", "Build an easystack with EasyBuild for one target."),
-        },
-    ),
-    "sources": NounPlace(
-        "Own a mirror of source files.",
-        {
-            "fetch": CommandPlace("outcrop.cli.sources_fetch", "Fill the mirror with an easystack's sources."),
-        },
-    ),
-    "cat": CommandPlace("outcrop.cli.cat", "Write files of a repository to standard output."),
-    "checkout": CommandPlace("outcrop.cli.checkout", "Copy a repository, or part of it, into a directory."),
-    "completion": CommandPlace("outcrop.cli.completion", "Print the completion script for bash, zsh or fish."),
-    "demo": CommandPlace("outcrop.cli.demo", "Build, publish, mount and run a small stack, end to end."),
-    "detect": CommandPlace("outcrop.cli.detect", "Say which software target fits this machine, and why."),
-    "find": CommandPlace("outcrop.cli.find", "List what lies below a path of a repository."),
-    "ls": CommandPlace("outcrop.cli.ls", "List a directory of a repository."),
-    "mount": CommandPlace("outcrop.cli.mount", "Mount a repository over FUSE."),
-    "stat": CommandPlace("outcrop.cli.stat", "Show everything the catalog says of an entry."),
-    "umount": CommandPlace("outcrop.cli.umount", "Unmount a repository."),
+Sections = Mapping[str, Mapping[str, CommandPlace | NounPlace]]
+"""Commands by name, below the headings of a help page."""
+
+SECTIONS: Sections = {
+    "Start here": {
+        "demo": CommandPlace("outcrop.cli.demo", "Build, publish, mount and run a small stack, end to end."),
+    },
+    "Read a repository": {
+        "ls": CommandPlace("outcrop.cli.ls", "List a directory of a repository."),
+        "cat": CommandPlace("outcrop.cli.cat", "Write files of a repository to standard output."),
+        "find": CommandPlace("outcrop.cli.find", "List what lies below a path of a repository."),
+        "stat": CommandPlace("outcrop.cli.stat", "Show everything the catalog says of an entry."),
+        "checkout": CommandPlace("outcrop.cli.checkout", "Copy a repository, or part of it, into a directory."),
+        "mount": CommandPlace("outcrop.cli.mount", "Mount a repository over FUSE."),
+        "umount": CommandPlace("outcrop.cli.umount", "Unmount a repository."),
+    },
+    "Run its software": {
+        "detect": CommandPlace("outcrop.cli.detect", "Say which software target fits this machine, and why."),
+    },
+    "Build and publish": {
+        "repo": NounPlace(
+            "Own a repository: create it, publish into it, serve it.",
+            {
+                "create": CommandPlace("outcrop.cli.repo_create", "Create keys and an empty signed repository."),
+                "ingest": CommandPlace("outcrop.cli.repo_ingest", "Publish a directory or tarball as one revision."),
+                "tag": CommandPlace("outcrop.cli.repo_tag", "Give a revision a name, or take the name away."),
+                "log": CommandPlace("outcrop.cli.repo_log", "List the revisions and their tags, newest first."),
+                "serve": CommandPlace("outcrop.cli.repo_serve", "Serve repositories over HTTP, for trying things out."),
+            },
+        ),
+        "stack": NounPlace(
+            "Own a stack: build its software and publish it.",
+            {
+                "build": CommandPlace("outcrop.cli.stack_build", "Build an easystack with EasyBuild for one target."),
+            },
+        ),
+        "sources": NounPlace(
+            "Own a mirror of source files.",
+            {
+                "fetch": CommandPlace("outcrop.cli.sources_fetch", "Fill the mirror with an easystack's sources."),
+            },
+        ),
+    },
+    "Outcrop itself": {
+        "help": CommandPlace("outcrop.cli.help", "Show the help page of a command."),
+        "completion": CommandPlace("outcrop.cli.completion", "Print the completion script for bash, zsh or fish."),
+    },
 }
+"""The top of the tree, as `outcrop --help` shows it."""

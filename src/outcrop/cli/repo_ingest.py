@@ -25,19 +25,19 @@ from outcrop.stratum0.repository import OwnedRepository
     "ingest",
     epilog=examples(
         "outcrop repo ingest software.example.org ./tree --at /versions/2026.06",
-        "outcrop repo ingest software.example.org gcc.tar.gz --at /software --tag gcc-14 --message 'GCC 14'",
+        "outcrop repo ingest software.example.org gcc.tar.gz --at /gcc -m 'GCC 14'",
         "outcrop repo ingest software.example.org ./tree --at /data --dry-run   # what would change",
         "outcrop repo ingest software.example.org --delete /software/old",
     ),
 )
 @click.argument("fqrn")
-@click.argument("trees", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--at", default="/", show_default=True, help="Where in the repository the trees go.")
+@click.argument("trees", nargs=-1, metavar="[TREE]...", type=click.Path(path_type=Path))
+@click.option("--at", metavar="PATH", default="/", show_default=True, help="Where in the repository the trees go.")
 @click.option("--delete", multiple=True, metavar="PATH", help="Take PATH and all below it away.")
 @click.option("--replace", multiple=True, metavar="PATH", help="Below PATH, take away what does not come in again.")
 @click.option("--owner", metavar="UID:GID", help="The owner of everything that comes in, instead of the tree's own.")
 @click.option("--message", "-m", default="", help="What this change is about, for `outcrop repo log`.")
-@click.option("--tag", help="A name for the new revision.")
+@click.option("--tag", metavar="NAME", help="A name for the new revision.")
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -55,9 +55,9 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Publish TREES (directories or tarballs) into the repository FQRN as one revision.
+    """Publish every TREE (a directory or a tarball) into the repository FQRN, as one revision.
 
-    They are laid over what is there: directories are merged, other entries replaced. A directory that holds a file
+    Trees are laid over what is there: directories are merged, other entries replaced. A directory that holds a file
     called .cvmfscatalog becomes a nested catalog. Nothing is published unless everything is.
     """
     if not trees and not delete:

@@ -21,12 +21,12 @@ DEFAULT_PORT = 8000
     "serve",
     epilog=examples("outcrop repo serve", "outcrop repo serve software.example.org --port 8080"),
 )
-@click.argument("fqrns", nargs=-1)
+@click.argument("fqrns", nargs=-1, metavar="[FQRN]...")
 @click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port to listen on; 0 takes one that is free.")
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.pass_obj
 def command(console: Console, *, fqrns: tuple[str, ...], port: int, bind: str) -> None:
-    """Serve your repositories (all of them, or FQRNS) over HTTP until Ctrl-C, for trying things out.
+    """Serve your repositories (those named FQRN, or all) over HTTP until Ctrl-C, for trying things out.
 
     In production, let nginx serve the storage directory.
     """

@@ -21,7 +21,7 @@ from outcrop.stratum0.repository import OwnedRepository
     "tag",
     epilog=examples(
         "outcrop repo tag software.example.org",
-        "outcrop repo tag software.example.org 2026.06 --message 'first stable release'",
+        "outcrop repo tag software.example.org 2026.06 -m 'first stable release'",
         "outcrop repo tag software.example.org before-gcc --revision 41",
         "outcrop repo tag software.example.org --delete before-gcc",
     ),

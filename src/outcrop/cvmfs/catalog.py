@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from outcrop.cvmfs.counters import COUNTER_NAMES, Counters
 from outcrop.cvmfs.database import (
+    admit,
     database_from_bytes,
     digest_value,
     integer_value,
@@ -22,9 +23,9 @@ from outcrop.cvmfs.database import (
 )
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.entry import ENTRY_COLUMNS, Chunk, Entry, EntryRow, decode_chunk, decode_entry
-from outcrop.cvmfs.fields import unsigned
+from outcrop.cvmfs.fields import MAXIMUM_UINT64, MAXIMUM_UNIX_TIME, unsigned
 from outcrop.cvmfs.manifest import DEFAULT_TTL_SECONDS
-from outcrop.cvmfs.paths import PathHash, RepositoryPath, path_hash
+from outcrop.cvmfs.paths import PathHash, RepositoryPath, is_canonical, path_hash
 from outcrop.errors import FormatError
 
 SCHEMA = "2.5"
@@ -73,7 +74,7 @@ class Catalog:
     """One catalog, behind a connection to its database. `what` names it in errors."""
 
     def __init__(self, connection: sqlite3.Connection, what: str = "a catalog") -> None:
-        connection.text_factory = bytes
+        admit(connection, what)
         self.connection = connection
         self.what = what
         self.properties = _properties(connection, what)
@@ -119,7 +120,10 @@ class Catalog:
             rows = self.connection.execute(
                 f"SELECT {self._columns} FROM catalog WHERE parent_1 = ? AND parent_2 = ?", path_hash(path)
             ).fetchall()
-        return sorted((decode_entry(EntryRow(*row), self.what) for row in rows), key=lambda entry: entry.name)
+        entries = sorted((decode_entry(EntryRow(*row), self.what) for row in rows), key=lambda entry: entry.name)
+        if entries and not entries[0].name:
+            raise FormatError(what=self.what, field=f"the name of an entry in {path!r:.200}", problem="is empty")
+        return entries
 
     def rows(self) -> Iterator[CatalogRow]:
         """Every row, in the order of their numbers."""
@@ -128,6 +132,8 @@ class Catalog:
                 f"SELECT rowid, md5path_1, md5path_2, parent_1, parent_2, {self._columns} FROM catalog ORDER BY rowid"
             )
             for rowid, path1, path2, parent1, parent2, *columns in cursor:
+                if not all(isinstance(key, int) for key in (rowid, path1, path2, parent1, parent2)):
+                    raise FormatError(what=self.what, field="the keys of a row", problem="are not numbers")
                 entry = decode_entry(EntryRow(*columns), self.what)
                 yield CatalogRow(rowid, PathHash(path1, path2), PathHash(parent1, parent2), entry)
 
@@ -170,11 +176,11 @@ class Catalog:
     def _references(self, table: str, *, has_size: bool) -> tuple[CatalogReference, ...]:
         with sqlite_border(self.what):
             rows = self.connection.execute(
-                f"SELECT path, sha1, {'size' if has_size else '0'} FROM {table} ORDER BY path"
+                f"SELECT path, sha1, {'coalesce(size, 0)' if has_size else '0'} FROM {table} ORDER BY path"
             ).fetchall()
         references = []
         for path, digest, size in rows:
-            if not isinstance(path, bytes) or not path.startswith(b"/") or b"\0" in path:
+            if not isinstance(path, bytes) or not path or not is_canonical(path):
                 raise FormatError(what=self.what, field=f"a path in {table}", problem=f"is {path!r:.80}")
             references.append(
                 CatalogReference(
@@ -192,21 +198,30 @@ def _properties(connection: sqlite3.Connection, what: str) -> CatalogProperties:
     if schema not in READABLE_SCHEMAS:
         raise FormatError(what=what, field="the property schema", problem=f"is {schema!r}, not one of 2.4 and 2.5")
 
-    def number(key: str, default: int) -> int:
-        return unsigned(values[key], what=what, field=f"the property {key}") if key in values else default
+    def number(key: str, default: int, maximum: int = MAXIMUM_UINT64) -> int:
+        if key not in values:
+            return default
+        return unsigned(values[key], what=what, field=f"the property {key}", maximum=maximum)
+
+    root_prefix = values.get("root_prefix", "").encode("utf-8", "surrogateescape")
+    if not is_canonical(root_prefix):
+        raise FormatError(what=what, field="the property root_prefix", problem=f"is no path: {root_prefix!r:.200}")
+    voms_authz = values.get("voms_authz")
+    if voms_authz is not None:
+        text_value(voms_authz.encode("utf-8", "surrogateescape"), what, "the property voms_authz")
 
     previous = values.get("previous_revision", "")
     return CatalogProperties(
         schema_revision=number("schema_revision", 0),
         revision=number("revision", 0),
-        last_modified=number("last_modified", 0),
+        last_modified=number("last_modified", 0, MAXIMUM_UNIX_TIME),
         previous_revision=(
             None
             if previous in ("", NULL_DIGEST_TEXT)
             else Digest.parse(previous, what=what, field="the property previous_revision")
         ),
-        root_prefix=RepositoryPath(values.get("root_prefix", "").encode()),
+        root_prefix=RepositoryPath(root_prefix),
         ttl=number("TTL", DEFAULT_TTL_SECONDS),
-        voms_authz=values.get("voms_authz"),
+        voms_authz=voms_authz,
         volatile=values.get("volatile", "0") == "1",
     )

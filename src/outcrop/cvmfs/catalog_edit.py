@@ -7,7 +7,7 @@ stay what they are where a row is replaced, since the reference client derives i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from outcrop.cvmfs.catalog import SCHEMA, SCHEMA_REVISION, Catalog, CatalogReference
@@ -60,8 +60,10 @@ class EditableCatalog(Catalog):
         self.own = counters.own
         self.subtree = counters.subtree
         with sqlite_border(what):
-            _bring_up_to_date(connection, self.properties.schema_revision)
             connection.execute("BEGIN")
+            revision = max(self.properties.schema_revision, SCHEMA_REVISION)
+            _bring_up_to_date(connection, revision)
+        self.properties = replace(self.properties, schema_revision=revision)
         self._columns = ", ".join(ENTRY_COLUMNS)
 
     @classmethod
@@ -185,15 +187,29 @@ class EditableCatalog(Catalog):
                 "INSERT OR REPLACE INTO statistics (counter, value) VALUES (?, ?)",
                 Counters(self.own, self.subtree).rows(),
             )
+            renumbers = self._wastes_row_numbers()
+            if renumbers:
+                self._renumber_rows()
             self.connection.execute("COMMIT")
-            if self._wastes_space():
+            if renumbers or self._wastes_pages():
                 self.connection.execute("VACUUM")
 
-    def _wastes_space(self) -> bool:
+    def _wastes_row_numbers(self) -> bool:
+        rows, highest = self.connection.execute("SELECT count(*), coalesce(max(rowid), 0) FROM catalog").fetchone()
+        return bool(highest - rows > MAXIMUM_ROW_NUMBER_WASTE * highest)
+
+    def _renumber_rows(self) -> None:
+        """Gives the rows the numbers from 1 on, in the order that they have. (VACUUM keeps those of indexed tables.)"""
+        numbers = self.connection.execute("SELECT rowid FROM catalog ORDER BY rowid").fetchall()
+        self.connection.executemany(
+            "UPDATE catalog SET rowid = ? WHERE rowid = ?",
+            [(new, old) for new, (old,) in enumerate(numbers, start=1) if new != old],
+        )
+
+    def _wastes_pages(self) -> bool:
         (pages,) = self.connection.execute("PRAGMA page_count").fetchone()
         (free,) = self.connection.execute("PRAGMA freelist_count").fetchone()
-        rows, highest = self.connection.execute("SELECT count(*), max(rowid) FROM catalog").fetchone()
-        return bool(free > MAXIMUM_FREE_PAGES_SHARE * pages or 1 - rows / highest > MAXIMUM_ROW_NUMBER_WASTE)
+        return bool(free > MAXIMUM_FREE_PAGES_SHARE * pages)
 
 
 def nested_root(entry: Entry) -> Entry:
@@ -211,24 +227,23 @@ def plain_directory(entry: Entry) -> Entry:
     return replace(entry, marks=entry.marks & ~(Mark.NESTED_ROOT | Mark.NESTED_MOUNTPOINT))
 
 
-_ADDED_SINCE: Sequence[tuple[int, Iterable[str]]] = (
-    (1, ["ALTER TABLE nested_catalogs ADD COLUMN size INTEGER"]),
-    (2, ["ALTER TABLE catalog ADD COLUMN xattr BLOB"]),
-    (
-        4,
-        [
-            "CREATE TABLE IF NOT EXISTS bind_mountpoints (path TEXT, sha1 TEXT, size INTEGER, "
-            "CONSTRAINT pk_bind_mountpoints PRIMARY KEY (path))"
-        ],
-    ),
-    (7, ["ALTER TABLE catalog ADD COLUMN mtimens INTEGER"]),
+_ADDED_COLUMNS = (
+    ("nested_catalogs", "size", "INTEGER"),
+    ("catalog", "xattr", "BLOB"),
+    ("catalog", "mtimens", "INTEGER"),
 )
+"""What revisions 1, 2 and 7 of the schema added. (Revision 4 added a table.)"""
 
 
-def _bring_up_to_date(connection: sqlite3.Connection, schema_revision: int) -> None:
-    for since, statements in _ADDED_SINCE:
-        if schema_revision < since:
-            for statement in statements:
-                connection.execute(statement)
+def _bring_up_to_date(connection: sqlite3.Connection, revision: int) -> None:
+    """Adds what is not there. The stated revision alone does not tell: tables may have more than it demands."""
+    for table, column, affinity in _ADDED_COLUMNS:
+        columns = {row[1].lower() for row in connection.execute(f"PRAGMA table_info({table})")}
+        if column.encode() not in columns:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {affinity}")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS bind_mountpoints (path TEXT, sha1 TEXT, size INTEGER, "
+        "CONSTRAINT pk_bind_mountpoints PRIMARY KEY (path))"
+    )
     set_property(connection, "schema", SCHEMA)
-    set_property(connection, "schema_revision", str(max(schema_revision, SCHEMA_REVISION)))
+    set_property(connection, "schema_revision", str(revision))

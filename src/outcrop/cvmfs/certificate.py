@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -29,7 +30,7 @@ class Certificate:
         try:
             certificate = x509.load_pem_x509_certificate(pem)
             key = certificate.public_key()
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
             raise FormatError(what=what, field="the PEM text", problem=f"holds no certificate ({error})") from error
         if not isinstance(key, rsa.RSAPublicKey):
             raise FormatError(what=what, field="the key", problem="is not an RSA key")

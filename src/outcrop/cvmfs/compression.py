@@ -16,6 +16,10 @@ MAXIMUM_DATABASE_BYTES = 4 * 1024**3
 """A catalog of the reference's limit (500,000 entries) has about 100 MB; a stream that grows past this is a bomb."""
 
 
+MAXIMUM_EXPANSION = 1032
+"""Deflate spends at least two bits on 258 bytes, so no stream holds more than this many times its length."""
+
+
 class Compression(IntEnum):
     """How a file's bytes are stored; the value is what catalogs write."""
 
@@ -27,10 +31,10 @@ def inflate(data: bytes, *, what: str, limit: int = MAXIMUM_DATABASE_BYTES) -> b
     """The bytes that the zlib stream `data` holds, at most `limit` of them; FormatError otherwise."""
     decompressor = zlib.decompressobj()
     try:
-        plain = decompressor.decompress(data, limit)
+        plain = decompressor.decompress(data, limit + 1)
     except zlib.error as error:
         raise FormatError(what=what, field="the zlib stream", problem=f"is damaged ({error})") from error
-    if decompressor.unconsumed_tail:
+    if len(plain) > limit:
         raise FormatError(what=what, field="the zlib stream", problem=f"holds more than {limit} bytes")
     if not decompressor.eof:
         raise FormatError(what=what, field="the zlib stream", problem="is cut off")
@@ -41,6 +45,9 @@ def inflate_exactly(data: bytes, size: int, *, what: str) -> bytes | bytearray:
     """The `size` bytes that the zlib stream `data` holds; FormatError if it holds fewer or more."""
     if size == 0:
         plain: bytes | bytearray = inflate(data, what=what, limit=1)
+    elif size > MAXIMUM_EXPANSION * len(data):
+        # Whoever states the size also decides how much memory the decoder would ask for.
+        raise FormatError(what=what, field="the zlib stream", problem=f"is too short to hold {size} bytes")
     else:
         try:
             plain = deflate.zlib_decompress(data, size)

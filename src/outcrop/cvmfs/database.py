@@ -6,14 +6,25 @@ database comes out as a FormatError that names it.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from outcrop.cvmfs.digest import Digest
+from outcrop.cvmfs.fields import MAXIMUM_UNIX_TIME
 from outcrop.errors import FormatError, StorageError
 
 SQLITE_MAGIC = b"SQLite format 3\0"
+_FORMAT_VERSIONS = slice(18, 20)
+_ROLLBACK_JOURNAL = b"\1\1"
+"""What the header says of a database without a write-ahead log: clients open it read-only, so it must have none."""
+
+MAXIMUM_VALUE_BYTES = 16 * 1024**2
+"""The longest text or blob that is taken from a database. Extended attributes have 130 kB at most, paths far less."""
+
+_PLAIN_SCHEMA = re.compile(rb"CREATE (?:TABLE|INDEX|UNIQUE INDEX) (?!.*\bAS\b)", re.DOTALL | re.IGNORECASE)
+"""SQLite itself writes these first words. A computed column, and only that, needs the word AS."""
 
 
 @contextmanager
@@ -22,14 +33,13 @@ def sqlite_border(what: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN) or (
-            error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR
-        ):
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # errors of the binding itself have none
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN) or (code & 0xFF == sqlite3.SQLITE_IOERR):
             raise StorageError(
                 what=what, problem=f"cannot be written ({error})", hint="free some space, or choose another directory"
             ) from error
         raise FormatError(what=what, field="the database", problem=f"cannot be read ({error})") from error
-    except (sqlite3.DatabaseError, OverflowError, UnicodeDecodeError) as error:
+    except (sqlite3.DatabaseError, OverflowError, UnicodeError) as error:
         raise FormatError(what=what, field="the database", problem=f"cannot be read ({error})") from error
 
 
@@ -37,10 +47,32 @@ def database_from_bytes(data: bytes, what: str) -> sqlite3.Connection:
     """A connection to the database whose file has the bytes `data`, in memory; FormatError if it is none."""
     if not data.startswith(SQLITE_MAGIC):
         raise FormatError(what=what, field="the first bytes", problem="are not those of an SQLite database")
+    if data[_FORMAT_VERSIONS] != _ROLLBACK_JOURNAL:
+        raise FormatError(what=what, field="the journal mode", problem="is not that of a rollback journal")
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     with sqlite_border(what):
         connection.deserialize(data)
     return connection
+
+
+def admit(connection: sqlite3.Connection, what: str) -> None:
+    """`connection` gives texts as bytes, and nothing that the database brings along is ever run.
+
+    FormatError for a schema of more than plain tables and indexes: a view, a trigger or a computed column would be SQL
+    of the publisher's choosing, which need not end.
+    """
+    connection.text_factory = bytes
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAXIMUM_VALUE_BYTES)
+    with sqlite_border(what):
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        (encoding,) = connection.execute("PRAGMA encoding").fetchone()
+        schema = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    if encoding != b"UTF-8":
+        raise FormatError(what=what, field="the encoding", problem=f"is {encoding!r}, not UTF-8")
+    for name, sql in schema:
+        if not isinstance(sql, bytes) or not _PLAIN_SCHEMA.match(sql):
+            raise FormatError(what=what, field=f"the schema's {name!r:.80}", problem="is no plain table or index")
 
 
 def database_to_bytes(connection: sqlite3.Connection) -> bytes:
@@ -65,20 +97,30 @@ def integer_value(value: object, what: str, field: str, minimum: int = 0) -> int
     return value
 
 
+def time_value(value: object, what: str, field: str) -> int:
+    """An integer column that is a time in seconds since 1970; FormatError otherwise."""
+    seconds = integer_value(value, what, field)
+    if seconds > MAXIMUM_UNIX_TIME:
+        raise FormatError(what=what, field=field, problem=f"is later than any date: {seconds}")
+    return seconds
+
+
 def digest_value(value: object, what: str, field: str) -> Digest:
     """A text column that spells a digest; FormatError otherwise."""
     return Digest.parse(text_value(value, what, field), what=what, field=field)
 
 
 def properties_of(connection: sqlite3.Connection, what: str) -> dict[str, str]:
-    """The `properties` table, which every database of the format has."""
+    """The `properties` table, which every database of the format has. What is not UTF-8 shows as surrogates."""
     with sqlite_border(what):
         rows = connection.execute("SELECT key, value FROM properties").fetchall()
     properties = {}
     for key, value in rows:
         name = text_value(key, what, "a property's key")
         shown = str(value).encode() if isinstance(value, int | float) else value
-        properties[name] = text_value(shown, what, f"the property {name}")
+        if not isinstance(shown, bytes):
+            raise FormatError(what=what, field=f"the property {name}", problem=f"is not a text: {value!r:.80}")
+        properties[name] = shown.decode("utf-8", "surrogateescape")
     return properties
 
 

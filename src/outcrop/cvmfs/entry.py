@@ -168,7 +168,8 @@ class Entry:
         if kind is EntryKind.FILE:
             flags |= self.compression << _COMPRESSION_SHIFT
             if self.digest is not None or self.is_chunked:
-                flags |= _ALGORITHMS.index(self.algorithm) << _ALGORITHM_SHIFT
+                algorithm = self.digest.algorithm if self.digest else self.algorithm
+                flags |= _ALGORITHMS.index(algorithm) << _ALGORITHM_SHIFT
         return flags
 
 
@@ -247,7 +248,7 @@ def decode_entry(row: EntryRow, what: str) -> Entry:
         hardlink_group=hardlinks >> 32,
         digest=_content_digest(row.hash, kind, marks, algorithm, where),
         symlink=symlink,
-        xattrs=Xattrs.parse(_blob(row.xattr, where, "xattr")),
+        xattrs=Xattrs.parse(_blob(row.xattr, where, "xattr"), f"{where}, xattr"),
         marks=marks,
         algorithm=algorithm,
         compression=_COMPRESSIONS[compression_number],

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from outcrop.errors import FormatError
+from outcrop.cvmfs.names import RepositoryName, repository_name
+from outcrop.errors import FormatError, InvalidValue
 
 MAXIMUM_UINT64 = 2**64 - 1
+MAXIMUM_UNIX_TIME = 253402300799
+"""The last second of the year 9999: later ones are no dates to Python."""
 
 
 def unsigned(text: str, *, what: str, field: str, maximum: int = MAXIMUM_UINT64) -> int:
@@ -14,6 +17,14 @@ def unsigned(text: str, *, what: str, field: str, maximum: int = MAXIMUM_UINT64)
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAXIMUM_UINT64))) or int(text) > maximum:
         raise FormatError(what=what, field=field, problem=f"is not a number from 0 to {maximum}: {text[:80]!r}")
     return int(text)
+
+
+def repository(text: str, *, what: str, field: str) -> RepositoryName:
+    """The repository's name that `text` spells; FormatError otherwise."""
+    try:
+        return repository_name(text)
+    except InvalidValue as error:
+        raise FormatError(what=what, field=field, problem=f"is not of the form name.domain: {text[:80]!r}") from error
 
 
 def yes_or_no(text: str, *, what: str, field: str) -> bool:
@@ -35,4 +46,5 @@ def timestamp(text: str, *, what: str, field: str) -> datetime:
 
 def timestamp_text(moment: datetime) -> str:
     """`moment` as 14 digits, in UTC."""
-    return moment.astimezone(UTC).strftime("%Y%m%d%H%M%S")
+    utc = moment.astimezone(UTC)
+    return f"{utc.year:04}{utc:%m%d%H%M%S}"  # %Y does not pad years before 1000

@@ -11,6 +11,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from outcrop.cvmfs.database import (
+    admit,
     database_from_bytes,
     digest_value,
     integer_value,
@@ -18,6 +19,7 @@ from outcrop.cvmfs.database import (
     set_property,
     sqlite_border,
     text_value,
+    time_value,
 )
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.names import RepositoryName
@@ -72,7 +74,7 @@ class History:
     """The tags of a repository, behind a connection to the database."""
 
     def __init__(self, connection: sqlite3.Connection, what: str = "the history") -> None:
-        connection.text_factory = bytes
+        admit(connection, what)
         self.connection = connection
         self.what = what
         self.properties = properties_of(connection, what)
@@ -109,10 +111,12 @@ class History:
                     name=tag,
                     root_catalog=digest_value(digest, self.what, f"the root catalog of the tag {tag}"),
                     revision=integer_value(revision, self.what, f"the revision of the tag {tag}"),
-                    timestamp=integer_value(timestamp, self.what, f"the time of the tag {tag}"),
-                    description=text_value(description or b"", self.what, f"the description of the tag {tag}"),
-                    size=integer_value(size or 0, self.what, f"the size of the tag {tag}"),
-                    branch=text_value(branch or b"", self.what, f"the branch of the tag {tag}"),
+                    timestamp=time_value(timestamp, self.what, f"the time of the tag {tag}"),
+                    description=text_value(
+                        b"" if description is None else description, self.what, f"the description of the tag {tag}"
+                    ),
+                    size=integer_value(0 if size is None else size, self.what, f"the size of the tag {tag}"),
+                    branch=text_value(b"" if branch is None else branch, self.what, f"the branch of the tag {tag}"),
                 )
             )
         return sorted(tags, key=lambda tag: (-tag.revision, tag.name))

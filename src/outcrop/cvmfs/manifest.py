@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from outcrop.cvmfs.digest import Digest
-from outcrop.cvmfs.fields import unsigned, yes_or_no
+from outcrop.cvmfs.fields import MAXIMUM_UINT64, MAXIMUM_UNIX_TIME, repository, unsigned, yes_or_no
 from outcrop.cvmfs.names import RepositoryName, Revision
 from outcrop.cvmfs.paths import ROOT_HASH_TEXT
 from outcrop.errors import FormatError
@@ -83,8 +83,9 @@ class Manifest:
                 raise FormatError(what=_WHAT, field=f"line {letter} ({meaning})", problem="is missing")
             return values[letter]
 
-        def number(letter: str, meaning: str) -> int:
-            return unsigned(required(letter, meaning), what=_WHAT, field=f"line {letter} ({meaning})")
+        def number(letter: str, meaning: str, maximum: int = MAXIMUM_UINT64) -> int:
+            field = f"line {letter} ({meaning})"
+            return unsigned(required(letter, meaning), what=_WHAT, field=field, maximum=maximum)
 
         def digest(letter: str, meaning: str) -> Digest:
             return Digest.parse(required(letter, meaning), what=_WHAT, field=f"line {letter} ({meaning})")
@@ -97,17 +98,15 @@ class Manifest:
 
         if required("R", "root path") != ROOT_HASH_TEXT:
             raise FormatError(what=_WHAT, field="line R (root path)", problem="is not the hash of the empty path")
-        name = required("N", "repository name")
-        if not name:
-            raise FormatError(what=_WHAT, field="line N (repository name)", problem="is empty")
+        name = repository(required("N", "repository name"), what=_WHAT, field="line N (repository name)")
         return cls(
-            repository=RepositoryName(name),
+            repository=name,
             revision=Revision(number("S", "revision")),
             root_catalog=digest("C", "root catalog"),
             root_catalog_size=number("B", "root catalog size") if "B" in values else 0,
             certificate=digest("X", "certificate"),
             ttl=number("D", "time to live"),
-            published_at=number("T", "time of publishing") if "T" in values else None,
+            published_at=number("T", "time of publishing", MAXIMUM_UNIX_TIME) if "T" in values else None,
             history=optional_digest("H", "history"),
             metainfo=optional_digest("M", "meta-information"),
             reflog=optional_digest("Y", "reflog"),

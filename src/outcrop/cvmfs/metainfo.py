@@ -43,6 +43,8 @@ class Metainfo:
         """What `data` says; FormatError names the field that is malformed. Unknown fields are passed over."""
         try:
             document = json.loads(data)
+            # What no other reader takes is refused here: NaN and infinities, texts that are not Unicode.
+            json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8")
         except (ValueError, RecursionError) as error:
             raise FormatError(what=_WHAT, field="the JSON text", problem=f"cannot be read ({error})") from error
         if not isinstance(document, dict):

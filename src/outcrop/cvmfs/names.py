@@ -25,7 +25,7 @@ def repository_name(text: str) -> RepositoryName:
     """`text` as a repository's name; InvalidValue when it is none."""
     if len(text) > MAXIMUM_NAME_LENGTH or not _NAME.fullmatch(text):
         raise InvalidValue(
-            what=f"the repository name {text!r}",
+            what=f"the repository name {text[:300]!r}",
             problem="is not of the form name.domain",
             hint="use letters, digits, `-` and `_`, with at least one dot, as in `software.example.org`",
         )

@@ -58,5 +58,5 @@ class ObjectName:
         """The object that lies at `path`; FormatError where no object can."""
         match = _NAME.fullmatch(path)
         if match is None:
-            raise FormatError(what=f"the object name {path!r}", field="its form", problem="is not data/xx/…")
+            raise FormatError(what=f"the object name {path[:80]!r}", field="its form", problem="is not data/xx/…")
         return cls(Digest.parse(match[1] + match[2]), ObjectKind(match[3]))

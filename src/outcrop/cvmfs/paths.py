@@ -68,17 +68,31 @@ def ancestors(path: bytes) -> list[RepositoryPath]:
 def repository_path(text: str | bytes) -> RepositoryPath:
     """What a user calls a path, as a path: `a/b/`, `/a//b` and `./a/b` are `/a/b`.
 
-    Raises InvalidValue for `..`, which could only leave the repository, and for NUL.
+    Raises InvalidValue for `..`, which could only leave the repository, for NUL, and for text that stands for no bytes.
     """
-    raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+    try:
+        raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+    except UnicodeEncodeError as error:
+        raise _impossible_path(text) from error
     parts = [part for part in raw.split(b"/") if part not in (b"", b".")]
     if b".." in parts or b"\0" in raw:
-        raise InvalidValue(
-            what=f"the path {raw.decode('utf-8', 'backslashreplace')!r}",
-            problem="cannot lead to anything in a repository",
-            hint="write the path from the repository's root, as in `/versions/2026.06`",
-        )
+        raise _impossible_path(text)
     return RepositoryPath(b"".join(b"/" + part for part in parts))
+
+
+def _impossible_path(text: str | bytes) -> InvalidValue:
+    raw = text.encode("utf-8", "backslashreplace") if isinstance(text, str) else text
+    return InvalidValue(
+        what=f"the path {raw.decode('utf-8', 'backslashreplace')!r}",
+        problem="cannot lead to anything in a repository",
+        hint="write the path from the repository's root, as in `/versions/2026.06`",
+    )
+
+
+def is_canonical(path: bytes) -> bool:
+    """Whether `path` is written the one way that hashes: `b""`, or names that each follow a `/`."""
+    first, *names = path.split(b"/")
+    return not first and b"\0" not in path and not any(name in (b"", b".", b"..") for name in names)
 
 
 def shown(path: bytes) -> str:

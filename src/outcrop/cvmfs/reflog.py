@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from outcrop.cvmfs.database import (
+    admit,
     database_from_bytes,
     digest_value,
-    integer_value,
     properties_of,
     set_property,
     sqlite_border,
+    time_value,
 )
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.names import RepositoryName
@@ -53,7 +54,7 @@ class Reflog:
     """A reflog, behind a connection to its database."""
 
     def __init__(self, connection: sqlite3.Connection, what: str = "the reflog") -> None:
-        connection.text_factory = bytes
+        admit(connection, what)
         self.connection = connection
         self.what = what
         if properties_of(connection, what).get("schema") != SCHEMA:
@@ -90,7 +91,7 @@ class Reflog:
                 Reference(
                     digest_value(digest, self.what, "a reference's digest"),
                     reference_type,
-                    integer_value(timestamp, self.what, "a reference's time"),
+                    time_value(timestamp, self.what, "a reference's time"),
                 )
             )
         return references

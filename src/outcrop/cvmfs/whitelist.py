@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from outcrop.cvmfs.digest import Digest
-from outcrop.cvmfs.fields import timestamp, timestamp_text
+from outcrop.cvmfs.fields import repository, timestamp, timestamp_text
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.errors import FormatError
 
@@ -63,15 +63,15 @@ class Whitelist:
         if not lines[1].startswith("E"):
             raise FormatError(what=_WHAT, field="line 2 (end of validity)", problem="does not begin with E")
         expires = timestamp(lines[1][1:], what=_WHAT, field="line 2 (end of validity)")
-        if not lines[2].startswith("N") or len(lines[2]) == 1:
-            raise FormatError(what=_WHAT, field="line 3 (repository name)", problem="does not begin with N and a name")
+        if not lines[2].startswith("N"):
+            raise FormatError(what=_WHAT, field="line 3 (repository name)", problem="does not begin with N")
         rest = lines[_HEAD_LINES:]
         demands_pkcs7 = rest[:1] == ["Vpkcs7"]
         rest = rest[demands_pkcs7:]
         demands_chain = rest[:1] == ["Wcachain"]
         rest = rest[demands_chain:]
         return cls(
-            repository=RepositoryName(lines[2][1:]),
+            repository=repository(lines[2][1:], what=_WHAT, field="line 3 (repository name)"),
             issued=issued,
             expires=expires,
             fingerprints=tuple(_fingerprint(line) for line in rest if _COMMENT.split(line, maxsplit=1)[0]),

@@ -58,31 +58,33 @@ class Xattrs:
         return bytes(blob)
 
     @classmethod
-    def parse(cls, blob: bytes | None) -> Xattrs:
-        """The attributes in `blob`; FormatError if it is malformed."""
+    def parse(cls, blob: bytes | None, what: str = _WHAT) -> Xattrs:
+        """The attributes in `blob`; FormatError names `what` if it is malformed."""
         if blob is None:
             return NO_XATTRS
         if len(blob) < 2 or blob[0] != BLOB_VERSION:
-            raise FormatError(what=_WHAT, field="the version", problem="is not 1")
+            raise FormatError(what=what, field="the version", problem="is not 1")
+        if blob[1] == 0:
+            raise FormatError(what=what, field="the number of attributes", problem="is 0, for which NULL stands")
         items: list[tuple[bytes, bytes]] = []
         position = 2
         for _ in range(blob[1]):
             if position + 2 > len(blob):
-                raise FormatError(what=_WHAT, field="an attribute's lengths", problem="are cut off")
+                raise FormatError(what=what, field="an attribute's lengths", problem="are cut off")
             key_end = position + 2 + blob[position]
             value_end = key_end + blob[position + 1]
             if value_end > len(blob):
-                raise FormatError(what=_WHAT, field="an attribute", problem="is cut off")
+                raise FormatError(what=what, field="an attribute", problem="is cut off")
             key = blob[position + 2 : key_end]
             if not key:
-                raise FormatError(what=_WHAT, field="an attribute's key", problem="is empty")
+                raise FormatError(what=what, field="an attribute's key", problem="is empty")
             items.append((key, blob[key_end:value_end]))
             position = value_end
         if position != len(blob):
-            raise FormatError(what=_WHAT, field="its end", problem="is followed by more bytes")
+            raise FormatError(what=what, field="its end", problem="is followed by more bytes")
         keys = [key for key, _ in items]
         if len(set(keys)) != len(keys):
-            raise FormatError(what=_WHAT, field="a key", problem="stands twice")
+            raise FormatError(what=what, field="a key", problem="stands twice")
         return cls(tuple(sorted(items)))
 
 

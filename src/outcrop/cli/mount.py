@@ -1,0 +1,215 @@
+"""`outcrop mount`"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from outcrop.cli.console import Console
+from outcrop.cli.options import dry_run_option, examples, json_option
+from outcrop.client.address import RepositoryAddress, find_address
+from outcrop.client.configuration import load_known_repositories
+from outcrop.client.keys import load_keys
+from outcrop.client.mount.kernel import HELPER, MountOptions, may_mount_directly
+from outcrop.client.mount.mountinfo import mounts, our_mounts
+from outcrop.client.mount.processes import check_mountpoint, mount_in_background, mounted, wait
+from outcrop.client.mount.repository_tree import RepositoryTree, public_key_texts
+from outcrop.client.mount.unmounting import MountStatus, status
+from outcrop.client.repository import ClientSettings, RevisionChoice, open_repository
+from outcrop.cvmfs.digest import Digest
+from outcrop.directories import config_directory, data_directory, state_directory
+from outcrop.errors import InvalidValue, UsageError
+
+CUSTOMARY_PLACE = Path("/cvmfs")
+
+
+@dataclass(frozen=True, slots=True)
+class MountPlan:
+    """What is mounted where, and how."""
+
+    address: RepositoryAddress
+    choice: RevisionChoice
+    mountpoint: Path
+    settings: ClientSettings
+    everyone: bool
+    log: Path | None
+
+    @property
+    def options(self) -> MountOptions:
+        return MountOptions(self.address.name, self.mountpoint, self.everyone)
+
+    def lines(self) -> list[str]:
+        choice = self.choice
+        revision = "the current revision"
+        if choice.tag:
+            revision = f"the tag {choice.tag}"
+        elif choice.revision is not None:
+            revision = f"revision {choice.revision}"
+        elif choice.root_catalog is not None:
+            revision = f"the root catalog {choice.root_catalog}"
+        return [
+            f"mount      {revision} of {self.address.name}",
+            f"at         {self.mountpoint}",
+            f"from       {', '.join(self.address.servers)}",
+            f"trusting   {', '.join(str(key) for key in self.address.keys)}",
+            f"for        {'all users' if self.everyone else 'this user alone'}",
+            f"by         {'mount(2)' if may_mount_directly() else HELPER}",
+            f"log        {self.log or 'none'}",
+        ]
+
+    def open_tree(self) -> RepositoryTree:
+        return RepositoryTree(
+            open_repository(self.address, self.settings, self.choice),
+            public_keys=public_key_texts(load_keys(self.address.keys)),
+        )
+
+
+@click.command(
+    "mount",
+    epilog=examples(
+        "outcrop mount software.example.org                  # at /cvmfs/software.example.org",
+        "outcrop mount http://localhost:8000/software.example.org ./stack --key software.example.org.pub",
+        "outcrop mount software.example.org ./old --tag 2025.06",
+        "outcrop mount --list",
+    ),
+)
+@click.argument("repository", metavar="REPO", required=False)
+@click.argument("mountpoint", type=click.Path(path_type=Path), required=False)
+@click.option("--key", "keys", type=click.Path(path_type=Path), multiple=True, help="A public key that proves it.")
+@click.option("--name", default="", metavar="FQRN", help="The repository's name, where its URL does not end in it.")
+@click.option("--tag", default="", help="The revision that has this tag.")
+@click.option("--revision", type=click.IntRange(min=0), help="The revision of this number.")
+@click.option("--root-hash", default="", metavar="DIGEST", help="The revision with this root catalog.")
+@click.option("--cache", type=click.Path(path_type=Path), metavar="DIR", help="Where objects are kept.")
+@click.option("--everyone/--only-me", default=None, help="Who may look into it; everyone if root mounts.")
+@click.option("--foreground", is_flag=True, help="Stay until it is unmounted or interrupted.")
+@click.option("--list", "listing", is_flag=True, help="Show what is mounted, and do nothing else.")
+@dry_run_option
+@json_option
+@click.pass_obj
+def command(
+    console: Console,
+    *,
+    repository: str | None,
+    mountpoint: Path | None,
+    keys: tuple[Path, ...],
+    name: str,
+    tag: str,
+    revision: int | None,
+    root_hash: str,
+    cache: Path | None,
+    everyone: bool | None,
+    foreground: bool,
+    listing: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Mount the repository REPO over FUSE at MOUNTPOINT, an empty directory (/cvmfs/FQRN by default).
+
+    It shows one revision for as long as it lasts, and is served in the background until `outcrop umount`.
+    """
+    if listing:
+        _list(console, [status(line) for line in our_mounts(mounts())], as_json)
+        return
+    if repository is None:
+        raise UsageError(problem="which repository?", hint="`outcrop mount REPO [MOUNTPOINT]`, or `--list`")
+    known = load_known_repositories(config_directory(), data_directory())
+    address = find_address(repository, known, name=name, keys=[key.absolute() for key in keys])
+    root_catalog = Digest.parse(root_hash, what="--root-hash") if root_hash else None
+    place = _place(mountpoint, address)
+    plan = MountPlan(
+        address=address,
+        choice=RevisionChoice(tag=tag, revision=revision, root_catalog=root_catalog),
+        mountpoint=place,
+        settings=ClientSettings(cache=cache.absolute() if cache else None),
+        everyone=os.geteuid() == 0 if everyone is None else everyone,
+        log=_log_path(place, address),
+    )
+    if dry_run:
+        _tell_plan(console, plan, as_json)
+        return
+    if foreground:
+        _stay(console, plan)
+        return
+    check_mountpoint(plan.mountpoint)
+    running = mount_in_background(plan.open_tree, plan.options, plan.log)
+    if as_json:
+        console.json({"mountpoint": str(running.mountpoint), "server": running.server})
+        return
+    console.note(f"{address.name} is mounted; `outcrop umount {running.mountpoint}` takes it away")
+    console.result(str(running.mountpoint))
+
+
+def _stay(console: Console, plan: MountPlan) -> None:
+    try:
+        with mounted(
+            plan.open_tree, plan.mountpoint, source=plan.address.name, everyone=plan.everyone, log=plan.log
+        ) as running:
+            console.note(f"{plan.address.name} is mounted at {plan.mountpoint}; Ctrl-C takes it away")
+            wait(running)
+    except KeyboardInterrupt:
+        console.note(f"{plan.mountpoint} is not mounted any more")
+
+
+def _place(mountpoint: Path | None, address: RepositoryAddress) -> Path:
+    if mountpoint is not None:
+        return Path(os.path.abspath(mountpoint))
+    customary = CUSTOMARY_PLACE / address.name
+    if customary.is_dir():
+        return customary
+    raise InvalidValue(
+        what=f"the customary mountpoint {customary}",
+        problem="does not exist",
+        hint=f"make it (`mkdir -p {customary}` as root), or name a directory: `outcrop mount REPO MOUNTPOINT`",
+    )
+
+
+def _log_path(mountpoint: Path, address: RepositoryAddress) -> Path | None:
+    """Where the server of `mountpoint` writes its log; None where nothing can be kept."""
+    distinct = hashlib.sha256(os.fsencode(mountpoint)).hexdigest()[:8]
+    path = state_directory() / "mounts" / f"{address.name}-{distinct}.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError:
+        return None
+    return path
+
+
+def _tell_plan(console: Console, plan: MountPlan, as_json: bool) -> None:
+    if as_json:
+        console.json(dict(line.split(None, 1) for line in plan.lines()))
+        return
+    for line in plan.lines():
+        console.result(line)
+
+
+def _list(console: Console, found: Sequence[MountStatus], as_json: bool) -> None:
+    if as_json:
+        console.json([_document(mount) for mount in found])
+        return
+    rows = [
+        (
+            mount.fqrn,
+            "?" if mount.revision is None else str(mount.revision),
+            str(mount.server) if mount.server else "dead",
+            str(mount.mountpoint),
+        )
+        for mount in found
+    ]
+    console.table(("REPOSITORY", "REVISION", "SERVER", "MOUNTPOINT"), rows)
+
+
+def _document(mount: MountStatus) -> dict[str, object]:
+    return {
+        "repository": mount.fqrn,
+        "revision": mount.revision,
+        "root_hash": mount.root_hash,
+        "server": mount.server,
+        "mountpoint": str(mount.mountpoint),
+    }

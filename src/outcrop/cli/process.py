@@ -1,0 +1,58 @@
+"""The process around a command line: its descriptors, its signals, its last words."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+INTERNAL_ERROR_EXIT_CODE = 70
+"""EX_SOFTWARE of sysexits.h: a fault of ours, not of the user's."""
+
+READER_GONE_EXIT_CODE = 128 + signal.SIGPIPE
+"""What a shell says of a program that SIGPIPE ended, as `outcrop find … | head` ends it."""
+
+_STANDARD_DESCRIPTORS = (0, 1, 2)
+
+
+def prepare() -> None:
+    """Make the process fit for a command: no file of ours lands on a standard descriptor, and SIGTERM ends the work as
+    Ctrl-C does. So does SIGHUP, unless whoever started us (`nohup`) wants it ignored."""
+    for descriptor in _STANDARD_DESCRIPTORS:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _interrupt)
+
+
+def reader_is_gone() -> bool:
+    """Whether standard output is a pipe or socket that nobody reads any more."""
+    if sys.stdout is None:
+        return False
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), select.POLLOUT)
+        return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+    except (OSError, ValueError):
+        return False
+
+
+def leave(code: int) -> NoReturn:
+    """Exit with `code`. What standard output refuses to take is dropped: the error has been told already."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        # Python would try again while it shuts down, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

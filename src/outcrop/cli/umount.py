@@ -1,0 +1,46 @@
+"""`outcrop umount`"""
+
+from __future__ import annotations
+
+import click
+
+from outcrop.cli.console import Console
+from outcrop.cli.options import dry_run_option, examples
+from outcrop.client.mount.mountinfo import mounts, our_mounts
+from outcrop.client.mount.unmounting import end_mount, wanted_mounts
+from outcrop.errors import OutcropError, UsageError
+
+
+@click.command(
+    "umount",
+    epilog=examples(
+        "outcrop umount /cvmfs/software.example.org",
+        "outcrop umount software.example.org",
+        "outcrop umount --lazy ./stack          # from sight now, for good when nobody uses it any more",
+        "outcrop umount --all",
+    ),
+)
+@click.argument("target", metavar="MOUNTPOINT|REPO", required=False)
+@click.option("--lazy", is_flag=True, help="Take it from sight though it is in use; do not wait.")
+@click.option("--all", "every", is_flag=True, help="Unmount everything that outcrop has mounted.")
+@dry_run_option
+@click.pass_obj
+def command(console: Console, *, target: str | None, lazy: bool, every: bool, dry_run: bool) -> None:
+    """Unmount what is mounted at MOUNTPOINT, or every mount of REPO, and wait until it is gone."""
+    if every == bool(target):
+        raise UsageError(problem="what is to be unmounted?", hint="name a MOUNTPOINT or a REPO, or say `--all`")
+    lines = mounts()
+    kept: OutcropError | None = None
+    for line in wanted_mounts(target, lines) if target else our_mounts(lines):
+        if dry_run:
+            console.result(f"unmount {line.mountpoint} ({line.source}){' from sight' if lazy else ''}")
+            continue
+        try:
+            end_mount(line, lazy=lazy)
+        except OutcropError as error:
+            # One that is in use keeps none of the others.
+            kept = kept or error
+        else:
+            console.note(f"{line.mountpoint} is not mounted any more")
+    if kept is not None:
+        raise kept

@@ -1,0 +1,48 @@
+"""What a cache holds and a server sends: the plain bytes of one object."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from outcrop.cvmfs.compression import Compression
+from outcrop.cvmfs.objects import ObjectName
+
+_CHECKSUM_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalPlace:
+    """Where bytes of an external file come from: the file's path, and how far in they begin (bytes)."""
+
+    path: bytes
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The plain bytes of one object: how it is stored, how many plain bytes it has (None where nobody says)."""
+
+    object: ObjectName
+    compression: Compression
+    size: int | None
+    external: ExternalPlace | None = None
+
+    @property
+    def key(self) -> bytes:
+        """What tells one content from all others. The same object read as zlib and as plain bytes is two contents."""
+        digest = self.object.digest
+        return digest.raw + digest.algorithm.value.encode() + bytes((self.compression,))
+
+    @property
+    def shown(self) -> str:
+        """The name by which errors call it."""
+        if self.external is None:
+            return f"the object {self.object}"
+        return f"the external file {self.external.path.decode('utf-8', 'surrogateescape')}"
+
+
+def new_checksum(compression: Compression) -> hashlib.blake2b:
+    """The checksum kept beside a plain file. It depends on the way the object is stored, so that a file kept for one
+    reading of a digest is never taken for the other."""
+    return hashlib.blake2b(digest_size=_CHECKSUM_BYTES, person=compression.name.encode())

@@ -1,0 +1,45 @@
+"""Public keys from the files that users name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from outcrop.cvmfs.signatures import load_public_key
+from outcrop.errors import InvalidValue, NotFound, storage_error
+
+PUBLIC_KEY_SUFFIX = ".pub"
+
+
+def load_keys(paths: Iterable[Path]) -> tuple[rsa.RSAPublicKey, ...]:
+    """The keys in `paths`, each a file or a directory with `*.pub` files.
+
+    NotFound or StorageError for a path that cannot be read, FormatError for a file that holds no RSA public key,
+    InvalidValue where a directory holds no key.
+    """
+    return tuple(load_public_key(_read(file), str(file)) for path in paths for file in _files(path))
+
+
+def _files(path: Path) -> Sequence[Path]:
+    if not path.is_dir():
+        return [path]
+    try:
+        found = sorted(file for file in path.iterdir() if file.suffix == PUBLIC_KEY_SUFFIX)
+    except OSError as error:
+        raise storage_error(error) from error
+    if not found:
+        raise InvalidValue(
+            what=f"the directory {path}", problem="holds no public keys", hint="their names have to end in `.pub`"
+        )
+    return found
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise NotFound(what=f"the public key {path}", hint="`--key` names a file, or a directory of them") from error
+    except OSError as error:
+        raise storage_error(error) from error

@@ -1,0 +1,75 @@
+"""The kernel's list of mounts, as `/proc/self/mountinfo` writes it.
+
+A line: number, parent's number, device, root within the file system, mountpoint, options, optional fields, `-`, type,
+source, options of the file system. Blanks, tabs, line ends and backslashes in paths are written as octal numbers.
+Where several mounts stand on one place, the last line is the one that shows.
+
+Source: proc(5).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from outcrop.errors import FormatError
+
+FILE_SYSTEM_TYPE = "fuse.outcrop"
+MOUNTINFO = Path("/proc/self/mountinfo")
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+_FIRST_FIELDS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class MountLine:
+    """A mount: where, of what type, of what source."""
+
+    mountpoint: str
+    type: str
+    source: str
+
+    @property
+    def is_ours(self) -> bool:
+        return self.type == FILE_SYSTEM_TYPE
+
+
+def parse_mountinfo(text: str) -> list[MountLine]:
+    """The mounts that `text` lists, in its order; FormatError for a line that is none."""
+    return [_parse_line(line) for line in text.splitlines() if line]
+
+
+def _parse_line(line: str) -> MountLine:
+    fields = line.split(" ")
+    try:
+        separator = fields.index("-", _FIRST_FIELDS)
+        mountpoint, kind, source = fields[4], fields[separator + 1], fields[separator + 2]
+    except (ValueError, IndexError):
+        raise FormatError(what="the list of mounts", field=f"the line {line!r:.200}", problem="is no mount") from None
+    return MountLine(_unescaped(mountpoint), kind, _unescaped(source))
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
+
+
+def mounts(path: Path = MOUNTINFO) -> list[MountLine]:
+    """The mounts that this process sees."""
+    return parse_mountinfo(os.fsdecode(path.read_bytes()))
+
+
+def mount_at(mountpoint: str, lines: Iterable[MountLine]) -> MountLine | None:
+    """The mount that shows at exactly `mountpoint`, None if there is none."""
+    found = None
+    for line in lines:
+        if line.mountpoint == mountpoint:
+            found = line
+    return found
+
+
+def our_mounts(lines: Iterable[MountLine]) -> list[MountLine]:
+    """Those of `lines` that are ours and show, in their order."""
+    listed = list(lines)
+    return [line for line in listed if line.is_ours and mount_at(line.mountpoint, listed) is line]

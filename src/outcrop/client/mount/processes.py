@@ -1,0 +1,259 @@
+"""The processes behind a mount: a server, and a watcher that clears up after it.
+
+The watcher is the server's parent. It holds nothing, least of all the descriptor of the mount, so when the server
+dies of `kill -9` the kernel closes the connection, and the watcher takes the dead mount away. When the watcher
+dies, the server unmounts and ends. If both are killed at once, a dead mount remains, which the next `outcrop mount`
+or `outcrop umount` of that place removes.
+
+Both are forked, not started anew: they need what the caller has opened or decided. So the caller should have no other
+threads at that moment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from outcrop import errors
+from outcrop.client.mount.kernel import MountOptions, unmount
+from outcrop.client.mount.mountinfo import mount_at, mounts
+from outcrop.client.mount.server import OpenTree, serve
+from outcrop.errors import CommandFailed, InvalidValue, NotFound, OutcropError, storage_error
+
+_LOG_BYTES = 1_000_000
+"""A log is begun anew at this length, and one old one is kept."""
+_PR_SET_PDEATHSIG = 1
+_MESSAGE_BYTES = 1_000_000
+_FORWARDED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+@dataclass(frozen=True, slots=True)
+class RunningMount:
+    """A mount that answers. `server` is the number of the process that serves it, `watcher` that of its watcher."""
+
+    mountpoint: Path
+    server: int
+    watcher: int
+
+    def stop(self) -> None:
+        """Begins to end it."""
+        os.kill(self.watcher, signal.SIGTERM)
+
+
+def check_mountpoint(mountpoint: Path) -> None:
+    """Says why nothing can be mounted at `mountpoint`, and takes a dead mount of ours away first.
+
+    Raises NotFound, InvalidValue (no directory, or not empty), AlreadyExists (a mount that lives), StorageError.
+    """
+    clear_dead_mount(mountpoint)
+    line = mount_at(os.path.realpath(mountpoint), mounts())
+    if line is not None:
+        raise errors.AlreadyExists(
+            what=f"a mount of {line.source} at {mountpoint}", hint=f"`outcrop umount {mountpoint}` takes it away"
+        )
+    try:
+        with os.scandir(mountpoint) as entries:
+            first = next(entries, None)
+    except FileNotFoundError:
+        raise NotFound(what=f"the directory {mountpoint}", hint=f"`mkdir -p {mountpoint}` makes it") from None
+    except NotADirectoryError:
+        raise InvalidValue(
+            what=str(mountpoint), problem="is not a directory", hint="name an empty directory to mount on"
+        ) from None
+    except OSError as error:
+        raise storage_error(error, str(mountpoint)) from error
+    if first is not None:
+        raise InvalidValue(
+            what=str(mountpoint),
+            problem=f"is not empty (it holds {first.name!r}), so a mount would hide what is there",
+            hint="name an empty directory to mount on",
+        )
+
+
+def is_dead(mountpoint: Path) -> bool:
+    """Whether what is mounted at `mountpoint` has no server any more. A server that lives is asked, and answers."""
+    try:
+        os.statvfs(mountpoint)
+    except OSError as error:
+        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+    return False
+
+
+def clear_dead_mount(mountpoint: Path) -> bool:
+    """Takes away a mount of ours that nobody serves; whether there was one."""
+    line = mount_at(os.path.realpath(mountpoint), mounts())
+    if line is None or not line.is_ours or not is_dead(mountpoint):
+        return False
+    unmount(mountpoint, lazy=True)
+    return True
+
+
+def mount_in_background(open_tree: OpenTree, options: MountOptions, log: Path | None) -> RunningMount:
+    """Mounts what `open_tree` opens and returns when it answers; it is served until somebody unmounts it.
+
+    Raises what opening and mounting raise, CommandFailed if the server ends before it answers.
+    """
+    return _start(open_tree, options, log, detached=True)
+
+
+@contextmanager
+def mounted(
+    open_tree: OpenTree, mountpoint: Path, *, source: str, everyone: bool = False, log: Path | None = None
+) -> Iterator[RunningMount]:
+    """What `open_tree` opens is mounted at `mountpoint` within the block, and never longer than this process (to be
+    exact, this thread) lives. Raises as `mount_in_background` does."""
+    check_mountpoint(mountpoint)
+    running = _start(open_tree, MountOptions(source, mountpoint, everyone), log, detached=False)
+    try:
+        yield running
+    finally:
+        with suppress(ProcessLookupError):
+            running.stop()
+        os.waitpid(running.watcher, 0)
+
+
+def wait(running: RunningMount) -> None:
+    """Waits until the mount of a `mounted` block is taken away."""
+    os.waitid(os.P_PID, running.watcher, os.WEXITED | os.WNOWAIT)
+
+
+def _start(open_tree: OpenTree, options: MountOptions, log: Path | None, *, detached: bool) -> RunningMount:
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        _end_with(lambda: _watch_from_afar(open_tree, options, log, writing, detached))
+    os.close(writing)
+    try:
+        # A server that finds nobody to tell that it is ready undoes the mount.
+        with open(reading, "rb") as answer:
+            message = answer.read(_MESSAGE_BYTES)
+        if detached:
+            os.waitpid(child, 0)
+        return _running(message, options)
+    except BaseException:
+        if not detached:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGTERM)
+            os.waitpid(child, 0)
+        raise
+
+
+def _running(message: bytes, options: MountOptions) -> RunningMount:
+    if not message:
+        raise CommandFailed(
+            what="the process that serves the mount", problem="it ended at once", hint="its log may say more"
+        )
+    content = json.loads(message)
+    if "error" in content:
+        kind = getattr(errors, content["error"])
+        raise kind(hint=content["hint"], **content["fields"])
+    return RunningMount(options.mountpoint, content["server"], content["watcher"])
+
+
+def _end_with(work: Callable[[], None]) -> NoReturn:
+    """Runs `work` as all that this forked process does: nothing of the caller's goes on in it."""
+    status = 1
+    try:
+        work()
+        status = 0
+    except BaseException as error:
+        logging.getLogger("outcrop.mount").error("the process for a mount ends", exc_info=error)
+    finally:
+        os._exit(status)
+
+
+def _watch_from_afar(open_tree: OpenTree, options: MountOptions, log: Path | None, answer: int, detached: bool) -> None:
+    parent = os.getppid()
+    os.setsid()
+    os.chdir("/")
+    if not detached:
+        _end_when_parent_ends(parent)
+    elif os.fork() != 0:
+        return
+    _set_up_log(log)
+    _leave_standard_streams(keep_errors=not detached and log is None)
+    _watch(open_tree, options, answer)
+
+
+def _watch(open_tree: OpenTree, options: MountOptions, answer: int) -> None:
+    """The watcher: starts the server, passes signals on, and takes a dead mount away."""
+    watched = _FORWARDED | {signal.SIGCHLD}
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    watcher = os.getpid()
+    server = os.fork()
+    if server == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
+        _end_when_parent_ends(watcher)
+        _end_with(lambda: _serve(open_tree, options, answer, watcher))
+    os.close(answer)
+    while True:
+        number = signal.sigwait(watched)
+        if number in _FORWARDED:
+            os.kill(server, signal.SIGTERM)
+        elif os.waitpid(server, os.WNOHANG)[0] == server:
+            break
+    clear_dead_mount(options.mountpoint)
+
+
+def _serve(open_tree: OpenTree, options: MountOptions, answer: int, watcher: int) -> None:
+    """The server: tells over `answer` that it is ready, or what went wrong."""
+
+    def tell(content: dict[str, object]) -> None:
+        os.write(answer, json.dumps(content).encode())
+        os.close(answer)
+
+    told = False
+
+    def ready() -> None:
+        nonlocal told
+        tell({"server": os.getpid(), "watcher": watcher})
+        told = True
+
+    try:
+        serve(open_tree, options, ready)
+    except OutcropError as error:
+        if not told:
+            fields = {name: str(value) for name, value in error.fields.items()}
+            tell({"error": type(error).__name__, "fields": fields, "hint": error.hint})
+        raise
+
+
+def _end_when_parent_ends(parent: int) -> None:
+    """The kernel sends this process SIGTERM when `parent`, its parent, ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _set_up_log(log: Path | None) -> None:
+    logger = logging.getLogger("outcrop.mount")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    if log is None:
+        return
+    handler = logging.handlers.RotatingFileHandler(log, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+
+
+def _leave_standard_streams(*, keep_errors: bool) -> None:
+    """Lets go of what the caller reads and writes: a pipe must not stay open for as long as the mount."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1) if keep_errors else (0, 1, 2):
+        os.dup2(nothing, number)
+    os.close(nothing)

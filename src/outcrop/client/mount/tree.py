@@ -1,0 +1,74 @@
+"""What the mount needs to know of one revision of a repository, and nothing more.
+
+The client's tree and contents stand behind this in production, a tree in memory in tests. Every call may come from
+several threads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from outcrop.client.contents import Piece
+from outcrop.client.mount.listing import Listing
+from outcrop.cvmfs.counters import Counters
+from outcrop.cvmfs.entry import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the information attributes say of the whole mount; empty where it is not known."""
+
+    fqrn: str
+    revision: int
+    root_hash: str
+    tag: str = ""
+    host: str = ""
+    public_keys: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogInformation:
+    """The catalog that a path lies in: its mountpoint, its digest's text, its statistics."""
+
+    mountpoint: bytes
+    digest: str
+    counters: Counters
+
+
+class MountedTree(Protocol):
+    """One revision of a repository, as the mount sees it. Paths are `b""` for the root, else `b"/a/b"`.
+
+    `listing`, `catalog` and `open_piece` may take as long as the network does; they raise OutcropError when it
+    gives up. The others answer at once.
+    """
+
+    @property
+    def about(self) -> About:
+        """What is mounted."""
+
+    def root(self) -> Entry:
+        """The root directory's entry."""
+
+    def listing(self, mountpoint: bytes) -> AbstractContextManager[Listing]:
+        """The rows of the catalog mounted at `mountpoint`, for as long as the context lasts."""
+
+    def symlink_target(self, entry: Entry) -> bytes:
+        """Where the link `entry` leads on this machine."""
+
+    def pieces(self, path: bytes, entry: Entry) -> Sequence[Piece]:
+        """The pieces of the file `entry` at `path`: contiguous, from 0 to its size."""
+
+    def open_cached(self, piece: Piece) -> int | None:
+        """A descriptor of the plain bytes of `piece` if they are in the cache. The caller closes it."""
+
+    def open_piece(self, piece: Piece) -> int:
+        """A descriptor of the plain bytes of `piece`, fetched if need be. The caller closes it."""
+
+    def catalog(self, path: bytes) -> CatalogInformation:
+        """The catalog that `path` lies in."""
+
+    def catalogs_loaded(self) -> int:
+        """How many catalogs are open."""

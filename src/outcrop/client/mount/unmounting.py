@@ -1,0 +1,147 @@
+"""Ending mounts: which ones are meant, who uses them, and waiting until nothing of them is left."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from outcrop.client.mount.kernel import DEVICE, unmount
+from outcrop.client.mount.mountinfo import MountLine, mount_at, our_mounts
+from outcrop.client.mount.processes import is_dead
+from outcrop.errors import Busy, NotFound
+
+SERVER_SECONDS = 10.0
+"""A server whose mount is gone has nothing left to do; it ends within milliseconds."""
+
+_SHOWN_USERS = 5
+_LISTING = "`outcrop mount --list` shows what is mounted"
+_USES = ("cwd", "root", "exe")
+
+
+@dataclass(frozen=True, slots=True)
+class MountStatus:
+    """A mount of ours: what it shows, and the process that serves it (None if none does any more)."""
+
+    mountpoint: Path
+    fqrn: str
+    revision: int | None
+    root_hash: str
+    server: int | None
+
+
+def wanted_mounts(target: str, lines: list[MountLine]) -> list[MountLine]:
+    """The mounts of ours that `target` means: a mountpoint, or the name of a repository. NotFound if there is none."""
+    ours = our_mounts(lines)
+    named = [line for line in ours if line.source == target]
+    if named:
+        return named
+    place = os.path.realpath(target)
+    line = mount_at(place, lines)
+    if line is not None and line.is_ours:
+        return [line]
+    if line is not None:
+        raise NotFound(
+            what=f"a mount of outcrop at {place}", hint=f"what is mounted there is {line.source} ({line.type})"
+        )
+    raise NotFound(what=f"a mount called {target}", hint=_LISTING)
+
+
+def status(line: MountLine) -> MountStatus:
+    """What the mount `line` says of itself."""
+    place = Path(line.mountpoint)
+    if is_dead(place):
+        return MountStatus(place, line.source, None, "", None)
+    revision = _attribute(place, "user.revision")
+    server = _attribute(place, "user.pid")
+    return MountStatus(
+        place, line.source, int(revision) if revision else None, _attribute(place, "user.root_hash"),
+        int(server) if server else None,
+    )  # fmt: skip
+
+
+def end_mount(line: MountLine, *, lazy: bool) -> None:
+    """Takes the mount `line` away and waits until its server has ended; with `lazy`, only takes it from sight.
+
+    Busy, which names them, if programs use it; MissingCapability if it belongs to somebody else.
+    """
+    place = Path(line.mountpoint)
+    server = status(line).server
+    if server is None:
+        unmount(place, lazy=True)
+        return
+    try:
+        unmount(place, lazy=lazy)
+    except Busy as error:
+        users = list(users_of(place))
+        shown = ", ".join(users[:_SHOWN_USERS]) + (" and others" if len(users) > _SHOWN_USERS else "")
+        if not shown:
+            raise
+        raise Busy(
+            what=str(place), holder=shown, hint="end it, or take the mount from sight with `outcrop umount --lazy`"
+        ) from error
+    if not lazy and _serves_a_mount(server):
+        _wait_for_end(server)
+
+
+def users_of(mountpoint: Path, proc: Path = Path("/proc")) -> Iterator[str]:
+    """The processes that keep `mountpoint` busy, as far as this user may see: `bash (process 4711)`."""
+    inside = f"{mountpoint}/"
+    for process in sorted(proc.glob("[0-9]*"), key=lambda path: int(path.name)):
+        if any(f"{target}/".startswith(inside) for target in _used_paths(process)):
+            try:
+                name = (process / "comm").read_text(errors="replace").strip()
+            except OSError:
+                continue
+            yield f"{name} (process {process.name})"
+
+
+def _used_paths(process: Path) -> Iterator[str]:
+    try:
+        descriptors = list((process / "fd").iterdir())
+    except OSError:
+        descriptors = []
+    for link in (*(process / use for use in _USES), *descriptors):
+        try:
+            yield os.readlink(link)
+        except OSError:
+            continue
+    try:
+        maps = (process / "maps").read_text(errors="surrogateescape")
+    except OSError:
+        return
+    for line in maps.splitlines():
+        yield line[line.find("/") :] if "/" in line else ""
+
+
+def _attribute(mountpoint: Path, name: str) -> str:
+    try:
+        return os.getxattr(mountpoint, name).decode(errors="surrogateescape")
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EACCES, errno.EPERM, errno.ENOTCONN):
+            return ""
+        raise
+
+
+def _serves_a_mount(process: int) -> bool:
+    """Whether the process of that number is a file system's server, and not another one in this container."""
+    try:
+        return any(os.readlink(link) == str(DEVICE) for link in Path(f"/proc/{process}/fd").iterdir())
+    except OSError:
+        return False
+
+
+def _wait_for_end(process: int) -> None:
+    try:
+        descriptor = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.poll(SERVER_SECONDS * 1000)
+    finally:
+        os.close(descriptor)

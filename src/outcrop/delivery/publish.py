@@ -1,0 +1,78 @@
+"""Hands a change set to the publisher: one revision that holds what a build added, changed and removed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+
+from outcrop.cvmfs.paths import RepositoryPath, repository_path
+from outcrop.errors import InvalidValue, storage_error
+from outcrop.init.render import RenderedFile
+from outcrop.progress import SILENT, Progress
+from outcrop.software.changeset import ChangeSet
+from outcrop.stratum0.incoming_directory import DirectoryTree
+from outcrop.stratum0.ingest import IngestOutcome, IngestRequest, ingest
+from outcrop.stratum0.repository import OwnedRepository
+
+STACK_OWNER = (0, 0)
+"""Whoever built it, what is shared belongs to root: user numbers of the build machine mean nothing elsewhere."""
+
+
+def stage(files: Iterable[RenderedFile], tree: Path) -> tuple[PurePosixPath, ...]:
+    """Writes `files` into the directory `tree`, which holds a repository's root; returns their paths.
+
+    A file that says the same already is not touched, so that it keeps its time."""
+    paths = []
+    for file in files:
+        place = tree / file.path
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not place.is_file() or place.read_bytes() != file.content:
+                place.write_bytes(file.content)
+            place.chmod(file.mode)
+        except OSError as error:
+            raise storage_error(error) from error
+        paths.append(file.path)
+    return tuple(paths)
+
+
+def publish_changes(
+    repository: OwnedRepository,
+    changes: ChangeSet,
+    *,
+    now: datetime,
+    also: Iterable[PurePosixPath] = (),
+    dry_run: bool = False,
+    progress: Progress = SILENT,
+) -> IngestOutcome:
+    """Publishes `changes`, and the files `also` of the same tree, as one revision.
+
+    Each part of the change set replaces what is at its path. InvalidValue if it is for another repository."""
+    if changes.repository != repository.name:
+        raise InvalidValue(
+            what=f"a change set for {changes.repository}",
+            problem=f"cannot be published into {repository.name}",
+            hint=f"its installations work below /cvmfs/{changes.repository} only",
+        )
+    parts = tuple(_inside(path) for path in changes.paths)
+    wanted = (*parts, *(_inside(path) for path in also))
+    manifest = repository.manifest(repository.signing_key())
+    published = repository.catalog_tree(manifest)
+    try:
+        removed = tuple(path for path in map(_inside, changes.removed) if published.lookup(path) is not None)
+    finally:
+        published.close()
+    request = IngestRequest(
+        trees=(DirectoryTree(changes.tree, only=wanted, with_xattrs=False),) if wanted else (),
+        delete=removed,
+        replace=parts,
+        owner=STACK_OWNER,
+        message=changes.message,
+    )
+    return ingest(repository, request, now=now, dry_run=dry_run, progress=progress)
+
+
+def _inside(path: PurePosixPath) -> RepositoryPath:
+    return repository_path(os.fsencode(path))

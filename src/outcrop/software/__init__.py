@@ -1,0 +1,1 @@
+"""The software layer: stacks, targets, sources, EasyBuild runs and the change sets that they leave."""

@@ -1,0 +1,146 @@
+"""Where a build sees its things: in a sandbox at fixed short places, or at their real ones.
+
+In a sandbox the tree is at the final prefix, `/tmp` is the scratch directory, and mirror, easyconfigs and easystacks
+appear below it. So no path of the machine that builds (with its spaces, its non-ASCII letters, its length) reaches
+compilers, logs or binaries. Without a sandbox everything is where it is, which needs the tree at its final place.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from outcrop.errors import MissingCapability
+from outcrop.software.build_tree import BuildTree
+from outcrop.software.layout import SoftwareLayout
+from outcrop.software.sandbox import Bind, LocalHost, View, arguments, ensure_available
+
+PRIVATE_TMP = PurePosixPath("/tmp")
+INPUTS = PRIVATE_TMP / "outcrop"
+"""Below the private `/tmp`, since a mount point can be made there."""
+
+HOOKS_FILE = Path(__file__).with_name("easybuild_hooks.py")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlaces:
+    """The paths of a build as the build sees them. `scratch` is writable, `events` lies in it."""
+
+    scratch: Path
+    mirror: Path
+    easyconfigs: tuple[Path, ...]
+    easystacks: tuple[Path, ...]
+    hooks: Path
+
+    @property
+    def home(self) -> Path:
+        return self.scratch / "home"
+
+    @property
+    def temporary(self) -> Path:
+        return self.scratch / "tmp"
+
+    @property
+    def events(self) -> Path:
+        return self.scratch / "events"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildView:
+    """How to run a command of a build: in a sandbox (`view`) or directly (`view` is None)."""
+
+    places: BuildPlaces
+    view: View | None
+    bubblewrap: str = ""
+
+    def command_line(self, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+        """What to run for `command` with exactly `environment`."""
+        if self.view is None:
+            return list(command)
+        return arguments(replace(self.view, environment=environment), command, LocalHost(), self.bubblewrap)
+
+    def on_host(self, tree: BuildTree, seen: str) -> Path:
+        """Where a scratch path that the build speaks of lies for us."""
+        if self.view is not None and PurePosixPath(seen).is_relative_to(PRIVATE_TMP):
+            return tree.scratch / PurePosixPath(seen).relative_to(PRIVATE_TMP)
+        return Path(seen)
+
+
+def direct_places(
+    tree: BuildTree, mirror: Path, easyconfigs: Sequence[Path], easystacks: Sequence[Path]
+) -> BuildPlaces:
+    """The real paths."""
+    return BuildPlaces(tree.scratch, mirror, tuple(easyconfigs), tuple(easystacks), HOOKS_FILE)
+
+
+def sandboxed(
+    layout: SoftwareLayout,
+    tree: BuildTree,
+    mirror: Path,
+    easyconfigs: Sequence[Path],
+    easystacks: Sequence[Path],
+    python_places: Iterable[Path],
+) -> BuildView:
+    """The sandbox of a build: no network, no writing but into the tree and the scratch directory."""
+    seen_mirror = INPUTS / "mirror"
+    seen_easyconfigs = tuple(INPUTS / f"easyconfigs-{number}" for number, _path in enumerate(easyconfigs))
+    seen_easystacks = tuple(INPUTS / f"easystack-{number}" / path.name for number, path in enumerate(easystacks))
+    seen_hooks = INPUTS / HOOKS_FILE.name
+    binds = [Bind(tree.scratch, PRIVATE_TMP, writable=True)]
+    # Python, EasyBuild and Outcrop may themselves live below the directory that was just covered.
+    binds += [Bind(place, PurePosixPath(place)) for place in python_places if place.is_relative_to(PRIVATE_TMP)]
+    binds += [Bind(mirror, seen_mirror), Bind(HOOKS_FILE, seen_hooks)]
+    binds += [Bind(path, seen) for path, seen in zip(easyconfigs, seen_easyconfigs, strict=True)]
+    binds += [Bind(path, seen) for path, seen in zip(easystacks, seen_easystacks, strict=True)]
+    binds.append(Bind(tree.root, layout.mount_point, writable=True))
+    view = View(
+        binds=tuple(binds),
+        network=False,
+        host_writable=False,
+        host_devices=False,
+        isolated_processes=True,
+        directory=PRIVATE_TMP,
+    )
+    places = BuildPlaces(
+        Path(PRIVATE_TMP),
+        Path(seen_mirror),
+        tuple(map(Path, seen_easyconfigs)),
+        tuple(map(Path, seen_easystacks)),
+        Path(seen_hooks),
+    )
+    return BuildView(places, view)
+
+
+def choose_view(
+    layout: SoftwareLayout,
+    tree: BuildTree,
+    mirror: Path,
+    easyconfigs: Sequence[Path],
+    easystacks: Sequence[Path],
+    find_program: Callable[[str], str | None] = shutil.which,
+) -> BuildView:
+    """The sandbox where this machine can make one; else the real paths, if the tree already is at its final place.
+
+    Raises MissingCapability when neither is possible. The directories to bind must exist.
+    """
+    inside = sandboxed(layout, tree, mirror, easyconfigs, easystacks, python_places())
+    assert inside.view is not None
+    try:
+        return replace(inside, bubblewrap=ensure_available(inside.view, LocalHost(), find_program))
+    except MissingCapability as error:
+        if Path(layout.mount_point).resolve() == tree.root.resolve():
+            return BuildView(direct_places(tree, mirror, easyconfigs, easystacks), None)
+        raise MissingCapability(
+            what="a sandbox for building",
+            problem=f"{error.message}; without it the build tree must be {layout.mount_point} itself",
+            hint=f"{error.hint}; or give the stack a `mount_root` that you can write to, and build there",
+        ) from error
+
+
+def python_places() -> tuple[Path, ...]:
+    """The directories that this Python and its packages live in, outermost only."""
+    found = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).parent, Path(__file__).parents[2]}
+    return tuple(sorted(place for place in found if not any(other in place.parents for other in found)))

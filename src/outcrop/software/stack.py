@@ -1,0 +1,151 @@
+"""A stack as data: `stack.toml` and the easystacks below `easystacks/<repository>/<version>/`.
+
+    repository = "software.example.org"
+    version = "2026.06"
+    variable_prefix = "EESSI_"
+    mount_root = "/cvmfs"
+    filter_dependencies = ["zlib", "ncurses"]
+
+Only the first two have no default.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+
+import msgspec
+
+from outcrop.cvmfs.names import RepositoryName, repository_name
+from outcrop.errors import FormatError, InvalidValue, NotFound, storage_error
+from outcrop.init.target import Target
+from outcrop.software.layout import DEFAULT_MOUNT_ROOT, SoftwareLayout
+
+STACK_FILE = "stack.toml"
+
+EESSI_PREFIX = "EESSI_"
+
+_VERSION = re.compile(r"20[0-9]{2}\.(0[1-9]|1[0-2])(-[A-Za-z0-9]+)?")
+_VARIABLE_PREFIX = re.compile(r"[A-Z][A-Z0-9_]*_")
+_DEPENDENCY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+
+FILTERED_DEPENDENCIES = (
+    "binutils",
+    "bzip2",
+    "DBus",
+    "flex",
+    "gettext",
+    "gperf",
+    "help2man",
+    "intltool",
+    "libreadline",
+    "makeinfo",
+    "ncurses",
+    "util-linux",
+    "XZ",
+    "zlib",
+)
+"""What the layer below the stack provides (the host's, until there is a compatibility layer), so that no easyconfig's
+dependency on it is built. EESSI filters the same and a few more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What stays the same over all easystacks of one version of a stack. `directory` holds `stack.toml`."""
+
+    repository: RepositoryName
+    version: str
+    variable_prefix: str = EESSI_PREFIX
+    mount_root: PurePosixPath = DEFAULT_MOUNT_ROOT
+    filter_dependencies: tuple[str, ...] = FILTERED_DEPENDENCIES
+    directory: Path | None = None
+
+    def layout(self, target: Target) -> SoftwareLayout:
+        return SoftwareLayout(self.repository, self.version, target, self.mount_root)
+
+    @property
+    def easystack_directory(self) -> Path:
+        """Where this stack's easystacks lie. Only a stack that was read from a directory has one."""
+        return self._own_directory() / "easystacks" / self.repository / self.version
+
+    @property
+    def easyconfig_directory(self) -> Path | None:
+        """Easyconfigs that the stack brings itself, searched before EasyBuild's own; None where it has none."""
+        own = self._own_directory() / "easyconfigs" if self.directory else None
+        return own if own and own.is_dir() else None
+
+    def easystacks(self) -> tuple[Path, ...]:
+        """This version's easystack files in the order in which they build: system toolchain first, by name."""
+        return tuple(sorted(self.easystack_directory.glob("*.yml")))
+
+    def _own_directory(self) -> Path:
+        if self.directory is None:
+            raise NotFound(what=f"the directory of the stack {self.repository}", hint=f"write a {STACK_FILE}")
+        return self.directory
+
+
+class _StackFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    repository: str
+    version: str
+    variable_prefix: str = EESSI_PREFIX
+    mount_root: str = str(DEFAULT_MOUNT_ROOT)
+    filter_dependencies: tuple[str, ...] = FILTERED_DEPENDENCIES
+
+
+_FIELD_OF_ERROR = re.compile(r"(?P<problem>.*?)(?: - at `\$\.?(?P<field>[^`]*)`)?")
+_FIELD_AS_SUCH = re.compile(r"field `(?P<field>[^`]+)`")
+
+
+def parse_stack(text: str, what: str, directory: Path | None = None) -> Stack:
+    """The stack that `text` (the contents of a `stack.toml`) describes; FormatError names the field that is wrong."""
+
+    def refuse(field: str, problem: str) -> NoReturn:
+        raise FormatError(what=what, field=field, problem=problem, hint=f"mend {what} and try again")
+
+    try:
+        fields = msgspec.toml.decode(text, type=_StackFile)
+    except msgspec.DecodeError as error:
+        placed = _FIELD_OF_ERROR.fullmatch(str(error))
+        as_such = _FIELD_AS_SUCH.search(str(error))
+        if placed and placed["field"]:
+            refuse(placed["field"], f"is not accepted: {placed['problem']}")
+        refuse(as_such["field"] if as_such else "the file", f"is not accepted: {error}")
+    try:
+        repository = repository_name(fields.repository)
+    except InvalidValue:
+        refuse("repository", f"{fields.repository!r} is not of the form name.domain")
+    if not _VERSION.fullmatch(fields.version):
+        refuse("version", f"{fields.version!r} is not of the form YYYY.MM, with a suffix such as `-001` if need be")
+    if not _VARIABLE_PREFIX.fullmatch(fields.variable_prefix):
+        refuse("variable_prefix", f"{fields.variable_prefix!r} is not upper-case letters that end in `_`")
+    mount_root = PurePosixPath(fields.mount_root)
+    if not mount_root.is_absolute() or ".." in mount_root.parts:
+        refuse("mount_root", f"{fields.mount_root!r} is not an absolute path")
+    for name in fields.filter_dependencies:
+        if not _DEPENDENCY.fullmatch(name):
+            refuse("filter_dependencies", f"{name!r} is not the name of a software")
+    return Stack(repository, fields.version, fields.variable_prefix, mount_root, fields.filter_dependencies, directory)
+
+
+def read_stack(directory: Path) -> Stack:
+    """The stack in `directory`; NotFound without a `stack.toml`, FormatError when that is malformed."""
+    path = directory / STACK_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotFound(what=str(path), hint="name the directory that holds it") from None
+    except UnicodeDecodeError:
+        raise FormatError(what=str(path), field="the file", problem="is not UTF-8 text") from None
+    except OSError as error:
+        raise storage_error(error) from error
+    return parse_stack(text, str(path), directory)
+
+
+def find_stack(easystack: Path) -> Stack | None:
+    """The stack that an easystack file belongs to: the nearest directory above it with a `stack.toml`."""
+    for directory in easystack.absolute().parents:
+        if (directory / STACK_FILE).is_file():
+            return read_stack(directory)
+    return None

@@ -1,0 +1,1 @@
+"""Tests of the format package; `strategies` generates values of every type."""

@@ -1,0 +1,119 @@
+"""The history: tags in both directions, and every column that can be wrong."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outcrop.cvmfs.database import database_to_bytes
+from outcrop.cvmfs.digest import Digest
+from outcrop.cvmfs.history import RESERVED_NAMES, History, Tag, tag_name
+from outcrop.cvmfs.names import RepositoryName
+from outcrop.errors import InvalidValue
+from tests.cvmfs import strategies
+from tests.cvmfs.refusal import refused
+
+SHA1 = "0123456789abcdef0123456789abcdef01234567"
+TAG = Tag("v1.0", Digest.parse(SHA1), 7, 1_700_000_000, "first", 36864)
+
+
+def new_history(*tags: Tag) -> History:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    history = History.create(connection, RepositoryName("test.example.org"))
+    for tag in tags:
+        history.put(tag)
+    return history
+
+
+@given(st.lists(strategies.tags, max_size=5, unique_by=lambda tag: tag.name))
+def test_written_and_back(tags: list[Tag]) -> None:
+    history = History.parse(database_to_bytes(new_history(*tags).connection))
+    assert history.tags() == sorted(tags, key=lambda tag: (-tag.revision, tag.name))
+    for tag in tags:
+        assert history.find(tag.name) == tag
+
+
+def test_a_tag_takes_the_place_of_one_with_its_name() -> None:
+    history = new_history(TAG)
+    history.put(Tag("v1.0", TAG.root_catalog, 8, 1_700_000_001))
+    assert [tag.revision for tag in history.tags()] == [8]
+    history.remove("v1.0")
+    history.remove("v1.0")
+    assert history.tags() == []
+    assert history.find("v1.0") is None
+
+
+def test_properties_name_the_repository_and_what_came_before() -> None:
+    history = new_history()
+    history.set_previous(TAG.root_catalog)
+    properties = History.parse(database_to_bytes(history.connection)).properties
+    assert (properties["fqrn"], properties["previous_revision"]) == ("test.example.org", SHA1)
+    assert (properties["schema"], properties["schema_revision"]) == ("1.0", "3")
+    history.set_previous(None)
+    assert History.parse(database_to_bytes(history.connection)).properties["previous_revision"] == ""
+
+
+def test_there_is_one_branch() -> None:
+    rows = new_history().connection.execute("SELECT branch, parent, initial_revision FROM branches").fetchall()
+    assert rows == [(b"", None, 0)]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "field"),
+    [
+        ("hash", "rubbish", "the root catalog of the tag v1.0"),
+        ("hash", SHA1.upper(), "the root catalog of the tag v1.0"),
+        ("hash", None, "the root catalog of the tag v1.0"),
+        ("hash", 7, "the root catalog of the tag v1.0"),
+        ("revision", -1, "the revision of the tag v1.0"),
+        ("revision", "seven", "the revision of the tag v1.0"),
+        ("revision", None, "the revision of the tag v1.0"),
+        ("timestamp", -1, "the time of the tag v1.0"),
+        ("timestamp", 1.5, "the time of the tag v1.0"),
+        ("timestamp", 253402300800, "the time of the tag v1.0"),
+        ("size", -1, "the size of the tag v1.0"),
+        ("size", b"x", "the size of the tag v1.0"),
+        ("description", b"\xff", "the description of the tag v1.0"),
+        ("name", b"\xff", "a tag's name"),
+        ("name", None, "a tag's name"),
+    ],
+)
+def test_a_malformed_column_is_named(column: str, value: object, field: str) -> None:
+    history = new_history(TAG)
+    history.connection.execute(f"UPDATE tags SET {column} = ?", (value,))
+    with refused(field):
+        history.tags()
+
+
+def test_columns_that_may_be_null() -> None:
+    history = new_history(TAG)
+    history.connection.execute("UPDATE tags SET description = NULL, size = NULL, branch = NULL")
+    assert history.tags() == [Tag("v1.0", TAG.root_catalog, 7, 1_700_000_000)]
+
+
+@pytest.mark.parametrize("schema", ["2.0", "", None])
+def test_another_schema_is_refused(schema: str | None) -> None:
+    history = new_history()
+    history.connection.execute("UPDATE properties SET value = ? WHERE key = 'schema'", (schema,))
+    with refused("property schema"):
+        History(history.connection)
+
+
+def test_what_sqlite_cannot_hold_is_an_error_of_ours() -> None:
+    for tag in (Tag("v1", TAG.root_catalog, 2**63, 0), Tag("v1", TAG.root_catalog, 1, 0, "\ud800")):
+        with refused("the database"):
+            new_history(tag)
+
+
+@pytest.mark.parametrize("name", ["v1.0", "generic-2026-11-21T02:09:56Z", "a@b+c_d"])
+def test_tag_names(name: str) -> None:
+    assert tag_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "a\n", "ä", "x" * 256, *RESERVED_NAMES])
+def test_no_other_tag_names(name: str) -> None:
+    with pytest.raises(InvalidValue):
+        tag_name(name)

@@ -1,0 +1,1 @@
+"""Tests of the stores; `conformance` is the suite that each of them passes."""
