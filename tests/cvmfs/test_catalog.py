@@ -19,6 +19,7 @@ from tests.cvmfs.refusal import refused
 from tests.cvmfs.strategies import CatalogContent, catalog_contents
 
 
+@pytest.mark.property
 @given(catalog_contents())
 @settings(max_examples=60)
 def test_written_and_back(content: CatalogContent) -> None:

@@ -45,6 +45,7 @@ def changes(draw: st.DrawFn) -> list[tuple[bytes, StoredEntry | None]]:
     ]
 
 
+@pytest.mark.property
 @given(changes(), st.booleans())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow])
 def test_counters_follow_every_change(steps: list[tuple[bytes, StoredEntry | None]], reopens: bool) -> None:
@@ -73,6 +74,7 @@ def test_counters_follow_every_change(steps: list[tuple[bytes, StoredEntry | Non
     assert chunk_rows == sum(len(stored.chunks) for stored in expected.values())
 
 
+@pytest.mark.property
 @given(st.lists(catalog_references, max_size=6))
 def test_nested_references_are_counted_once_a_path(references: list[CatalogReference]) -> None:
     catalog = new_catalog()
@@ -155,11 +157,11 @@ def test_the_database_is_as_the_reference_wants_it() -> None:
     assert (page_bytes, write_version, read_version) == (1024, 1, 1)
     connection = database_from_bytes(data, "a catalog")
     types = connection.execute("SELECT DISTINCT typeof(name), typeof(symlink), typeof(mtimens) FROM catalog").fetchall()
-    assert types == [("text", "text", "null")]
+    assert types == [(b"text", b"text", b"null")]
     (counters,) = connection.execute("SELECT count(*) FROM statistics").fetchone()
     assert counters == 24
     assert connection.execute("PRAGMA auto_vacuum").fetchone() == (0,)
-    assert connection.execute("PRAGMA encoding").fetchone() == ("UTF-8",)
+    assert connection.execute("PRAGMA encoding").fetchone() == (b"UTF-8",)
 
 
 def test_subdirectories_and_hard_links_are_found() -> None:

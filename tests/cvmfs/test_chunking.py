@@ -63,6 +63,7 @@ def limits_and_contents(draw: st.DrawFn) -> tuple[ChunkLimits, bytes]:
     return limits, (b"\0" if filling == "zeros" else b"\xff") * max(0, length)
 
 
+@pytest.mark.property
 @given(limits_and_contents())
 @example((ChunkLimits(32, 32, 32), bytes(100)))
 @example((ChunkLimits(32, 32, 4096), b"\xff" * 9000))

@@ -21,6 +21,7 @@ ENCODERS: list[Callable[[bytes], bytes]] = [
 contents = st.one_of(st.binary(), st.binary(min_size=1, max_size=4).map(lambda piece: piece * 1000))
 
 
+@pytest.mark.property
 @given(contents, st.sampled_from(ENCODERS))
 def test_what_went_in_comes_out(data: bytes, encode: Callable[[bytes], bytes]) -> None:
     stored = encode(data)
@@ -29,6 +30,7 @@ def test_what_went_in_comes_out(data: bytes, encode: Callable[[bytes], bytes]) -
     assert inflate_exactly(stored, len(data), what="an object") == data
 
 
+@pytest.mark.property
 @given(contents, st.integers(-1000, 1000).filter(bool))
 def test_another_size_is_refused(data: bytes, difference: int) -> None:
     size = max(0, len(data) + difference)
@@ -37,12 +39,14 @@ def test_another_size_is_refused(data: bytes, difference: int) -> None:
             inflate_exactly(zlib.compress(data), size, what="an object")
 
 
+@pytest.mark.property
 @given(contents.filter(bool))
 def test_one_byte_over_the_limit_is_refused(data: bytes) -> None:
     with refused("zlib stream"):
         inflate(zlib.compress(data), what="an object", limit=len(data) - 1)
 
 
+@pytest.mark.property
 @given(contents, st.data())
 def test_a_stream_that_is_cut_off_is_refused(data: bytes, choice: st.DataObject) -> None:
     stored = zlib.compress(data)

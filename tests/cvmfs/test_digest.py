@@ -28,12 +28,14 @@ def test_known_answers(algorithm: Algorithm, data: bytes, text: str) -> None:
     assert Digest.of(data, algorithm).text == text
 
 
+@pytest.mark.property
 @given(digests)
 def test_text_and_back(digest: Digest) -> None:
     assert Digest.parse(digest.text) == digest
     assert Digest.parse(digest.text).text == digest.text == str(digest)
 
 
+@pytest.mark.property
 @given(st.lists(st.binary()), algorithms)
 def test_pieces_have_the_digest_of_the_whole(pieces: list[bytes], algorithm: Algorithm) -> None:
     hasher = Hasher(algorithm)
@@ -68,12 +70,14 @@ def test_no_other_text_is_a_digest(text: str) -> None:
         Digest.parse(text, what="the manifest", field="line X")
 
 
+@pytest.mark.property
 @given(st.binary().filter(lambda raw: len(raw) != 20))
 def test_a_digest_has_20_bytes(raw: bytes) -> None:
     with refused("length"):
         Digest(Algorithm.SHA1, raw)
 
 
+@pytest.mark.property
 @given(st.text(max_size=60))
 def test_text_that_parses_is_the_text_that_is_written(text: str) -> None:
     try:

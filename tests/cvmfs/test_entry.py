@@ -23,6 +23,7 @@ LINK = Entry(b"name", stat.S_IFLNK | 0o777, size=1, symlink=b"x")
 FIFO = Entry(b"name", stat.S_IFIFO | 0o644)
 
 
+@pytest.mark.property
 @given(stored_entries())
 def test_encoded_and_back(stored: StoredEntry) -> None:
     entry = stored.entry
@@ -159,6 +160,12 @@ def test_a_malformed_name(name: object) -> None:
         decode_entry(row_with(FILE, name=name), "a catalog")
 
 
+@pytest.mark.parametrize("entry", [DIRECTORY, LINK, FIFO])
+def test_algorithm_and_compression_say_nothing_of_what_is_no_file(entry: Entry) -> None:
+    flags = entry.flags | 2 << 8 | 1 << 11
+    assert decode_entry(row_with(entry, flags=flags), "a catalog") == entry
+
+
 def test_a_chunked_file_may_have_no_hash() -> None:
     assert decode_entry(row_with(FILE, flags=68, hash=None), "a catalog").digest is None
     assert decode_entry(row_with(FILE, flags=68), "a catalog").digest == FILE.digest
@@ -169,6 +176,7 @@ _values = st.one_of(
 )
 
 
+@pytest.mark.property
 @given(st.builds(EntryRow, *[_values] * 12))
 def test_any_row_is_an_entry_or_an_error_of_ours(row: EntryRow) -> None:
     try:
@@ -178,6 +186,7 @@ def test_any_row_is_an_entry_or_an_error_of_ours(row: EntryRow) -> None:
     assert decode_entry(encode_entry(entry), "a catalog") == entry
 
 
+@pytest.mark.property
 @given(stored_entries(), st.integers(0, 11), _values)
 def test_one_wrong_column_is_an_error_of_ours(stored: StoredEntry, position: int, value: object) -> None:
     row = list(encode_entry(stored.entry))

@@ -28,6 +28,7 @@ def new_history(*tags: Tag) -> History:
     return history
 
 
+@pytest.mark.property
 @given(st.lists(strategies.tags, max_size=5, unique_by=lambda tag: tag.name))
 def test_written_and_back(tags: list[Tag]) -> None:
     history = History.parse(database_to_bytes(new_history(*tags).connection))

@@ -36,6 +36,7 @@ def text_of(lines: dict[str, str]) -> bytes:
     return "".join(f"{letter}{value}\n" for letter, value in lines.items()).encode()
 
 
+@pytest.mark.property
 @given(manifests)
 def test_encoded_and_back(manifest: Manifest) -> None:
     assert Manifest.parse(manifest.encode()) == manifest

@@ -14,6 +14,7 @@ from tests.cvmfs.samples import sample
 from tests.cvmfs.strategies import metainfos
 
 
+@pytest.mark.property
 @given(metainfos)
 def test_encoded_and_back(metainfo: Metainfo) -> None:
     assert Metainfo.parse(metainfo.encode()) == metainfo

@@ -17,6 +17,7 @@ from tests.cvmfs.refusal import refused
 DIGITS = "05cbc765" + "0" * 32
 
 
+@pytest.mark.property
 @given(strategies.object_names)
 def test_object_names_and_back(name: ObjectName) -> None:
     assert ObjectName.parse(name.path) == name
@@ -59,6 +60,7 @@ def test_no_other_name_is_an_object(path: str) -> None:
         ObjectName.parse(path)
 
 
+@pytest.mark.property
 @given(st.text(max_size=70))
 def test_an_object_name_that_parses_is_the_one_that_is_written(path: str) -> None:
     try:
@@ -68,6 +70,7 @@ def test_an_object_name_that_parses_is_the_one_that_is_written(path: str) -> Non
     assert name.path == path
 
 
+@pytest.mark.property
 @given(strategies.repository_names)
 def test_repository_names(name: str) -> None:
     assert repository_name(name) == name
@@ -96,6 +99,7 @@ def test_path_hashes_are_little_endian_signed() -> None:
     assert paths.parent_hash(b"/a") == paths.path_hash(b"")
 
 
+@pytest.mark.property
 @given(strategies.paths, strategies.file_names)
 def test_paths_come_apart_as_they_were_joined(directory: bytes, name: bytes) -> None:
     path = paths.join(directory, name)
@@ -106,6 +110,7 @@ def test_paths_come_apart_as_they_were_joined(directory: bytes, name: bytes) -> 
     assert paths.is_canonical(path)
 
 
+@pytest.mark.property
 @given(strategies.paths)
 def test_what_people_write_leads_to_the_path(path: bytes) -> None:
     text = path.decode("utf-8", "surrogateescape")

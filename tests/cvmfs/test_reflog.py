@@ -27,6 +27,7 @@ def new_reflog(*references: Reference) -> Reflog:
     return reflog
 
 
+@pytest.mark.property
 @given(st.lists(strategies.references, max_size=5, unique_by=lambda one: one.digest))
 def test_written_and_back(references: list[Reference]) -> None:
     reflog = Reflog.parse(database_to_bytes(new_reflog(*references).connection))

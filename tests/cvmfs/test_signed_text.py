@@ -22,6 +22,7 @@ def envelope(text: bytes = TEXT, signature: bytes = b"signature") -> SignedText:
     return SignedText(text, Digest.of(text), signature)
 
 
+@pytest.mark.property
 @given(
     st.lists(st.binary(max_size=9).filter(lambda line: b"\n" not in line and line != b"--"), min_size=1),
     algorithms,
@@ -71,6 +72,7 @@ def test_a_text_without_a_last_newline_cannot_be_signed() -> None:
         digest_for_signing(b"S1", Algorithm.SHA1)
 
 
+@pytest.mark.property
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_dates_and_back(moment: datetime) -> None:
     text = timestamp_text(moment)
@@ -82,6 +84,7 @@ def test_dates_are_written_in_utc() -> None:
     assert timestamp_text(datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=2)))) == "20251231230000"
 
 
+@pytest.mark.property
 @given(st.integers(0, 2**64 - 1))
 def test_numbers_and_back(number: int) -> None:
     assert unsigned(str(number), what="a text", field="a number") == number

@@ -40,12 +40,14 @@ def test_expansion(target: bytes, expanded: bytes) -> None:
     assert expand(target, SETTINGS) == expanded
 
 
+@pytest.mark.property
 @given(variant_targets, st.dictionaries(st.binary(max_size=4), st.binary(max_size=4), max_size=3))
 def test_only_variants_change(target: bytes, settings: dict[bytes, bytes]) -> None:
     if not is_variant(target):
         assert expand(target, settings) == target
 
 
+@pytest.mark.property
 @given(st.binary(max_size=9), st.binary(max_size=9), st.binary(max_size=9))
 def test_everything_around_stays(before: bytes, value: bytes, after: bytes) -> None:
     target = before.replace(b"$", b"") + b"$(NAME)" + after.replace(b"$", b"")

@@ -27,6 +27,7 @@ def with_line(number: int, line: str) -> bytes:
     return text_of([line if index == number else old for index, old in enumerate(LINES)])
 
 
+@pytest.mark.property
 @given(whitelists)
 def test_encoded_and_back(whitelist: Whitelist) -> None:
     assert Whitelist.parse(whitelist.encode()) == whitelist

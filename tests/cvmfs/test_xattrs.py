@@ -12,11 +12,13 @@ from tests.cvmfs import strategies
 from tests.cvmfs.refusal import refused
 
 
+@pytest.mark.property
 @given(strategies.xattrs)
 def test_encoded_and_back(xattrs: Xattrs) -> None:
     assert Xattrs.parse(xattrs.encode()) == xattrs
 
 
+@pytest.mark.property
 @given(st.dictionaries(st.binary(min_size=1, max_size=9), st.binary(max_size=9), max_size=5))
 def test_attributes_are_found_by_key_and_sorted(attributes: dict[bytes, bytes]) -> None:
     xattrs = Xattrs.of(attributes)
@@ -79,6 +81,7 @@ def test_a_malformed_blob(blob: bytes, field: str) -> None:
         Xattrs.parse(blob, "the catalog")
 
 
+@pytest.mark.property
 @given(st.binary(max_size=30))
 def test_a_blob_that_parses_says_what_is_written(blob: bytes) -> None:
     try:

@@ -28,6 +28,15 @@ _NARROWEST = 20
 
 _NO_BREAK_SPACE = "\xa0"
 
+_REMARK = re.compile(r"\[[^\]]{,40}\]$")
+"""What stands behind the help of an option, as in `[default: 240]`."""
+
+_TOGETHER = re.compile(r"(-[\w-]+ )?'[^']*'|-[\w-]+ [^-\s]\S*")
+"""What no line break parts in an example: an option and its value, and what stands in quotes."""
+
+_CONTINUED = " \\"
+"""How a command line says that it goes on below."""
+
 
 class HelpFormatter(click.HelpFormatter):
     """click's formatter with coloured headings and terms. click takes the colours away where they are not wanted."""
@@ -60,7 +69,8 @@ class HelpFormatter(click.HelpFormatter):
                 self.write(f"{margin}{' ' * column}{line}\n")
 
     def write_examples(self, lines: Sequence[tuple[str, str]]) -> None:
-        """Command lines with their comments: beside them where all fit, above them otherwise. Nothing is wrapped."""
+        """Command lines with their comments: beside them where all fit, above them otherwise. What is too long for the
+        page is broken as a shell takes it."""
         column = max((len(line) for line, comment in lines if comment), default=0) + _COLUMN_GAP
         longest = max(len(comment) for _, comment in lines)
         beside = self.current_indent + column + longest <= self.width
@@ -68,9 +78,11 @@ class HelpFormatter(click.HelpFormatter):
         for line, comment in lines:
             if comment and beside:
                 self.write(f"{indent}{line:<{column}}{painted(comment, Style.COMMENT)}\n")
-            else:
-                above = f"{indent}{painted(comment, Style.COMMENT)}\n" if comment else ""
-                self.write(f"{above}{indent}{line}\n")
+                continue
+            if comment:
+                self.write(f"{indent}{painted(comment, Style.COMMENT)}\n")
+            parts = _wrapped(line, self.width - self.current_indent - len(_CONTINUED), _TOGETHER)
+            self.write(indent + f"{_CONTINUED}\n{indent}    ".join(parts) + "\n")
 
 
 class Context(click.Context):
@@ -135,8 +147,8 @@ def shown_default(option: click.Option, context: click.Context) -> str:
         return option.show_default
     value = option.get_default(context, call=False)
     if option.is_bool_flag:
-        spelling = option.opts if value else option.secondary_opts
-        return spelling[0] if option.secondary_opts else ""
+        spelling = option.opts if value is True else option.secondary_opts
+        return spelling[0] if option.secondary_opts and isinstance(value, bool) else ""
     if isinstance(value, (list, tuple)):
         return " ".join(str(one) for one in value)
     return str(value) if isinstance(value, (str, int, float, Path)) else ""
@@ -153,8 +165,8 @@ def show_page(context: click.Context, console: Console) -> None:
     console.page(context.get_help().rstrip())
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    """The lines of `text`. Options (`--no-auto-tag`) stay whole, and so does a remark (`[default: 240]`)."""
-    whole = re.sub(r"\[[^\]]{,40}\]$", lambda remark: remark.group().replace(" ", _NO_BREAK_SPACE), text)
-    lines = textwrap.wrap(whole, max(width, _NARROWEST), break_on_hyphens=False, break_long_words=False)
+def _wrapped(text: str, width: int, whole: re.Pattern[str] = _REMARK) -> list[str]:
+    """The lines of `text`. Words with hyphens (`--no-auto-tag`) stay whole, and so does what matches `whole`."""
+    kept = whole.sub(lambda match: match.group().replace(" ", _NO_BREAK_SPACE), text)
+    lines = textwrap.wrap(kept, max(width, _NARROWEST), break_on_hyphens=False, break_long_words=False)
     return [line.replace(_NO_BREAK_SPACE, " ") for line in lines]

@@ -82,7 +82,7 @@ class MountPlan:
 @click.argument("mountpoint", type=click.Path(path_type=Path), required=False)
 @click.option("--key", "keys", type=click.Path(path_type=Path), multiple=True, help="A public key that proves it.")
 @click.option("--name", default="", metavar="FQRN", help="The repository's name, where its URL does not end in it.")
-@click.option("--tag", default="", help="The revision that has this tag.")
+@click.option("--tag", default="", metavar="NAME", help="The revision that has this tag.")
 @click.option("--revision", type=click.IntRange(min=0), help="The revision of this number.")
 @click.option("--root-hash", default="", metavar="DIGEST", help="The revision with this root catalog.")
 @click.option("--cache", type=click.Path(path_type=Path), metavar="DIR", help="Where objects are kept.")

@@ -46,7 +46,7 @@ class Cache:
     """
 
     def __init__(self, root: Path, *, tell: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
-        self.root = root
+        self._directory = root
         self.damaged = 0
         self._root = os.fsencode(root)
         self._tell = tell
@@ -56,10 +56,12 @@ class Cache:
         self._token = os.urandom(6).hex()
         self._directories: set[bytes] = set()
 
+    @property
+    def root(self) -> Path:
+        return self._directory
+
     @classmethod
-    def create(
-        cls, root: Path, *, tell: Callable[[str], None], clock: Callable[[], float] = time.time
-    ) -> Cache:
+    def create(cls, root: Path, *, tell: Callable[[str], None], clock: Callable[[], float] = time.time) -> Cache:
         """The cache in the new or existing directory `root`; StorageError if nothing can be written there."""
         transaction = root / TRANSACTION
         try:

@@ -88,9 +88,7 @@ def _configured(path: Path) -> dict[str, KnownRepository]:
         settings = _converted(table, _Table, path, where)
         for key, value in (("servers", settings.servers), ("keys", settings.keys)):
             if not value:
-                raise FormatError(
-                    what=str(path), field=f"{where}.{key}", problem="is empty", hint=_EDIT.format(path)
-                )
+                raise FormatError(what=str(path), field=f"{where}.{key}", problem="is empty", hint=_EDIT.format(path))
         known[label] = KnownRepository(
             name=name,
             servers=tuple(_filled_in(server, name) for server in settings.servers),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from pathlib import Path
 from typing import Protocol
 
 from outcrop.client.content import Content, new_checksum
@@ -29,6 +30,9 @@ _ENCODER_OVERHEAD_BYTES = 64 * 1024
 
 class Keeper(Protocol):
     """The cache, as far as an incoming object knows it."""
+
+    @property
+    def root(self) -> Path: ...
 
     def open_temporary(self) -> tuple[int, bytes]: ...
 
@@ -160,7 +164,7 @@ class Incoming:
         self._temporary = b""
 
     def _storage_trouble(self, error: OSError) -> StorageError:
-        self.trouble = storage_error(error)
+        self.trouble = storage_error(error, f"the cache {self._keeper.root}")
         self.trouble.__cause__ = error
         return self.trouble
 

@@ -142,31 +142,33 @@ class Tree:
         reference client shows it. `entry.symlink` is the raw target."""
         return expand(entry.symlink, os.environb if settings is None else settings)
 
-    def resolve(self, path: bytes, settings: Mapping[bytes, bytes] | None = None) -> Located:
-        """What `path` leads to when all links are followed, as far as they stay within the repository.
+    def resolve(
+        self, path: bytes, settings: Mapping[bytes, bytes] | None = None, *, follow_last: bool = True
+    ) -> Located:
+        """What `path` leads to when links are followed, as far as they stay within the repository. Without
+        `follow_last`, a link that `path` itself names is not followed.
 
         Targets below `/cvmfs/<repository>` count as within. NotFound where the path leads to nothing or out of the
         repository, InvalidValue when it leads in a circle."""
-        origin = path
         resolved = Located(ROOT, self.entry(ROOT))
         remaining = _components(path)
         links = 0
         while remaining:
             component = remaining.pop(0)
             if component == b"..":
-                resolved = self._at(parent(resolved.path))
+                resolved = self._at(parent(resolved.path), path)
                 continue
-            found = self._at(join(resolved.path, component), origin)
-            if not found.entry.is_symlink:
+            found = self._at(join(resolved.path, component), path)
+            if not found.entry.is_symlink or (not remaining and not links and not follow_last):
                 resolved = found
                 continue
             links += 1
             if links > MAXIMUM_SYMLINKS:
-                raise InvalidValue(what=shown(origin), problem="leads in a circle of symbolic links")
+                raise InvalidValue(what=shown(path), problem="leads in a circle of symbolic links")
             target = self.symlink_target(found.entry, settings)
             if target.startswith(b"/"):
                 target = self._within(target, found.path)
-                resolved = self._at(ROOT)
+                resolved = self._at(ROOT, path)
             remaining = _components(target) + remaining
         return resolved
 
@@ -201,10 +203,13 @@ class Tree:
         """Closes the catalogs that nobody uses."""
         self._shelf.close()
 
-    def _at(self, path: bytes, origin: bytes | None = None) -> Located:
+    def _at(self, path: bytes, origin: bytes) -> Located:
         entry = self.lookup(path)
         if entry is None:
-            raise NotFound(what=f"{shown(path if origin is None else origin)} in {self.repository}")
+            raise NotFound(
+                what=f"{shown(origin)} in {self.repository}",
+                hint="" if path == origin else f"it leads to {shown(path)}, where nothing is",
+            )
         return Located(RepositoryPath(path), entry)
 
     def _within(self, target: bytes, link: bytes) -> bytes:

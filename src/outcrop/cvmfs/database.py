@@ -39,12 +39,13 @@ def sqlite_border(what: str) -> Iterator[None]:
                 what=what, problem=f"cannot be written ({error})", hint="free some space, or choose another directory"
             ) from error
         raise FormatError(what=what, field="the database", problem=f"cannot be read ({error})") from error
-    except (sqlite3.DatabaseError, OverflowError, UnicodeError) as error:
+    except (sqlite3.DatabaseError, OverflowError, UnicodeError, MemoryError) as error:
+        # A damaged record may state a length that no memory can hold: SQLite then says that it has run out of memory.
         raise FormatError(what=what, field="the database", problem=f"cannot be read ({error})") from error
 
 
 def database_from_bytes(data: bytes, what: str) -> sqlite3.Connection:
-    """A connection to the database whose file has the bytes `data`, in memory; FormatError if it is none."""
+    """A connection to the sound database whose file has the bytes `data`, in memory; FormatError if it is none."""
     if not data.startswith(SQLITE_MAGIC):
         raise FormatError(what=what, field="the first bytes", problem="are not those of an SQLite database")
     if data[_FORMAT_VERSIONS] != _ROLLBACK_JOURNAL:
@@ -52,7 +53,23 @@ def database_from_bytes(data: bytes, what: str) -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     with sqlite_border(what):
         connection.deserialize(data)
+    admit(connection, what)
+    require_sound_pages(connection, what)
     return connection
+
+
+def require_sound_pages(connection: sqlite3.Connection, what: str) -> None:
+    """FormatError unless every page of the admitted database stands in one place of one tree.
+
+    Pages that stand in many places make one look-up visit more rows than could ever be counted. The check takes 40 ms
+    for 100,000 entries, less than inflating them; a file that never changes needs it once.
+    """
+    with sqlite_border(what):
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        connection.execute("PRAGMA ignore_check_constraints = OFF")
+    if verdict != b"ok":
+        raise FormatError(what=what, field="the database", problem=f"is damaged ({verdict.decode('utf-8', 'replace')})")
 
 
 def admit(connection: sqlite3.Connection, what: str) -> None:

@@ -229,7 +229,9 @@ def decode_entry(row: EntryRow, what: str) -> Entry:
         raise FormatError(what=where, field="flags", problem=f"name an unknown digest algorithm ({algorithm_number})")
     if compression_number >= len(_COMPRESSIONS):
         raise FormatError(what=where, field="flags", problem=f"name an unknown compression ({compression_number})")
-    algorithm = _ALGORITHMS[algorithm_number]
+    # Both speak of a file's contents; on anything else they say nothing.
+    algorithm = _ALGORITHMS[algorithm_number] if kind is EntryKind.FILE else Algorithm.SHA1
+    compression = _COMPRESSIONS[compression_number] if kind is EntryKind.FILE else Compression.ZLIB
     hardlinks = _integer(row.hardlinks, where, "hardlinks", 1)
     if not hardlinks & MAXIMUM_UINT32:
         raise FormatError(what=where, field="hardlinks", problem="counts no link")
@@ -251,7 +253,7 @@ def decode_entry(row: EntryRow, what: str) -> Entry:
         xattrs=Xattrs.parse(_blob(row.xattr, where, "xattr"), f"{where}, xattr"),
         marks=marks,
         algorithm=algorithm,
-        compression=_COMPRESSIONS[compression_number],
+        compression=compression,
     )
 
 

@@ -60,10 +60,12 @@ DEFAULT_LIMITS = TransferLimits()
 _OK = 200
 _MISSING = frozenset({404, 410})
 _PASSING_STATUS = frozenset({500, 502, 503, 504})
+_E_HTTP2_STREAM = 92
+"""CURLE_HTTP2_STREAM, which pycurl gives no name."""
 _PASSING_ERRORS = frozenset(
     {
         pycurl.E_COULDNT_CONNECT, pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR, pycurl.E_GOT_NOTHING,
-        pycurl.E_PARTIAL_FILE, pycurl.E_HTTP2, pycurl.E_HTTP2_STREAM, pycurl.E_SSL_CONNECT_ERROR,
+        pycurl.E_PARTIAL_FILE, pycurl.E_HTTP2, _E_HTTP2_STREAM, pycurl.E_SSL_CONNECT_ERROR,
     }
 )  # fmt: skip
 _UNREACHABLE_ERRORS = frozenset(

@@ -343,7 +343,10 @@ def user_mounts_by_the_helper(directory: Path) -> None:
     subprocess.run(["mknod", device, "c", "10", "229"], check=True)
     device.chmod(0o666)
     subprocess.run(["mount", "--bind", device, "/dev/fuse"], check=True)
-    os.chmod(directory, 0o777)
+    # pytest keeps its directories to root alone. In this namespace nobody else sees what is on /mnt.
+    subprocess.run(["mount", "--bind", directory, "/mnt"], check=True)
+    directory = Path("/mnt")
+    directory.chmod(0o777)
     tree = fake_tree(directory)
     (directory / "mount").mkdir()
     os.chown(directory / "mount", 65534, 65534)

@@ -1,0 +1,1 @@
+"""Reading repositories: trust, cache, contents, tree, checkout."""
