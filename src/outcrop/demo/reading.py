@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from outcrop.client.address import RepositoryAddress
 from outcrop.client.checkout import checkout
+from outcrop.client.checkout_plan import plan_checkout
 from outcrop.client.mount.processes import mounted
 from outcrop.client.mount.repository_tree import RepositoryTree
 from outcrop.client.repository import ClientSettings, open_repository
@@ -91,7 +92,9 @@ def readable(
         except MissingCapability as error:
             story.say(f"{error.message}: the daemonless way is taken, a checkout")
     with open_repository(address, settings) as repository:
-        checkout(repository.tree, repository.contents, workshop.checkout, progress=story.teller.progress())
+        plan = plan_checkout(repository.tree)
+        progress = story.teller.progress()
+        checkout(plan, repository.tree, repository.contents, workshop.checkout, progress=progress)
     appear(stage, workshop.checkout)
     story.say(f"{address.name} is checked out, every object verified, into {workshop.checkout}")
     yield workshop.checkout

@@ -24,9 +24,7 @@ from outcrop.init.machine import read_machine
 from outcrop.init.render import InitSettings, render_init
 from outcrop.software.build import (
     BuildRequest,
-    BuildStep,
     PreparedBuild,
-    StepState,
     available_processors,
     mark_published,
     prepare,
@@ -40,6 +38,7 @@ from outcrop.software.demo_stack import (
     write_demo_stack,
 )
 from outcrop.software.easybuild_plan import require_easybuild
+from outcrop.software.easybuild_run import BuildStep, StepState
 from outcrop.software.lmod import require_lmod
 from outcrop.software.sources.fetch import FetchSettings, fetch_sources
 from outcrop.stratum0.create import create_repository, plan_creation, renew_whitelist
@@ -176,10 +175,11 @@ def _build_and_publish(
         )
         mark_published(prepared, outcome.changes)
         summary = published.summary
+        size = summary.bytes_in / 1e6
         if published.published:
             story.say(
-                f"revision {published.manifest.revision}: {summary.added:,} entries added, "
-                f"{summary.changed:,} changed, {summary.removed:,} removed; {summary.bytes_in / 1e6:.1f} MB in {summary.catalogs} catalogs, signed"
+                f"revision {published.manifest.revision}: {summary.added:,} added, {summary.changed:,} changed, "
+                f"{summary.removed:,} removed; {size:.1f} MB, {summary.catalogs} catalogs, signed"
             )
         else:
             story.say(f"nothing has changed since revision {published.manifest.revision}")
