@@ -8,6 +8,7 @@ translated into one of these once, at the border it came through.
 from __future__ import annotations
 
 import errno
+import os
 from typing import ClassVar
 
 
@@ -139,9 +140,15 @@ _OS_PROBLEMS = {
 
 
 def storage_error(error: OSError, what: str = "") -> StorageError:
-    """The `StorageError` that says what the operating system's `error` means for `what` (a path by default)."""
-    name = what or str(error.filename or "the disk")
+    """The `StorageError` that says what the operating system's `error` means for `what` (its path by default)."""
+    name = what or _path_of(error) or "the disk"
     problem, hint = _OS_PROBLEMS.get(
         error.errno or 0, (f"cannot be used: {error.strerror or error}", "check the path and its permissions")
     )
     return StorageError(what=name, problem=problem, hint=hint)
+
+
+def _path_of(error: OSError) -> str:
+    """The path that `error` is about; empty where there is none, or only the number of an open file."""
+    filename: object = error.filename
+    return os.fsdecode(filename) if isinstance(filename, str | bytes) else ""

@@ -66,7 +66,7 @@ def _lasting() -> Published:
     return published
 
 
-def test_repository_of_another_name_says_this_commands_own_option(outcrop: CommandLine, tmp_path: Path) -> None:
+def test_repository_of_another_name_says_which_option_names_it(outcrop: CommandLine, tmp_path: Path) -> None:
     answer = outcrop("find", *arguments(tmp_path), "--fqrn", "other.example.org")
     assert answer.code == 4
     assert "`--fqrn books.example.org`" in answer.err

@@ -90,7 +90,8 @@ def test_cache_is_where_it_is_said_to_be(outcrop: CommandLine, tmp_path: Path) -
     ("more", "code", "words"),
     [
         (["/nothing"], 1, "/nothing in books.example.org does not exist"),
-        (["--name", "other.example.org"], 4, "`--name books.example.org`"),
+        (["--fqrn", "other.example.org"], 4, "`--fqrn books.example.org`"),
+        (["--name", "other.example.org"], 4, "`--fqrn books.example.org`"),
         (["--tag", "v1"], 1, "a history of books.example.org"),
         (["--root-hash", "xyz"], 3, "the option --root-hash"),
         (["--revision", "1", "--tag", "v1"], 1, "says several things"),

@@ -32,6 +32,14 @@ def test_plan_is_a_document_as_well(tmp_path: Path, capfd: pytest.CaptureFixture
     assert json.loads(capfd.readouterr().out)["at"] == str(tmp_path / "place")
 
 
+@pytest.mark.parametrize("option", ["--fqrn", "--name"])
+def test_the_repository_may_be_called_otherwise_than_its_url(
+    option: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*arguments(tmp_path, tmp_path / "place"), option, "alias.example.org", "--dry-run"]) == 0
+    assert "the current revision of alias.example.org" in capfd.readouterr().out
+
+
 def test_a_mountpoint_that_is_not_there_comes_with_the_command_that_makes_it(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

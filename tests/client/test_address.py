@@ -40,7 +40,7 @@ def test_name_can_be_said_where_the_url_does_not_end_in_it() -> None:
     assert find_address("http://host/alias", NOTHING, name=NAME, keys=[KEY]).name == NAME
     with pytest.raises(InvalidValue, match="does not end in a repository's name") as caught:
         find_address("http://host/alias", NOTHING, keys=[KEY])
-    assert "--name" in caught.value.hint
+    assert "--fqrn" in caught.value.hint
 
 
 def test_url_needs_a_key_unless_its_repository_is_known() -> None:

@@ -16,12 +16,13 @@ from outcrop.client.incoming import Incoming
 from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.objects import ObjectKind, ObjectName
-from outcrop.errors import IntegrityError, MissingCapability, NetworkError, NotFound, StorageError
+from outcrop.errors import FormatError, IntegrityError, MissingCapability, NetworkError, NotFound, StorageError
 from outcrop.storage.faulty import FaultyStore
 from outcrop.storage.http import HttpStore, TransferLimits
 from outcrop.storage.memory import MemoryStore
 from tests.client.published import Published
 from tests.client.reading import contents_of, store_of
+from tests.cvmfs.databases import endless_catalog
 from tests.faulty_server import (
     HTML,
     Site,
@@ -286,3 +287,24 @@ def test_external_files_need_a_server(tmp_path: Path) -> None:
     with pytest.raises(MissingCapability, match="the external file /big") as caught:
         contents_of(MemoryStore(), cache=tmp_path).ensure([external_piece(b"x", b"/big")])
     assert "--external" in caught.value.hint
+
+
+@pytest.mark.timeout(20)
+def test_a_catalog_that_never_ends_is_refused(tmp_path: Path, published: Published) -> None:
+    data = endless_catalog()
+    digest = published.add(data, ObjectKind.CATALOG)
+    contents = contents_of(store_of(published), cache=tmp_path)
+    for _ in range(2):
+        with pytest.raises(FormatError, match="the database"):
+            contents.catalog(digest, len(data), "a catalog")
+
+
+def test_a_piece_is_opened_without_a_download_only_if_it_is_cached(tmp_path: Path, published: Published) -> None:
+    (piece,) = pieces_of(published, [b"data"])
+    contents = contents_of(store_of(published), cache=tmp_path)
+    assert contents.open_cached(piece) is None
+    contents.ensure([piece])
+    descriptor = contents.open_cached(piece)
+    assert descriptor is not None
+    with open(descriptor, "rb") as file:
+        assert file.read() == b"data"

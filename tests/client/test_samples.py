@@ -103,7 +103,7 @@ def test_names_of_one_file_are_those_that_the_reference_shows(
 def test_revisions_that_are_bound_into_the_tree_can_be_read(samples: Path, shared_reader: Reader) -> None:
     with opened(shared_reader, samples, "rmd160") as repository:
         tree = repository.tree
-        tags = {tag.name: tag for tag in repository.history().tags()}
+        tags = {tag.name: tag for tag in repository.tags()}
         shown = [entry.name.decode() for entry in tree.children(b"/.cvmfs/snapshots")]
         assert shown
         for name in shown:
@@ -141,7 +141,7 @@ def test_replica_under_its_alias_says_which_name_to_give(samples: Path, reader: 
 
     with pytest.raises(TrustError) as caught:
         reader.open(samples / "s1.test", name=RepositoryName("s1.test"), key=DIRECTORY / "keys" / f"{TEST}.pub")
-    assert "--name test.example.org" in caught.value.hint
+    assert "--fqrn test.example.org" in caught.value.hint
 
 
 def test_root_hash_of_the_reference_is_the_root(samples: Path, shared_reader: Reader) -> None:

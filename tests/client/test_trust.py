@@ -162,7 +162,7 @@ def test_proofs_that_are_not_checked_are_never_taken_for_granted(published: Publ
 def test_manifest_of_another_repository_is_refused_and_the_option_is_named(published: Published) -> None:
     with pytest.raises(TrustError, match=r"manifest of another repository, books\.example\.org") as caught:
         judge(published, name=OTHER)
-    assert "`--name books.example.org`" in caught.value.hint
+    assert "`--fqrn books.example.org`" in caught.value.hint
 
 
 # C1, C2, C3

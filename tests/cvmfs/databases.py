@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import stat
+import struct
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from outcrop.cvmfs.catalog import Catalog
 from outcrop.cvmfs.catalog_edit import EditableCatalog
@@ -61,3 +64,45 @@ def counted(rows: Iterable[StoredEntry], nested: int) -> Counts:
     for stored in rows:
         total += counts_of(stored.entry, len(stored.chunks))
     return total
+
+
+def endless_catalog() -> bytes:
+    """A catalog's file with six levels of pages that all name one child 125 times: more rows than anybody can read."""
+    catalog = new_catalog()
+    for number in range(3000):
+        catalog.put(b"/%d" % number, replace(FILE, name=b"%d" % number))
+    catalog.finish(revision=1, now=0, previous=None)
+    (root,) = catalog.connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'catalog'").fetchone()
+    pages = Pages(bytearray(database_to_bytes(catalog.connection)))
+    widest = max(pages.children(root), key=lambda number: len(pages.children(number)))
+    template = pages.page(widest)
+    levels = [root, *pages.children(widest)[:6]]
+    for number, child in itertools.pairwise([*levels, pages.children(widest)[10]]):
+        pages.put(number, template, child)
+    return bytes(pages.data)
+
+
+@dataclass
+class Pages:
+    """A database's file as pages of 1024 bytes, numbered from 1; interior pages of a table name their children."""
+
+    data: bytearray
+
+    def page(self, number: int) -> bytes:
+        return bytes(self.data[(number - 1) * 1024 : number * 1024])
+
+    def places(self, page: bytes) -> list[int]:
+        """Where in an interior page the numbers of its children stand."""
+        (cells,) = struct.unpack_from(">H", page, 3)
+        return [*struct.unpack_from(f">{cells}H", page, 12), 8]
+
+    def children(self, number: int) -> list[int]:
+        page = self.page(number)
+        return [struct.unpack_from(">I", page, place)[0] for place in self.places(page)]
+
+    def put(self, number: int, template: bytes, child: int) -> None:
+        """Makes the page a copy of `template` with the one `child` in all places."""
+        page = bytearray(template)
+        for place in self.places(template):
+            struct.pack_into(">I", page, place, child)
+        self.data[(number - 1) * 1024 : number * 1024] = page

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 import pytest
 
@@ -16,7 +14,7 @@ from outcrop.cvmfs.history import History
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.reflog import Reflog
 from outcrop.errors import FormatError, StorageError
-from tests.cvmfs.databases import FILE, empty_database, new_catalog, small_catalog
+from tests.cvmfs.databases import empty_database, endless_catalog, small_catalog
 from tests.cvmfs.refusal import refused
 
 REPOSITORY = RepositoryName("test.example.org")
@@ -170,46 +168,8 @@ SCHEMA_PAGE_HEADER_END = 100 + 8
 
 @pytest.mark.timeout(20)
 def test_a_tree_whose_pages_stand_in_it_many_times() -> None:
-    """Six levels of pages that all name one child 125 times: more rows than anybody can read."""
-    catalog = new_catalog()
-    for number in range(3000):
-        catalog.put(b"/%d" % number, replace(FILE, name=b"%d" % number))
-    catalog.finish(revision=1, now=0, previous=None)
-    (root,) = catalog.connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'catalog'").fetchone()
-    pages = Pages(bytearray(database_to_bytes(catalog.connection)))
-    widest = max(pages.children(root), key=lambda number: len(pages.children(number)))
-    template = pages.page(widest)
-    levels = [root, *pages.children(widest)[:6]]
-    for number, child in itertools.pairwise([*levels, pages.children(widest)[10]]):
-        pages.put(number, template, child)
     with refused("the database"):
-        Catalog.parse(bytes(pages.data))
-
-
-@dataclass
-class Pages:
-    """A database's file as pages of 1024 bytes, numbered from 1; interior pages of a table name their children."""
-
-    data: bytearray
-
-    def page(self, number: int) -> bytes:
-        return bytes(self.data[(number - 1) * 1024 : number * 1024])
-
-    def places(self, page: bytes) -> list[int]:
-        """Where in an interior page the numbers of its children stand."""
-        (cells,) = struct.unpack_from(">H", page, 3)
-        return [*struct.unpack_from(f">{cells}H", page, 12), 8]
-
-    def children(self, number: int) -> list[int]:
-        page = self.page(number)
-        return [struct.unpack_from(">I", page, place)[0] for place in self.places(page)]
-
-    def put(self, number: int, template: bytes, child: int) -> None:
-        """Makes the page a copy of `template` with the one `child` in all places."""
-        page = bytearray(template)
-        for place in self.places(template):
-            struct.pack_into(">I", page, place, child)
-        self.data[(number - 1) * 1024 : number * 1024] = page
+        Catalog.parse(endless_catalog())
 
 
 @every_kind

@@ -20,7 +20,7 @@ from outcrop.cvmfs.catalog_edit import EditableCatalog
 from outcrop.cvmfs.certificate import Certificate
 from outcrop.cvmfs.chunking import ChunkLimits, split
 from outcrop.cvmfs.compression import inflate, inflate_exactly
-from outcrop.cvmfs.database import database_from_bytes, database_to_bytes
+from outcrop.cvmfs.database import database_to_bytes
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.entry import EntryRow, decode_entry, encode_entry
 from outcrop.cvmfs.fields import timestamp, timestamp_text, unsigned, yes_or_no
@@ -214,7 +214,7 @@ def _catalog(data: bytes) -> None:
 
 
 def _catalog_edit(data: bytes) -> None:
-    catalog = EditableCatalog(database_from_bytes(data, "a catalog"))
+    catalog = EditableCatalog.parse(data)
     try:
         catalog.put(b"/file", databases.FILE)
         catalog.put(b"/big", databases.CHUNKED, databases.CHUNKS)
@@ -232,7 +232,7 @@ def _history(data: bytes) -> None:
         for tag in history.tags():
             history.put(tag)
     finally:
-        history.connection.close()
+        history.close()
 
 
 def _reflog(data: bytes) -> None:
@@ -241,7 +241,7 @@ def _reflog(data: bytes) -> None:
         for reference in reflog.references():
             reflog.add(reference.digest, reference.type, reference.timestamp)
     finally:
-        reflog.connection.close()
+        reflog.close()
 
 
 def _variant(data: bytes) -> None:

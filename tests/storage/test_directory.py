@@ -221,3 +221,11 @@ def test_a_writer_that_is_killed_leaves_whole_objects_and_leftovers(store: Direc
         assert store.read(name) == b"%d" % number * 200_000
     store.discard_leftovers()
     assert list((store.root / TEMPORARY_DIRECTORY).iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [b"\xc3\xbcber/\xe6\x9c\xac", b"latin1-\xe9"])
+def test_external_files_may_have_any_name(store: DirectoryStore, name: bytes) -> None:
+    path = os.fsencode(store.root) + b"/" + name
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    Path(os.fsdecode(path)).write_bytes(DATA)
+    assert store.read(os.fsdecode(name)) == DATA

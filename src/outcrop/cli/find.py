@@ -12,7 +12,7 @@ import click
 from outcrop.cli.console import Console
 from outcrop.cli.entry_view import entry_document
 from outcrop.cli.options import examples, json_option
-from outcrop.cli.reading import Reading, reading_options_with_fqrn
+from outcrop.cli.reading import Reading, reading_options_with
 from outcrop.client.tree import Located, Tree
 from outcrop.cvmfs.entry import EntryKind
 from outcrop.cvmfs.paths import repository_path, shown
@@ -28,7 +28,7 @@ _TYPES = {"f": EntryKind.FILE, "d": EntryKind.DIRECTORY, "l": EntryKind.SYMLINK}
         "outcrop find software.example.org --json | jq -r '.[] | select(.size > 1000000) | .path'",
     ),
 )
-@reading_options_with_fqrn
+@reading_options_with(name_spelling=False)
 @click.argument("path", default="/")
 @click.option("--type", "letter", type=click.Choice(sorted(_TYPES)), help="Only directories, files or symbolic links.")
 @click.option("--name", "pattern", metavar="GLOB", help="Only entries with such a name; `*` and `?` stand for others.")

@@ -12,8 +12,8 @@ import click
 
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
-from outcrop.client.address import RepositoryAddress, find_address
-from outcrop.client.configuration import load_known_repositories
+from outcrop.cli.reading import Reading, reading_options_with
+from outcrop.client.address import RepositoryAddress
 from outcrop.client.keys import load_keys
 from outcrop.client.mount.kernel import HELPER, MountOptions, may_mount_directly
 from outcrop.client.mount.mountinfo import mounts, our_mounts
@@ -21,8 +21,7 @@ from outcrop.client.mount.processes import check_mountpoint, mount_in_background
 from outcrop.client.mount.repository_tree import RepositoryTree, public_key_texts
 from outcrop.client.mount.unmounting import MountStatus, status
 from outcrop.client.repository import ClientSettings, RevisionChoice, open_repository
-from outcrop.cvmfs.digest import Digest
-from outcrop.directories import config_directory, data_directory, state_directory
+from outcrop.directories import state_directory
 from outcrop.errors import InvalidValue, UsageError
 
 CUSTOMARY_PLACE = Path("/cvmfs")
@@ -78,14 +77,8 @@ class MountPlan:
         "outcrop mount --list",
     ),
 )
-@click.argument("repository", metavar="REPO", required=False)
+@reading_options_with(required=False)
 @click.argument("mountpoint", type=click.Path(path_type=Path), required=False)
-@click.option("--key", "keys", type=click.Path(path_type=Path), multiple=True, help="A public key that proves it.")
-@click.option("--name", default="", metavar="FQRN", help="The repository's name, where its URL does not end in it.")
-@click.option("--tag", default="", metavar="NAME", help="The revision that has this tag.")
-@click.option("--revision", type=click.IntRange(min=0), help="The revision of this number.")
-@click.option("--root-hash", default="", metavar="DIGEST", help="The revision with this root catalog.")
-@click.option("--cache", type=click.Path(path_type=Path), metavar="DIR", help="Where objects are kept.")
 @click.option("--everyone/--only-me", default=None, help="Who may look into it; everyone if root mounts.")
 @click.option("--foreground", is_flag=True, help="Stay until it is unmounted or interrupted.")
 @click.option("--list", "listing", is_flag=True, help="Show what is mounted, and do nothing else.")
@@ -95,14 +88,8 @@ class MountPlan:
 def command(
     console: Console,
     *,
-    repository: str | None,
+    reading: Reading,
     mountpoint: Path | None,
-    keys: tuple[Path, ...],
-    name: str,
-    tag: str,
-    revision: int | None,
-    root_hash: str,
-    cache: Path | None,
     everyone: bool | None,
     foreground: bool,
     listing: bool,
@@ -116,17 +103,15 @@ def command(
     if listing:
         _list(console, [status(line) for line in our_mounts(mounts())], as_json)
         return
-    if repository is None:
+    if not reading.repository:
         raise UsageError(problem="which repository?", hint="`outcrop mount REPO [MOUNTPOINT]`, or `--list`")
-    known = load_known_repositories(config_directory(), data_directory())
-    address = find_address(repository, known, name=name, keys=[key.absolute() for key in keys])
-    root_catalog = Digest.parse(root_hash, what="--root-hash") if root_hash else None
+    address = reading.address()
     place = _place(mountpoint, address)
     plan = MountPlan(
         address=address,
-        choice=RevisionChoice(tag=tag, revision=revision, root_catalog=root_catalog),
+        choice=reading.choice(),
         mountpoint=place,
-        settings=ClientSettings(cache=cache.absolute() if cache else None),
+        settings=reading.settings(),
         everyone=os.geteuid() == 0 if everyone is None else everyone,
         log=_log_path(place, address),
     )

@@ -11,19 +11,19 @@ from typing import Any, TypeVar
 import click
 
 from outcrop.cli.console import Console
-from outcrop.client.address import find_address
+from outcrop.client.address import RepositoryAddress, find_address
 from outcrop.client.configuration import load_known_repositories
 from outcrop.client.repository import ClientSettings, OpenRepository, RevisionChoice, open_repository
 from outcrop.cvmfs.digest import Digest
 from outcrop.directories import config_directory, data_directory
-from outcrop.errors import OutcropError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The answers to the options of `reading_options`."""
+    """The answers to the options of `reading_options`. Paths are absolute, and `repository` is empty where
+    none is named."""
 
     repository: str
     keys: tuple[Path, ...]
@@ -33,26 +33,28 @@ class Reading:
     root_hash: str
     cache: Path | None
     external: tuple[str, ...]
-    name_option: str
+
+    def address(self) -> RepositoryAddress:
+        """Where the repository is, and what proves it."""
+        known = load_known_repositories(config_directory(), data_directory())
+        return find_address(self.repository, known, name=self.name, keys=self.keys, external_servers=self.external)
+
+    def choice(self) -> RevisionChoice:
+        """Which revision is wanted."""
+        root_catalog = Digest.parse(self.root_hash, what="the option --root-hash") if self.root_hash else None
+        return RevisionChoice(self.tag, self.revision, root_catalog)
+
+    def settings(self) -> ClientSettings:
+        """How it is read."""
+        return ClientSettings(cache=self.cache)
 
     def open(self, console: Console) -> OpenRepository:
         """The repository, trusted and ready; `console` hears what had to be mended on the way."""
-        known = load_known_repositories(config_directory(), data_directory())
-        root_catalog = Digest.parse(self.root_hash, what="the option --root-hash") if self.root_hash else None
-        choice = RevisionChoice(self.tag, self.revision, root_catalog)
-        try:
-            address = find_address(
-                self.repository, known, name=self.name, keys=self.keys, external_servers=self.external
-            )
-            return open_repository(address, ClientSettings(cache=self.cache), choice, console.warning)
-        except OutcropError as error:
-            error.hint = error.hint.replace(f"`{_NAME_OPTION} ", f"`{self.name_option} ")
-            raise
+        choice = self.choice()
+        return open_repository(self.address(), self.settings(), choice, console.warning)
 
 
-_NAME_OPTION = "--name"
 _OPTIONS = (
-    click.argument("repository", metavar="REPO"),
     click.option("--key", "keys", type=click.Path(path_type=Path), multiple=True,
                  help="A public key that proves it, or a directory with *.pub files. May be given again."),
     click.option("--tag", default="", metavar="NAME", help="The revision that has this tag."),
@@ -67,19 +69,20 @@ def reading_options(command: Command) -> Command:
     """The argument REPO and the options by which a repository is read; the command gets them as `reading`.
 
     REPO stands before the arguments of the command's own, so this is the first decorator below `click.command`."""
-    return _with_options(command, _NAME_OPTION)
+    return _with_options(command, name_spelling=True, required=True)
 
 
-def reading_options_with_fqrn(command: Command) -> Command:
-    """`reading_options` for a command that has another use for `--name`: the repository's is `--fqrn` there."""
-    return _with_options(command, "--fqrn")
+def reading_options_with(*, name_spelling: bool = True, required: bool = True) -> Callable[[Command], Command]:
+    """`reading_options` for a command that has another use for `--name`, the second spelling of `--fqrn`
+    (`name_spelling`), or that can do something without REPO (`required`)."""
+    return functools.partial(_with_options, name_spelling=name_spelling, required=required)
 
 
-def _with_options(command: Command, name_option: str) -> Command:
+def _with_options(command: Command, *, name_spelling: bool, required: bool) -> Command:
     @functools.wraps(command)
     def wrapped(
         *args: object,
-        repository: str,
+        repository: str | None,
         keys: tuple[Path, ...],
         fqrn: str,
         tag: str,
@@ -89,14 +92,29 @@ def _with_options(command: Command, name_option: str) -> Command:
         external: tuple[str, ...],
         **others: object,
     ) -> object:
-        reading = Reading(repository, keys, fqrn, tag, revision, root_hash, cache, external, name_option)
+        reading = Reading(
+            repository=repository or "",
+            keys=tuple(key.absolute() for key in keys),
+            name=fqrn,
+            tag=tag,
+            revision=revision,
+            root_hash=root_hash,
+            cache=cache.absolute() if cache else None,
+            external=external,
+        )
         return command(*args, reading=reading, **others)
 
     name = click.option(
-        name_option, "fqrn", default="", metavar="FQRN", help="The repository's name, where its URL does not end in it."
+        "--fqrn",
+        *(["--name"] if name_spelling else []),
+        "fqrn",
+        default="",
+        metavar="FQRN",
+        help="The repository's name, where its URL does not end in it.",
     )
+    argument = click.argument("repository", metavar="REPO", required=required)
     decorated: Any = wrapped
-    for option in (*reversed(_OPTIONS[2:]), name, *reversed(_OPTIONS[:2])):
+    for option in reversed((argument, _OPTIONS[0], name, *_OPTIONS[1:])):
         decorated = option(decorated)
     result: Command = decorated
     return result

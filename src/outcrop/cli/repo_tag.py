@@ -51,8 +51,7 @@ def command(
         raise UsageError(problem="a tag is either given or taken away", hint="use NAME or --delete NAME, not both")
     now = int(datetime.now(UTC).timestamp())
     if not name and not delete:
-        history = repository.history(repository.manifest(repository.signing_key()))
-        _list(console, history.tags() if history else [], as_json)
+        _list(console, repository.tags(repository.manifest(repository.signing_key())), as_json)
         return
 
     def plan(manifest: Manifest) -> TagChange:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.sources_fetch import MIRROR_DIRECTORY
 from outcrop.cvmfs.names import repository_name
+from outcrop.delivery.publish import publish_build
 from outcrop.directories import cache_directory, data_directory
 from outcrop.errors import InvalidValue
 from outcrop.init.detect import detect
@@ -27,6 +29,8 @@ from outcrop.software.build import (
 from outcrop.software.changeset import Installation
 from outcrop.software.easybuild_run import BuildStep, StepState
 from outcrop.software.stack import STACK_FILE, Stack, find_stack
+from outcrop.stratum0.ingest import IngestOutcome
+from outcrop.stratum0.repository import OwnedRepository
 
 TREES_DIRECTORY = "trees"
 
@@ -36,6 +40,7 @@ TREES_DIRECTORY = "trees"
     epilog=examples(
         "outcrop stack build easystacks/software.example.org/2026.06/*.yml",
         "outcrop stack build --target x86_64/generic demo.yml    # for every processor of the family",
+        "outcrop stack build --publish demo.yml                  # and make a revision of it",
         "outcrop stack build --dry-run demo.yml                  # what is there and what is not",
     ),
 )
@@ -60,6 +65,9 @@ TREES_DIRECTORY = "trees"
     help="A directory with easyconfigs of your own, searched first. May be given again.",
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="How many processors a build may use, by default all.")
+@click.option(
+    "--publish", is_flag=True, help="Publish it into the repository, which must be your own, as one revision."
+)
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -73,13 +81,15 @@ def command(
     mirror: Path | None,
     easyconfigs: tuple[Path, ...],
     jobs: int | None,
+    publish: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Build an easystack with EasyBuild for one target.
 
     Everything is installed under its final prefix, /cvmfs/FQRN/versions/…, while the files go to a directory on disk.
-    What is installed already is left alone. The answer is what there is to publish.
+    What is installed already is left alone. The answer is what there is to publish; with --publish it becomes a
+    revision, together with the shell files that start the stack.
     """
     stack = _stack(easystacks[0], repository, version)
     request = BuildRequest(
@@ -91,6 +101,7 @@ def command(
         jobs=jobs or available_processors(),
         easyconfigs=easyconfigs,
     )
+    owned = OwnedRepository.open(data_directory(), stack.repository) if publish else None
     prepared = prepare(request)
     if dry_run:
         _show_plan(console, prepared, as_json)
@@ -98,7 +109,11 @@ def command(
     outcome = run(prepared, lambda step: console.note(told(step)))
     for note in outcome.notes:
         console.warning(note)
-    _show(console, outcome, as_json)
+    published = None
+    if owned is not None:
+        progress = console.progress()
+        published = publish_build(owned, prepared, outcome, now=datetime.now(UTC), progress=progress)
+    _show(console, outcome, published, as_json)
 
 
 def _stack(easystack: Path, repository: str | None, version: str | None) -> Stack:
@@ -163,7 +178,7 @@ def _show_plan(console: Console, prepared: PreparedBuild, as_json: bool) -> None
     )
 
 
-def _show(console: Console, outcome: BuildOutcome, as_json: bool) -> None:
+def _show(console: Console, outcome: BuildOutcome, published: IngestOutcome | None, as_json: bool) -> None:
     changes = outcome.changes
     if as_json:
         console.json(
@@ -179,10 +194,15 @@ def _show(console: Console, outcome: BuildOutcome, as_json: bool) -> None:
                 "seconds": round(outcome.seconds, 1),
                 "logs": [str(path) for path in outcome.logs],
                 "notes": list(outcome.notes),
+                "revision": published.manifest.revision if published else None,
             }
         )
         return
     console.note(f"{len(outcome.built)} built, {len(outcome.skipped)} there already, in {outcome.seconds:.0f} s")
+    if published is not None:
+        verb = "is now" if published.published else "has all of this already: still"
+        console.result(f"{changes.repository} {verb} revision {published.manifest.revision}")
+        return
     if changes.is_empty:
         console.result(f"{changes.tree}: nothing to publish")
         return

@@ -120,7 +120,7 @@ def _name_in_url(parts: SplitResult, text: str) -> RepositoryName:
         raise InvalidValue(
             what=f"the address {text!r}",
             problem="does not end in a repository's name",
-            hint="say which repository is there with `--name`, as in `--name software.example.org`",
+            hint="say which repository is there with `--fqrn`, as in `--fqrn software.example.org`",
         ) from error
 
 

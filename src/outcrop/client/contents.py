@@ -78,6 +78,7 @@ class Contents:
         self._tell = tell
         self._lock = threading.Lock()
         self._coming: dict[bytes, threading.Event] = {}
+        self._sound_catalogs: set[Digest] = set()
 
     @property
     def server(self) -> ReadableStore:
@@ -87,6 +88,10 @@ class Contents:
     def open(self, piece: Piece) -> int:
         """A descriptor of the file that holds the bytes of `piece`, fetched if need be. The caller closes it."""
         return self._open(piece.content)
+
+    def open_cached(self, piece: Piece) -> int | None:
+        """A descriptor as `open` gives it, None where that would take a download."""
+        return self._open_cached(piece.content)
 
     def local_file(self, piece: Piece) -> Path:
         """Where the bytes of `piece` lie, fetched if need be. A shared cache may drop the file at any time after."""
@@ -108,10 +113,13 @@ class Contents:
         for _ in range(_ATTEMPTS_AGAINST_EVICTION):
             path = self._local_file(content)
             try:
-                return open_catalog(path, what)
+                catalog = open_catalog(path, what, known_sound=digest in self._sound_catalogs)
             except StorageError:
                 if path.exists():
                     raise
+            else:
+                self._sound_catalogs.add(digest)
+                return catalog
         raise _vanished(content)
 
     def document(self, name: ObjectName) -> bytes:
@@ -127,12 +135,18 @@ class Contents:
 
     def _open(self, content: Content) -> int:
         for _ in range(_ATTEMPTS_AGAINST_EVICTION):
-            for cache in self._caches:
-                descriptor = cache.open(content)
-                if descriptor is not None:
-                    return descriptor
+            descriptor = self._open_cached(content)
+            if descriptor is not None:
+                return descriptor
             self._obtain([content], SILENT)
         raise _vanished(content)
+
+    def _open_cached(self, content: Content) -> int | None:
+        for cache in self._caches:
+            descriptor = cache.open(content)
+            if descriptor is not None:
+                return descriptor
+        return None
 
     def _local_file(self, content: Content) -> Path:
         for _ in range(_ATTEMPTS_AGAINST_EVICTION):

@@ -100,9 +100,9 @@ class OpenRepository:
         """The address of the server that is asked first."""
         return self.contents.server.address
 
-    def history(self) -> History:
-        """The tags; NotFound if the repository keeps none."""
-        return _history(self.manifest, self.contents)
+    def tags(self) -> list[Tag]:
+        """The tags, the newest revision first; NotFound if the repository keeps none."""
+        return _tags(self.manifest, self.contents)
 
     def close(self) -> None:
         self.tree.close()
@@ -198,7 +198,7 @@ def _chosen_root(manifest: Manifest, choice: RevisionChoice, contents: Contents)
         return CatalogReference(ROOT, choice.root_catalog, 0), None
     if choice.revision == manifest.revision or (not choice.tag and choice.revision is None):
         return CatalogReference(ROOT, manifest.root_catalog, manifest.root_catalog_size), None
-    tags = _history(manifest, contents).tags()
+    tags = _tags(manifest, contents)
     wanted = [tag for tag in tags if (tag.name == choice.tag if choice.tag else tag.revision == choice.revision)]
     if not wanted:
         what = f"the tag {choice.tag}" if choice.tag else f"a tag for revision {choice.revision}"
@@ -210,11 +210,12 @@ def _chosen_root(manifest: Manifest, choice: RevisionChoice, contents: Contents)
 _TAGS_IN_A_HINT = 5
 
 
-def _history(manifest: Manifest, contents: Contents) -> History:
+def _tags(manifest: Manifest, contents: Contents) -> list[Tag]:
     if manifest.history is None:
         raise NotFound(what=f"a history of {manifest.repository}", hint="its publisher keeps no tags")
     data = contents.document(ObjectName(manifest.history, ObjectKind.HISTORY))
-    return History.parse(data, f"the history of {manifest.repository}")
+    with History.parse(data, f"the history of {manifest.repository}") as history:
+        return history.tags()
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ def read_manifest(data: bytes, repository: RepositoryName) -> ClaimedManifest:
         raise TrustError(
             what=f"the manifest of {repository}",
             problem=f"it is the manifest of another repository, {manifest.repository}",
-            hint=f"if {manifest.repository} is what you want to read, say so with `--name {manifest.repository}`",
+            hint=f"if {manifest.repository} is what you want to read, say so with `--fqrn {manifest.repository}`",
         )
     return ClaimedManifest(manifest, envelope)
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from outcrop.cvmfs.counters import COUNTER_NAMES, Counters
 from outcrop.cvmfs.database import (
-    admit,
-    database_from_bytes,
+    Database,
     digest_value,
     integer_value,
     properties_of,
@@ -70,14 +69,14 @@ class CatalogRow:
     entry: Entry
 
 
-class Catalog:
+class Catalog(Database):
     """One catalog, behind a connection to its database. `what` names it in errors."""
 
-    def __init__(self, connection: sqlite3.Connection, what: str = "a catalog") -> None:
-        admit(connection, what)
-        self.connection = connection
-        self.what = what
-        self.properties = _properties(connection, what)
+    kind = "a catalog"
+
+    def __init__(self, connection: sqlite3.Connection, what: str = "") -> None:
+        super().__init__(connection, what)
+        self.properties = _properties(connection, self.what)
         revision = self.properties.schema_revision
         available = [
             "NULL" if (name == "mtimens" and revision < _MTIMENS_SINCE) or (name == "xattr" and revision < _XATTR_SINCE)
@@ -86,13 +85,10 @@ class Catalog:
         ]  # fmt: skip
         self._columns = ", ".join(available)
 
-    @classmethod
-    def parse(cls, data: bytes, what: str = "a catalog") -> Catalog:
-        """The catalog whose database file (inflated) has the bytes `data`."""
-        return cls(database_from_bytes(data, what), what)
-
-    def close(self) -> None:
-        self.connection.close()
+    @property
+    def columns(self) -> str:
+        """`ENTRY_COLUMNS` in SQL, with NULL for those that this revision of the schema lacks."""
+        return self._columns
 
     @property
     def counters(self) -> Counters:

@@ -54,12 +54,12 @@ _INSERT = (
 class EditableCatalog(Catalog):
     """A catalog open for change. `path` is where it is mounted; nothing is durable before `finish`."""
 
-    def __init__(self, connection: sqlite3.Connection, what: str = "a catalog") -> None:
+    def __init__(self, connection: sqlite3.Connection, what: str = "") -> None:
         super().__init__(connection, what)
         counters = self.counters
         self.own = counters.own
         self.subtree = counters.subtree
-        with sqlite_border(what):
+        with sqlite_border(self.what):
             connection.execute("BEGIN")
             revision = max(self.properties.schema_revision, SCHEMA_REVISION)
             _bring_up_to_date(connection, revision)

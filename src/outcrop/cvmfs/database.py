@@ -10,6 +10,8 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import ClassVar, Self
 
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.fields import MAXIMUM_UNIX_TIME
@@ -51,10 +53,14 @@ def database_from_bytes(data: bytes, what: str) -> sqlite3.Connection:
     if data[_FORMAT_VERSIONS] != _ROLLBACK_JOURNAL:
         raise FormatError(what=what, field="the journal mode", problem="is not that of a rollback journal")
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    with sqlite_border(what):
-        connection.deserialize(data)
-    admit(connection, what)
-    require_sound_pages(connection, what)
+    try:
+        with sqlite_border(what):
+            connection.deserialize(data)
+        admit(connection, what)
+        require_sound_pages(connection, what)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -90,6 +96,42 @@ def admit(connection: sqlite3.Connection, what: str) -> None:
     for name, sql in schema:
         if not isinstance(sql, bytes) or not _PLAIN_SCHEMA.match(sql):
             raise FormatError(what=what, field=f"the schema's {name!r:.80}", problem="is no plain table or index")
+
+
+class Database:
+    """An admitted database of the format, behind `connection`, which `close` or the end of a `with` block closes.
+
+    `what` names it in errors.
+    """
+
+    kind: ClassVar[str]
+    """What it is, where nobody gives it another name."""
+
+    def __init__(self, connection: sqlite3.Connection, what: str = "") -> None:
+        self.connection = connection
+        self.what = what or self.kind
+        admit(connection, self.what)
+
+    @classmethod
+    def parse(cls, data: bytes, what: str = "") -> Self:
+        """What the database file with the bytes `data` (inflated) holds."""
+        connection = database_from_bytes(data, what or cls.kind)
+        try:
+            return cls(connection, what)
+        except BaseException:
+            connection.close()
+            raise
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def database_to_bytes(connection: sqlite3.Connection) -> bytes:

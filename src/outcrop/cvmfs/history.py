@@ -11,8 +11,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from outcrop.cvmfs.database import (
-    admit,
-    database_from_bytes,
+    Database,
     digest_value,
     integer_value,
     properties_of,
@@ -70,21 +69,16 @@ def tag_name(text: str) -> str:
     return text
 
 
-class History:
+class History(Database):
     """The tags of a repository, behind a connection to the database."""
 
-    def __init__(self, connection: sqlite3.Connection, what: str = "the history") -> None:
-        admit(connection, what)
-        self.connection = connection
-        self.what = what
-        self.properties = properties_of(connection, what)
-        if self.properties.get("schema") != SCHEMA:
-            raise FormatError(what=what, field="the property schema", problem=f"is not {SCHEMA}")
+    kind = "the history"
 
-    @classmethod
-    def parse(cls, data: bytes, what: str = "the history") -> History:
-        """The history whose database file has the bytes `data`."""
-        return cls(database_from_bytes(data, what), what)
+    def __init__(self, connection: sqlite3.Connection, what: str = "") -> None:
+        super().__init__(connection, what)
+        self.properties = properties_of(connection, self.what)
+        if self.properties.get("schema") != SCHEMA:
+            raise FormatError(what=self.what, field="the property schema", problem=f"is not {SCHEMA}")
 
     @classmethod
     def create(cls, connection: sqlite3.Connection, repository: RepositoryName) -> History:

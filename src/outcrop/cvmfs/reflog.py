@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from outcrop.cvmfs.database import (
-    admit,
-    database_from_bytes,
+    Database,
     digest_value,
     properties_of,
     set_property,
@@ -50,20 +49,15 @@ class Reference:
     timestamp: int
 
 
-class Reflog:
+class Reflog(Database):
     """A reflog, behind a connection to its database."""
 
-    def __init__(self, connection: sqlite3.Connection, what: str = "the reflog") -> None:
-        admit(connection, what)
-        self.connection = connection
-        self.what = what
-        if properties_of(connection, what).get("schema") != SCHEMA:
-            raise FormatError(what=what, field="the property schema", problem=f"is not {SCHEMA}")
+    kind = "the reflog"
 
-    @classmethod
-    def parse(cls, data: bytes, what: str = "the reflog") -> Reflog:
-        """The reflog whose file has the bytes `data`."""
-        return cls(database_from_bytes(data, what), what)
+    def __init__(self, connection: sqlite3.Connection, what: str = "") -> None:
+        super().__init__(connection, what)
+        if properties_of(connection, self.what).get("schema") != SCHEMA:
+            raise FormatError(what=self.what, field="the property schema", problem=f"is not {SCHEMA}")
 
     @classmethod
     def create(cls, connection: sqlite3.Connection, repository: RepositoryName) -> Reflog:

@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from outcrop.cvmfs.paths import RepositoryPath, repository_path
 from outcrop.errors import InvalidValue, storage_error
-from outcrop.init.render import RenderedFile
+from outcrop.init.render import InitSettings, RenderedFile, render_init
 from outcrop.progress import SILENT, Progress
+from outcrop.software.build import BuildOutcome, PreparedBuild, mark_published
 from outcrop.software.changeset import ChangeSet
 from outcrop.stratum0.incoming_directory import DirectoryTree
 from outcrop.stratum0.ingest import IngestOutcome, IngestRequest, ingest
@@ -36,6 +37,28 @@ def stage(files: Iterable[RenderedFile], tree: Path) -> tuple[PurePosixPath, ...
             raise storage_error(error) from error
         paths.append(file.path)
     return tuple(paths)
+
+
+def publish_build(
+    repository: OwnedRepository,
+    prepared: PreparedBuild,
+    outcome: BuildOutcome,
+    *,
+    now: datetime,
+    progress: Progress = SILENT,
+) -> IngestOutcome:
+    """Publishes what a build made, with the shell files that start its stack, and remembers that it is published."""
+    stack = prepared.request.stack
+    settings = InitSettings(
+        repository=stack.repository,
+        version=stack.version,
+        prefix=stack.variable_prefix,
+        mount_root=str(stack.mount_root),
+    )
+    init = stage(render_init(settings), outcome.changes.tree)
+    published = publish_changes(repository, outcome.changes, now=now, also=init, progress=progress)
+    mark_published(prepared, outcome.changes)
+    return published
 
 
 def publish_changes(

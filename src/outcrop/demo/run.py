@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from outcrop.client.address import RepositoryAddress
 from outcrop.cvmfs.metainfo import Metainfo
-from outcrop.delivery.publish import publish_changes, stage
+from outcrop.delivery.publish import publish_build
 from outcrop.demo.reading import Stage, appear, choose_stage, explore, readable, run_in_clean_shell
 from outcrop.demo.serving import served
 from outcrop.demo.telling import Chapter, Story, Teller
@@ -21,12 +21,10 @@ from outcrop.demo.workshop import Workshop, opened_workshop
 from outcrop.errors import CommandFailed
 from outcrop.init.detect import detect
 from outcrop.init.machine import read_machine
-from outcrop.init.render import InitSettings, render_init
 from outcrop.software.build import (
     BuildRequest,
     PreparedBuild,
     available_processors,
-    mark_published,
     prepare,
     run,
 )
@@ -84,7 +82,7 @@ def run_demo(options: DemoOptions, teller: Teller) -> tuple[Chapter, ...]:
         gcc = system_gcc_version()
         prepared = _prepared(workshop, theatre, gcc, story, next(titles))
         _fetch(workshop, prepared, options, story, next(titles))
-        _build_and_publish(workshop, theatre, prepared, repository, story, next(titles), next(titles))
+        _build_and_publish(prepared, repository, story, next(titles), next(titles))
         with _reading(workshop, theatre, repository, options, story, next(titles)) as source:
             init = theatre.place / "versions" / prepared.layout.version / "init" / "bash"
             for check in demo_checks(gcc):
@@ -147,8 +145,6 @@ def _fetch(workshop: Workshop, prepared: PreparedBuild, options: DemoOptions, st
 
 
 def _build_and_publish(
-    workshop: Workshop,
-    theatre: Stage,
     prepared: PreparedBuild,
     repository: OwnedRepository,
     story: Story,
@@ -166,14 +162,9 @@ def _build_and_publish(
         if not outcome.built:
             story.say(f"all {len(outcome.skipped)} installations are there from an earlier run")
     with story.chapter(publish_title):
-        settings = InitSettings(
-            repository=DEMO_REPOSITORY, version=prepared.layout.version, mount_root=str(theatre.mount_root)
+        published = publish_build(
+            repository, prepared, outcome, now=datetime.now(UTC), progress=story.teller.progress()
         )
-        init = stage(render_init(settings), workshop.tree)
-        published = publish_changes(
-            repository, outcome.changes, now=datetime.now(UTC), also=init, progress=story.teller.progress()
-        )
-        mark_published(prepared, outcome.changes)
         summary = published.summary
         size = summary.bytes_in / 1e6
         if published.published:

@@ -46,7 +46,7 @@ class DirectoryStore:
         return str(self.root)
 
     def _path(self, name: str) -> bytes:
-        return self._root + b"/" + name.encode("ascii")
+        return self._root + b"/" + os.fsencode(name)
 
     def read(self, name: str, *, limit: int = DEFAULT_READ_LIMIT) -> bytes:
         pieces = bytearray()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from outcrop.cvmfs.catalog import CatalogReference
 from outcrop.cvmfs.catalog_edit import EditableCatalog, nested_mountpoint, nested_root, plain_directory
 from outcrop.cvmfs.counters import Counts
-from outcrop.cvmfs.database import database_from_bytes, database_to_bytes
+from outcrop.cvmfs.database import database_to_bytes
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.entry import Chunk, Entry
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, ancestors, is_below, join, name, parent
@@ -268,7 +268,7 @@ class CatalogTree:
 
     def _open_existing(self, reference: CatalogReference) -> None:
         what = f"the catalog {name(reference.path).decode('utf-8', 'backslashreplace') or 'root'} ({reference.digest})"
-        catalog = EditableCatalog(database_from_bytes(self._load(reference.digest), what), what)
+        catalog = EditableCatalog.parse(self._load(reference.digest), what)
         one = _OpenCatalog(reference.path, catalog, reference, catalog.own + catalog.subtree)
         one.nested = {nested.path: nested for nested in catalog.nested_catalogs()}
         self._open[reference.path] = one

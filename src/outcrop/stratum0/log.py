@@ -31,26 +31,24 @@ class RevisionRecord:
 
 def revisions(repository: OwnedRepository, manifest: Manifest) -> Iterator[RevisionRecord]:
     """The revisions from the newest back, as far as their root catalogs are still there."""
-    history = repository.history(manifest)
     by_root: dict[Digest, list[Tag]] = {}
-    for tag in history.tags() if history else ():
+    for tag in repository.tags(manifest):
         by_root.setdefault(tag.root_catalog, []).append(tag)
     digest: Digest | None = manifest.root_catalog
     while digest is not None and repository.store.exists(ObjectName(digest, ObjectKind.CATALOG).path):
-        catalog = Catalog.parse(repository.load_catalog(digest), f"the root catalog {digest}")
-        total = catalog.counters.total
+        with Catalog.parse(repository.load_catalog(digest), f"the root catalog {digest}") as catalog:
+            properties, total = catalog.properties, catalog.counters.total
         tags = [tag for tag in by_root.get(digest, ()) if tag.name not in RESERVED_NAMES]
         yield RevisionRecord(
-            revision=Revision(catalog.properties.revision),
+            revision=Revision(properties.revision),
             root_catalog=digest,
-            published_at=catalog.properties.last_modified,
+            published_at=properties.last_modified,
             tags=tuple(tag.name for tag in tags),
             message=next((tag.description for tag in tags if tag.description), ""),
             entries=total.entries - total.nested,
             bytes=total.file_size,
         )
-        digest = catalog.properties.previous_revision
-        catalog.close()
+        digest = properties.previous_revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +64,7 @@ def plan_tag(
 ) -> TagChange:
     """The tag `name` for `revision` (the current one by default); NotFound if there is no such revision."""
     tag_name(name)
-    history = repository.history(manifest)
-    existing = history.find(name) if history else None
+    existing = next((tag for tag in repository.tags(manifest) if tag.name == name), None)
     if existing is not None:
         raise AlreadyExists(
             what=f"the tag {name} (revision {existing.revision})",
@@ -85,8 +82,7 @@ def plan_tag(
 def plan_removal(repository: OwnedRepository, manifest: Manifest, name: str) -> TagChange:
     """The tag `name` taken away; NotFound if there is none."""
     tag_name(name)
-    history = repository.history(manifest)
-    if history is None or history.find(name) is None:
+    if all(tag.name != name for tag in repository.tags(manifest)):
         hint = f"`outcrop repo tag {repository.name}` lists them"
         raise NotFound(what=f"the tag {name} of {repository.name}", hint=hint)
     return TagChange(remove=name)

@@ -122,31 +122,37 @@ def _publish(
 
 
 def _edited_history(repository: OwnedRepository, previous: Digest | None, edit: Callable[[History], None]) -> Digest:
+    with _previous_history(repository, previous) as history:
+        history.set_previous(previous)
+        edit(history)
+        return repository.store_database(database_to_bytes(history.connection), ObjectKind.HISTORY)
+
+
+def _previous_history(repository: OwnedRepository, previous: Digest | None) -> History:
     if previous is None:
-        history = History.create(sqlite3.connect(":memory:", isolation_level=None), repository.name)
-    else:
-        history = History.parse(repository.load_database(previous, ObjectKind.HISTORY))
-    history.set_previous(previous)
-    edit(history)
-    return repository.store_database(database_to_bytes(history.connection), ObjectKind.HISTORY)
+        return History.create(sqlite3.connect(":memory:", isolation_level=None), repository.name)
+    return History.parse(repository.load_database(previous, ObjectKind.HISTORY))
 
 
 def _extended_reflog(repository: OwnedRepository, references: dict[Digest, ReferenceType], now: int) -> bytes:
+    with _present_reflog(repository) as reflog:
+        if reflog.references() and not _plausible(reflog, repository):
+            raise FormatError(
+                what=f"{repository.store.address}/{REFLOG_NAME}",
+                field="the property fqrn",
+                problem=f"is not {repository.name}",
+                hint="bring the reflog of this repository back from a backup; nothing was published",
+            )
+        for digest, reference_type in references.items():
+            reflog.add(digest, reference_type, now)
+        return database_to_bytes(reflog.connection)
+
+
+def _present_reflog(repository: OwnedRepository) -> Reflog:
     try:
-        reflog = Reflog.parse(repository.store.read(REFLOG_NAME), f"{repository.store.address}/{REFLOG_NAME}")
+        return Reflog.parse(repository.store.read(REFLOG_NAME), f"{repository.store.address}/{REFLOG_NAME}")
     except NotFound:
-        reflog = Reflog.create(sqlite3.connect(":memory:", isolation_level=None), repository.name)
-    known = {reference.digest for reference in reflog.references()}
-    if known and not _plausible(reflog, repository):
-        raise FormatError(
-            what=f"{repository.store.address}/{REFLOG_NAME}",
-            field="the property fqrn",
-            problem=f"is not {repository.name}",
-            hint="bring the reflog of this repository back from a backup; nothing was published",
-        )
-    for digest, reference_type in references.items():
-        reflog.add(digest, reference_type, now)
-    return database_to_bytes(reflog.connection)
+        return Reflog.create(sqlite3.connect(":memory:", isolation_level=None), repository.name)
 
 
 def _plausible(reflog: Reflog, repository: OwnedRepository) -> bool:

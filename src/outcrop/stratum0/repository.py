@@ -10,7 +10,7 @@ from pathlib import Path
 from outcrop.cvmfs.catalog import CatalogReference
 from outcrop.cvmfs.compression import inflate
 from outcrop.cvmfs.digest import Digest
-from outcrop.cvmfs.history import History
+from outcrop.cvmfs.history import History, Tag
 from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.objects import MANIFEST_NAME, ObjectKind, ObjectName
@@ -95,11 +95,12 @@ class OwnedRepository:
         """The database file of a catalog."""
         return self.load_database(digest, ObjectKind.CATALOG)
 
-    def history(self, manifest: Manifest) -> History | None:
-        """The history that `manifest` names."""
+    def tags(self, manifest: Manifest) -> list[Tag]:
+        """The tags in the history that `manifest` names, the newest revision first; none where it names no history."""
         if manifest.history is None:
-            return None
-        return History.parse(self.load_database(manifest.history, ObjectKind.HISTORY))
+            return []
+        with History.parse(self.load_database(manifest.history, ObjectKind.HISTORY)) as history:
+            return history.tags()
 
     def load_database(self, digest: Digest, kind: ObjectKind) -> bytes:
         """The inflated bytes of a catalog or history; IntegrityError if the object is not what its name says."""

@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from outcrop.cvmfs.catalog import Catalog
-from outcrop.cvmfs.entry import ENTRY_COLUMNS
 from outcrop.cvmfs.paths import PathHash, path_hash
 
-_SINCE_REVISION = {"xattr": 2, "mtimens": 7}
-"""Columns that catalogs of older schema revisions lack."""
-
 ListingRow = tuple[Any, ...]
-"""What is in the columns: the parent's hash and the own one, two numbers each, then the columns of `ENTRY_COLUMNS`."""
+"""What is in the columns: the parent's hash and the own one, two numbers each, then `Catalog.columns`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +28,8 @@ class Listing:
 
 def listing_of(catalog: Catalog, root: bytes) -> Listing:
     """The rows of `catalog`, whose own path of its mountpoint is `root`. The catalog must stay open meanwhile."""
-    revision = catalog.properties.schema_revision
-    columns = [name if revision >= _SINCE_REVISION.get(name, 0) else "NULL" for name in ENTRY_COLUMNS]
     rows = catalog.connection.execute(
-        f"SELECT parent_1, parent_2, md5path_1, md5path_2, {', '.join(columns)} FROM catalog "
+        f"SELECT parent_1, parent_2, md5path_1, md5path_2, {catalog.columns} FROM catalog "
         "ORDER BY parent_1, parent_2, name"
     )
     return Listing(path_hash(root), rows, catalog.what)

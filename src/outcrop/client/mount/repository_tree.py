@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from outcrop.client.contents import Contents, Piece
+from outcrop.client.contents import Piece
 from outcrop.client.mount.listing import Listing, listing_of
 from outcrop.client.mount.tree import About, CatalogInformation
 from outcrop.client.repository import OpenRepository
@@ -68,7 +68,7 @@ class RepositoryTree:
         return self._tree.pieces(path, entry)
 
     def open_cached(self, piece: Piece) -> int | None:
-        return _open_cached(self._contents, piece)
+        return self._contents.open_cached(piece)
 
     def open_piece(self, piece: Piece) -> int:
         return self._contents.open(piece)
@@ -93,11 +93,3 @@ def public_key_texts(keys: Iterable[rsa.RSAPublicKey]) -> str:
     """`keys` in PEM, one after the other."""
     encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     return "".join(key.public_bytes(encoding, form).decode("ascii") for key in keys)
-
-
-def _open_cached(contents: Contents, piece: Piece) -> int | None:
-    for cache in contents._caches:
-        descriptor = cache.open(piece.content)
-        if descriptor is not None:
-            return descriptor
-    return None
