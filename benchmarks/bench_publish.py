@@ -1,6 +1,6 @@
 """How fast a tree is published, against one thread that reads, compresses with zlib level 6 and digests with SHA-1.
 
-Method: a copy of this environment's packages, up to 200 MB. Each round, in turns: the yardstick over all files; a first
+Method: a copy of this environment's packages, up to 40 MB. Each round, in turns: the yardstick over all files; a first
 publish into a new repository, durable, with the default encoder and with zlib; the same publish again (no change); a
 publish of one new file; a plain copy of the tree with `cp -a` and `sync`. The kernel has the files in memory before.
 
@@ -31,7 +31,7 @@ from outcrop.stratum0.keys import KeyFiles, create_missing_keys
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.settings import RepositorySettings
 
-TREE_BYTES = 200_000_000
+TREE_BYTES = 40_000_000
 ROUNDS = 5
 NAME = repository_name("bench.example.org")
 

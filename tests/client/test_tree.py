@@ -298,7 +298,7 @@ def test_two_entries_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_catalog_that_computes_its_rows_is_refused(tmp_path: Path, statement: str) -> None:
     published = Published()
     root = published.catalog({}, statements=[statement])
-    with pytest.raises(FormatError, match="more than tables and indexes"):
+    with pytest.raises(FormatError, match="no plain table or index"):
         tree_with(published, root, tmp_path).children(b"")
 
 
