@@ -28,7 +28,7 @@ demo: ## Build, publish, mount and run a small stack, end to end
 
 test: ## Run every test
 	@$(provide) test
-	@$(VENV) -m pytest -n $(TEST_WORKERS) $(ARGS)
+	@$(VENV) -m pytest -n $(TEST_WORKERS) --dist loadgroup $(ARGS)
 
 fault: ## Run only the tests that break something on purpose
 	@$(provide) fault

@@ -2,7 +2,7 @@
 
 Method: a copy of this environment's packages, up to 40 MB, published into a repository in a directory and served on
 loopback by `outcrop repo serve`'s own server (a process of its own). In turns: the yardstick of checking out (inflate
-and SHA-1 of every object, one thread, nothing written); `cp -a`; checkout with an empty cache; checkout with a full one;
+and SHA-1 of every object, one thread, nothing written); `cp -a`; checkout with an empty cache and with a full one;
 and, where this user may mount, `find` and `tar` over a fresh mount with an empty cache, over one with a full cache,
 again over the same mount, and over the local disk.
 

@@ -135,8 +135,8 @@ def test_without_a_sandbox_the_stack_is_built_for_a_place_of_its_own(tmp_path: P
     """No bubblewrap on the search path. Sources are taken from the other run."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    for directory in os.environ["PATH"].split(":"):
-        for program in Path(directory).glob("*") if Path(directory).is_dir() else ():
+    for folder in os.environ["PATH"].split(":"):
+        for program in Path(folder).glob("*") if Path(folder).is_dir() else ():
             link = programs / program.name
             if program.name != "bwrap" and not link.is_symlink():
                 link.symlink_to(program)
