@@ -114,7 +114,7 @@ def test_tag_names(name: str) -> None:
     assert tag_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a/b", "a\n", "ä", "x" * 256, *RESERVED_NAMES])
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "a\n", "ä", "x" * 256, *sorted(RESERVED_NAMES)])
 def test_no_other_tag_names(name: str) -> None:
     with pytest.raises(InvalidValue):
         tag_name(name)

@@ -47,6 +47,7 @@ SECTIONS: Sections = {
             {
                 "create": CommandPlace("outcrop.cli.repo_create", "Create keys and an empty signed repository."),
                 "ingest": CommandPlace("outcrop.cli.repo_ingest", "Publish a directory or tarball as one revision."),
+                "resign": CommandPlace("outcrop.cli.repo_resign", "Sign the whitelist anew before it expires."),
                 "tag": CommandPlace("outcrop.cli.repo_tag", "Give a revision a name, or take the name away."),
                 "log": CommandPlace("outcrop.cli.repo_log", "List the revisions and their tags, newest first."),
                 "serve": CommandPlace("outcrop.cli.repo_serve", "Serve repositories over HTTP, for trying things out."),

@@ -1,0 +1,71 @@
+"""Every guide works as it is written: its `console` blocks run, in order, in an empty home directory."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from outcrop.software.demo_stack import system_gcc_version, write_demo_stack
+
+GUIDES = Path(__file__).parent.parent / "docs" / "guides"
+_BLOCK = re.compile(r"^(?P<indent> *)```console\n(?P<text>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL)
+
+pytestmark = pytest.mark.integration
+
+
+def commands(guide: Path) -> list[str]:
+    """The command lines of a guide, but for `make`, which sets up the tree that the tests run in."""
+    lines = [line.strip() for block in _BLOCK.finditer(guide.read_text()) for line in block["text"].splitlines()]
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ") and not line.startswith("$ make ")]
+
+
+def follow(guide: str, home: Path) -> None:
+    """Runs a guide in `home`; the port in it is exchanged for one that is free."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    script = "set -eumo pipefail\n" + "\n".join(commands(GUIDES / guide)).replace("8000", port)
+    environment = {**os.environ, "HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    finished = subprocess.run(
+        ["bash", "-c", script], cwd=home, env=environment, capture_output=True, text=True, check=False, timeout=500
+    )
+    if "cannot be had" in finished.stderr:
+        pytest.skip("no mirror of Debian's source packages can be reached")
+    assert finished.returncode == 0, f"{script}\n---\n{finished.stdout}\n---\n{finished.stderr}"
+
+
+def test_every_guide_is_followed_by_a_test() -> None:
+    followed = set(re.findall(r'follow\("([^"]+)"', Path(__file__).read_text()))
+    assert followed == {path.name for path in GUIDES.glob("*.md")}
+
+
+def test_getting_started(tmp_path: Path) -> None:
+    follow("getting-started.md", tmp_path)
+
+
+def test_publish_a_repository(tmp_path: Path) -> None:
+    follow("publish-a-repository.md", tmp_path)
+
+
+@pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="/dev/fuse cannot be opened")
+def test_read_a_repository(tmp_path: Path) -> None:
+    follow("read-a-repository.md", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.xdist_group("demo")
+@pytest.mark.skipif(
+    shutil.which("gcc") is None or shutil.which("bwrap") is None, reason="no compiler, or no bubblewrap"
+)
+def test_build_a_stack(tmp_path: Path) -> None:
+    write_demo_stack(tmp_path / "stack", system_gcc_version(), version("easybuild"))
+    follow("build-a-stack.md", tmp_path)
