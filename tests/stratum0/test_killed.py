@@ -52,12 +52,13 @@ def test_a_publish_that_is_ended_at_any_moment_is_whole_or_not_there(tmp_path: P
         with outcrop(data, "repo", "ingest", FQRN, str(tree), "--at", f"/v{attempt}") as process:
             time.sleep(moments.uniform(0, took * 1.1))
             process.send_signal(number)
-            process.communicate()
+            _, complaint = process.communicate()
         whole = before | {f"/v{attempt}".encode()} | {f"/v{attempt}".encode() + path for path in _paths(tree)}
         if published_manifest(store).revision == revision:
             assert set(entries(store)) == before
             if number == signal.SIGINT:
-                assert process.returncode in (130, -signal.SIGINT, 0)
+                # Before any line of ours runs, Python itself ends with a traceback of its own start-up.
+                assert process.returncode in (130, -signal.SIGINT, 0) or b"<frozen" in complaint, complaint
         else:
             assert set(entries(store)) == whole
         began = time.monotonic()
