@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from outcrop import __version__
 from outcrop.cvmfs.names import RepositoryName
@@ -80,15 +80,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         try:
-            with open(directory / match["name"], "rb", buffering=0) as file:
+            with open(directory / match["name"], "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 self._send_head(size, changing=not match["name"].startswith("data/"))
                 if with_body:
                     self.wfile.flush()
-                    self._send_file(file.fileno(), size)
+                    self._send_file(file, size)
         except FileNotFoundError:
             self.send_error(HTTPStatus.NOT_FOUND)
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):
             self.close_connection = True
 
     @property
@@ -113,15 +113,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", f"max-age={max_age}")
         self.end_headers()
 
-    def _send_file(self, source: int, size: int) -> None:
-        sent = 0
-        while sent < size:
-            count = os.sendfile(self.connection.fileno(), source, sent, size - sent)
-            if count == 0:
-                # The file became shorter; a broken connection tells the reader more than padding would.
-                self.close_connection = True
-                return
-            sent += count
+    def _send_file(self, source: BinaryIO, size: int) -> None:
+        # The socket's own sendfile waits, no longer than `timeout`, for a reader that is slower than the disk.
+        if size and self.connection.sendfile(source, 0, size) < size:
+            # The file became shorter; a broken connection tells the reader more than padding would.
+            self.close_connection = True
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Requests are not logged: this is no server for production."""
