@@ -23,13 +23,15 @@ class ReferenceTree:
 
 
 def copied_site_packages(destination: Path, maximum_bytes: int) -> ReferenceTree:
-    """A copy of this environment's packages, whole packages in order of name until `maximum_bytes` are reached."""
+    """A copy of this environment's packages, whole packages in order of name until `maximum_bytes` are reached.
+
+    Packages of more than a tenth of that are left out, so that no single one decides the result."""
     source = Path(sysconfig.get_paths()["purelib"])
     destination.mkdir(parents=True)
     total = 0
     for package in sorted(source.iterdir()):
         size = sum(path.lstat().st_size for path in [package, *package.rglob("*")] if path.is_file())
-        if total + size > maximum_bytes:
+        if size > maximum_bytes // 10 or total + size > maximum_bytes:
             continue
         total += size
         if package.is_dir():

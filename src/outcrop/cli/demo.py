@@ -30,7 +30,13 @@ from outcrop.progress import Progress
     type=click.Path(path_type=Path, file_okay=False),
     help="Where it works; below the user's cache directory by default.",
 )
-@click.option("--port", default=0, show_default=True, help="Port of its web server; 0 takes one that is free.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="Port of its web server; 0 takes one that is free.",
+)
 @click.option("--without-mount", is_flag=True, help="Take the daemonless way, as on machines without FUSE.")
 @click.option("--explore", is_flag=True, help="Open a shell with the stack loaded before the end.")
 @click.option("--debian-mirror", "debian_mirrors", multiple=True, metavar="URL", help="Where Debian's sources are.")

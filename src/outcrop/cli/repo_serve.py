@@ -22,7 +22,13 @@ DEFAULT_PORT = 8000
     epilog=examples("outcrop repo serve", "outcrop repo serve software.example.org --port 8080"),
 )
 @click.argument("fqrns", nargs=-1, metavar="[FQRN]...")
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port to listen on; 0 takes one that is free.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port to listen on; 0 takes one that is free.",
+)
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.pass_obj
 def command(console: Console, *, fqrns: tuple[str, ...], port: int, bind: str) -> None:

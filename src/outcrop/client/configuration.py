@@ -117,7 +117,8 @@ def _owned(data_directory: Path) -> dict[str, KnownRepository]:
 def _document(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        # Also in somebody else's home, as after `su` or in a batch job: what is named on the command line is enough.
         return {}
     except OSError as error:
         raise storage_error(error) from error

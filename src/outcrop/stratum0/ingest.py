@@ -229,7 +229,11 @@ def _remove(
     tree: CatalogTree, request: IngestRequest, prepared: dict[RepositoryPath, _Prepared], summary: ChangeSummary
 ) -> None:
     for path in request.delete:
-        if path == ROOT or tree.lookup(path) is None:
+        if path == ROOT:
+            raise InvalidValue(
+                what="the root of a repository", problem="cannot be deleted", hint="name what lies below it"
+            )
+        if tree.lookup(path) is None:
             what = f"the path {shown(path)}, which is to be deleted,"
             raise NotFound(what=what, hint="`outcrop ls` shows what is there")
         summary.note_removed(path, tree.remove(path))

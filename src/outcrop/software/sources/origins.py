@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from outcrop.errors import OutcropError
+from outcrop.errors import OutcropError, StorageError
 from outcrop.software.plan import WantedFile
 from outcrop.software.sources.debian import IndexCache, SourceIndex
 from outcrop.software.sources.pypi import PackageIndex, project_of
@@ -63,6 +63,8 @@ class PythonPackages:
         for address in self.index.indices:
             try:
                 url = self.index.find(address, project, wanted.sha256)
+            except StorageError:
+                raise
             except OutcropError as error:
                 yield Tried("PyPI", "", error.message)
                 continue
@@ -100,6 +102,8 @@ class DebianSources:
                     try:
                         self._indices[release] = self.cache.index(mirror, release)
                         break
+                    except StorageError:
+                        raise  # a full disk is no fault of the mirror
                     except OutcropError as error:
                         problems.append(error.message)
                 else:
