@@ -116,7 +116,6 @@ def command(
         log=_log_path(place, address),
     )
     if dry_run:
-        check_mountpoint(plan.mountpoint)
         _tell_plan(console, plan, as_json)
         return
     if foreground:
