@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from outcrop.cvmfs.entry import NANOSECONDS
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, ancestors, join
 from outcrop.cvmfs.xattrs import NO_XATTRS, Xattrs
 from outcrop.errors import InvalidValue, storage_error
 from outcrop.stratum0.contents import ContentResult, ContentWriter
 from outcrop.stratum0.incoming import Attributes, Incoming, kept_xattrs
-
-NANOSECONDS = 10**9
 
 
 class DirectoryTree:

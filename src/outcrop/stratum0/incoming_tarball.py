@@ -23,6 +23,7 @@ from typing import IO, Any, Self
 import zstandard
 
 from outcrop.cvmfs.chunking import ByteSource
+from outcrop.cvmfs.entry import NANOSECONDS
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, ancestors
 from outcrop.cvmfs.xattrs import NO_XATTRS
 from outcrop.errors import FormatError, InvalidValue, storage_error
@@ -30,7 +31,6 @@ from outcrop.storage.interface import PIECE_BYTES
 from outcrop.stratum0.contents import ContentResult, ContentWriter
 from outcrop.stratum0.incoming import Attributes, Incoming, kept_xattrs
 
-NANOSECONDS = 10**9
 IMPLIED_DIRECTORY_MODE = stat.S_IFDIR | 0o755
 
 
