@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 
@@ -42,6 +43,8 @@ def command(console: Console, *, kind: str) -> None:
 
 
 if __name__ == "__main__":
+    # Tests that were started by `nohup` ignore this signal, and would pass that on.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     process.prepare()
     place = CommandPlace("tests.cli.long_work", "Work for a while.")
     process.leave(app.run(["work", *sys.argv[1:]], {"Commands": {"work": place}}))

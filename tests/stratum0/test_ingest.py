@@ -7,6 +7,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -292,8 +293,9 @@ def test_deleting_what_is_not_there_is_refused(publisher: Publisher) -> None:
 
 
 def test_a_second_publisher_is_told_who_holds_the_repository(publisher: Publisher, tmp_path: Path) -> None:
+    impatient = replace(publisher.repository, wait_seconds=0)
     with publisher.repository.exclusively(), pytest.raises(Busy, match=str(os.getpid())):
-        publisher.publish(request(files(tmp_path / "a", {"f": "1"})))
+        ingest(impatient, request(files(tmp_path / "a", {"f": "1"})), now=publisher.now)
 
 
 def test_a_manifest_of_somebody_else_is_not_replaced(publisher: Publisher, tmp_path: Path) -> None:

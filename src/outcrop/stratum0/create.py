@@ -99,7 +99,7 @@ def create_repository(plan: CreationPlan, now: datetime) -> OwnedRepository:
 
 def renew_whitelist(repository: OwnedRepository, now: datetime, days: int = WHITELIST_DAYS) -> None:
     """Signs the whitelist anew, for `days` days from `now`."""
-    with repository.exclusively():
+    with repository.publishing():
         data = signed_whitelist(repository.keys, repository.settings.algorithm, now, days)
         repository.store.replace(WHITELIST_NAME, data)
 

@@ -24,7 +24,7 @@ from outcrop.progress import SILENT, Progress
 from outcrop.storage.interface import WritableStore
 from outcrop.storage.memory import DiscardingStore
 from outcrop.stratum0.catalog_tree import MARKER, CatalogTree
-from outcrop.stratum0.change import ChangeSummary, is_same
+from outcrop.stratum0.change import ChangeSummary, has_other_content, is_same
 from outcrop.stratum0.contents import ContentResult, StoredContent
 from outcrop.stratum0.create import DIRECTORY_BYTES
 from outcrop.stratum0.incoming import Attributes, Incoming, IncomingTree
@@ -91,7 +91,7 @@ def ingest(
 ) -> IngestOutcome:
     """Publishes `request` as one revision. With `dry_run` everything is computed and nothing stored."""
     key = repository.signing_key()
-    with repository.exclusively():
+    with repository.publishing():
         manifest = repository.manifest(key)
         store: WritableStore = DiscardingStore() if dry_run else repository.store
         prepared = _prepared(request, list(_stored(repository, store, request, progress)))
@@ -314,7 +314,8 @@ def _put_all(
                     numbers[place] = tree.new_hardlink_group(parent(path))
                 entry = replace(entry, hardlink_group=numbers[place])
             tree.put(path, _with_upkeep(entry, old), one.chunks)
-            summary.note_put(path, old, entry)
+            different = old is None or has_other_content(old, old_chunks, entry, one.chunks)
+            summary.note_put(path, old, entry, content=different)
         marker = prepared.get(join(path, MARKER)) if entry.is_directory else None
         if marker is not None and marker.entry.is_file and path != ROOT and not tree.is_nested(path):
             tree.make_nested(path)

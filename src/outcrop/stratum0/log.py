@@ -91,7 +91,7 @@ def plan_removal(repository: OwnedRepository, manifest: Manifest, name: str) -> 
 def carry_out(repository: OwnedRepository, plan: Callable[[Manifest], TagChange], now: int) -> TagChange:
     """Makes the plan as the only writer, and publishes the history that it leads to."""
     key = repository.signing_key()
-    with repository.exclusively():
+    with repository.publishing():
         manifest = repository.manifest(key)
         change = plan(manifest)
 

@@ -24,17 +24,23 @@ from outcrop.stratum0.catalog_tree import CatalogTree
 from outcrop.stratum0.compressors import compression_of, compressor, database_compressor
 from outcrop.stratum0.contents import ContentWriter
 from outcrop.stratum0.keys import KeyFiles, SigningKey, load_signing_key
-from outcrop.stratum0.lock import exclusive
+from outcrop.stratum0.lock import alone_if_free, exclusive, shared
 from outcrop.stratum0.settings import RepositorySettings, load_settings
+
+WAIT_SECONDS = 600
+"""How long one publisher waits for another to swap the manifest, or for garbage collection."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnedRepository:
-    """Everything that publishing needs. Holding one changes nothing; `exclusively` is for those who write."""
+    """Everything that publishing needs. Holding one changes nothing; `exclusively` is for those who write.
+
+    `wait_seconds` is how long it waits for others who hold a lock."""
 
     settings: RepositorySettings
     keys: KeyFiles
     store: WritableStore
+    wait_seconds: float = WAIT_SECONDS
 
     @classmethod
     def open(cls, data_directory: Path, name: RepositoryName) -> OwnedRepository:
@@ -53,11 +59,39 @@ class OwnedRepository:
         return self.settings.repository
 
     @contextmanager
-    def exclusively(self) -> Iterator[None]:
-        """The block runs as the only writer, after what an interrupted one left was swept away."""
-        with exclusive(self.keys.directory / f"{self.name}.lock", f"the repository {self.name}"):
+    def writing_objects(self) -> Iterator[None]:
+        """The block may write objects, while others do too: none of them is swept away before the block ends.
+
+        What an interrupted writer left is taken away first, if no other writer is at work."""
+        with alone_if_free(self._objects_lock) as alone:
+            if alone:
+                self.store.discard_leftovers()
+        with shared(self._objects_lock, f"the store of {self.name}", wait_seconds=self.wait_seconds):
+            yield
+
+    @contextmanager
+    def removing_objects(self) -> Iterator[None]:
+        """The block may remove objects that nothing refers to: nobody writes objects meanwhile."""
+        with exclusive(self._objects_lock, f"the store of {self.name}", wait_seconds=self.wait_seconds):
             self.store.discard_leftovers()
             yield
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """The block runs as the only one that changes what the repository says. Within `writing_objects` only."""
+        path = self.keys.directory / f"{self.name}.lock"
+        with exclusive(path, f"the repository {self.name}", wait_seconds=self.wait_seconds):
+            yield
+
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """`writing_objects` and `exclusively`, for changes that are quickly made."""
+        with self.writing_objects(), self.exclusively():
+            yield
+
+    @property
+    def _objects_lock(self) -> Path:
+        return self.keys.directory / f"{self.name}.objects.lock"
 
     def signing_key(self) -> SigningKey:
         return load_signing_key(self.keys)
