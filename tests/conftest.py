@@ -15,6 +15,7 @@ from tests.skip_budget import EXPECTED, is_whole_suite, kind_of_machine, read_ex
 ROOT = Path(__file__).resolve().parent.parent
 
 _FOREIGN_PREFIXES = (
+    "AWS_",
     "OUTCROP_",
     "XDG_",
     "EESSI_",

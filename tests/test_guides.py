@@ -51,8 +51,10 @@ def test_getting_started(tmp_path: Path) -> None:
     follow("getting-started.md", tmp_path)
 
 
-def test_publish_a_repository(tmp_path: Path) -> None:
-    follow("publish-a-repository.md", tmp_path)
+@pytest.mark.slow
+@pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="/dev/fuse cannot be opened")
+def test_run_a_stratum_0(tmp_path: Path) -> None:
+    follow("run-a-stratum-0.md", tmp_path)
 
 
 @pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="/dev/fuse cannot be opened")

@@ -49,7 +49,7 @@ def test_wide_terminal_does_not_make_long_lines(outcrop: CommandLine) -> None:
 
 
 def test_narrow_terminal_loses_no_words(outcrop: CommandLine) -> None:
-    wide = outcrop("repo", "create", "--help").out.split()
+    wide = outcrop("repo", "create", "--help").out.replace("\\\n", "").split()
     os.environ["COLUMNS"] = "30"
     assert sorted(outcrop("repo", "create", "--help").out.replace("\\\n", "").split()) == sorted(wide)
 

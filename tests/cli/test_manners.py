@@ -37,7 +37,11 @@ READS_ONLY: dict[Path, str] = {
     ("find",): "reads a repository",
     ("help",): "prints a page",
     ("ls",): "reads a repository",
+    ("repo", "catalogs"): "reads a repository",
+    ("repo", "check"): "reads a repository",
+    ("repo", "diff"): "reads a repository",
     ("repo", "log"): "reads a repository",
+    ("repo", "policy"): "reads a file",
     ("repo", "serve"): "serves what is there",
     ("stat",): "reads a repository",
 }

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from outcrop.cli.progress import PLAIN_INTERVAL_SECONDS, BarProgress, PlainProgress, position, shown_progress, size
+from outcrop.cli.progress import PLAIN_INTERVAL_SECONDS, BarProgress, PlainProgress, position, shown_progress, size, time_left
 
 WORK = [sys.executable, "-m", "tests.cli.long_work"]
 HIDDEN_CURSOR = b"\x1b[?25l"
@@ -48,7 +48,7 @@ def test_long_stage_says_now_and_then_where_it_is() -> None:
         progress.advance(1_000_000)
     progress.finish()
     assert stream.getvalue().splitlines() == [
-        "storing: 2.0 MB / 3.0 MB after 5 s",
+        "storing: 2.0 MB / 3.0 MB after 5 s, about 2 s left",
         "storing: 3.0 MB / 3.0 MB after 8 s, done",
     ]
 
@@ -172,3 +172,18 @@ def test_killed_work_leaves_the_cursor_visible() -> None:
     code, _, shown = watched("killed", signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert HIDDEN_CURSOR not in shown
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "seconds", "said"),
+    [
+        (50, 100, 40, ", about 40 s left"),
+        (1, 100, 10, ", about 16 min left"),
+        (1, 1000, 10, ", about 3 h left"),
+        (0, 100, 5, ""),
+        (100, 100, 5, ""),
+        (5, None, 5, ""),
+    ],
+)
+def test_the_time_left_is_said_where_it_can_be_known(done: int, total: int | None, seconds: float, said: str) -> None:
+    assert time_left(done, total, seconds) == said

@@ -209,7 +209,7 @@ def test_bind_mountpoints_can_be_forgotten() -> None:
     catalog = new_catalog()
     catalog.connection.execute("INSERT INTO bind_mountpoints VALUES ('/.cvmfs/snapshots/v1', ?, 9)", (DIGEST.text,))
     assert catalog.bind_mountpoints() == (CatalogReference(RepositoryPath(b"/.cvmfs/snapshots/v1"), DIGEST, 9),)
-    catalog.forget_bind_mountpoint(b"/.cvmfs/snapshots/v1")
+    catalog.forget_bind_mountpoints(b"/.cvmfs/snapshots/v1")
     assert catalog.bind_mountpoints() == ()
     assert catalog.own.nested == 0
 

@@ -78,7 +78,7 @@ def test_a_hard_link_group_is_above_the_link_count() -> None:
 
 
 def row_with(entry: Entry, **columns: object) -> EntryRow:
-    return encode_entry(entry)._replace(**columns)
+    return EntryRow(*encode_entry(entry))._replace(**columns)
 
 
 NOT_A_NUMBER = [None, b"1", 1.0, "1"]
@@ -189,7 +189,7 @@ def test_any_row_is_an_entry_or_an_error_of_ours(row: EntryRow) -> None:
 @pytest.mark.property
 @given(stored_entries(), st.integers(0, 11), _values)
 def test_one_wrong_column_is_an_error_of_ours(stored: StoredEntry, position: int, value: object) -> None:
-    row = list(encode_entry(stored.entry))
+    row: list[object] = list(encode_entry(stored.entry))
     row[position] = value
     try:
         entry = decode_entry(EntryRow(*row), "a catalog")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,11 +11,13 @@ from hypothesis import strategies as st
 
 from outcrop.cvmfs.database import database_to_bytes
 from outcrop.cvmfs.digest import Digest
-from outcrop.cvmfs.history import RESERVED_NAMES, History, Tag, tag_name
-from outcrop.cvmfs.names import RepositoryName
+from outcrop.cvmfs.history import MAXIMUM_TAGGED_REVISION, RESERVED_NAMES, History, Tag, tag_name
+from outcrop.cvmfs.names import RepositoryName, Revision
+from outcrop.cvmfs.revision_account import RevisionAccount
 from outcrop.errors import InvalidValue
 from tests.cvmfs import strategies
 from tests.cvmfs.refusal import refused
+from tests.cvmfs.test_revision_account import ACCOUNT, accounts
 
 SHA1 = "0123456789abcdef0123456789abcdef01234567"
 TAG = Tag("v1.0", Digest.parse(SHA1), 7, 1_700_000_000, "first", 36864)
@@ -104,9 +107,55 @@ def test_another_schema_is_refused(schema: str | None) -> None:
 
 
 def test_what_sqlite_cannot_hold_is_an_error_of_ours() -> None:
-    for tag in (Tag("v1", TAG.root_catalog, 2**63, 0), Tag("v1", TAG.root_catalog, 1, 0, "\ud800")):
-        with refused("the database"):
-            new_history(tag)
+    with refused("the database"):
+        new_history(Tag("v1", TAG.root_catalog, 1, 0, "\ud800"))
+
+
+def test_the_last_revision_that_can_have_a_tag() -> None:
+    assert new_history(Tag("v1", TAG.root_catalog, MAXIMUM_TAGGED_REVISION, 0)).tags()
+    with pytest.raises(InvalidValue):
+        new_history(Tag("v1", TAG.root_catalog, MAXIMUM_TAGGED_REVISION + 1, 0))
+
+
+@pytest.mark.property
+@given(st.lists(accounts, max_size=3, unique_by=lambda account: account.revision))
+def test_accounts_written_and_back(written: list[RevisionAccount]) -> None:
+    history = new_history(TAG)
+    for account in written:
+        history.put_account(account)
+    history = History.parse(database_to_bytes(history.connection))
+    assert history.accounts() == sorted(written, key=lambda account: -account.revision)
+    assert all(history.account(account.revision) == account for account in written)
+    assert history.tags() == [TAG]
+
+
+def test_an_account_takes_the_place_of_one_of_its_revision() -> None:
+    history = new_history()
+    history.put_account(ACCOUNT)
+    history.put_account(replace(ACCOUNT, message="another"))
+    assert [account.message for account in history.accounts()] == ["another"]
+
+
+def test_a_history_without_accounts_reads_as_an_empty_list_of_them() -> None:
+    history = new_history(TAG)
+    assert history.accounts() == []
+    assert history.account(Revision(7)) is None
+    assert history.account(Revision(2**64 - 1)) is None
+
+
+def test_a_malformed_account_is_named() -> None:
+    history = new_history()
+    history.put_account(ACCOUNT)
+    history.connection.execute("UPDATE outcrop_revisions SET hash = 'rubbish'")
+    with refused("the hash of revision 7"):
+        history.accounts()
+
+
+def test_a_table_of_accounts_that_is_none_is_refused() -> None:
+    history = new_history()
+    history.connection.execute("CREATE TABLE outcrop_revisions (something INTEGER)")
+    with refused("the database"):
+        history.accounts()
 
 
 @pytest.mark.parametrize("name", ["v1.0", "generic-2026-11-21T02:09:56Z", "a@b+c_d"])

@@ -22,7 +22,7 @@ from outcrop.cvmfs.chunking import ChunkLimits, split
 from outcrop.cvmfs.compression import inflate, inflate_exactly
 from outcrop.cvmfs.database import database_to_bytes
 from outcrop.cvmfs.digest import Digest
-from outcrop.cvmfs.entry import EntryRow, decode_entry, encode_entry
+from outcrop.cvmfs.entry import EntryRow, SoundRow, decode_entry, encode_entry
 from outcrop.cvmfs.fields import timestamp, timestamp_text, unsigned, yes_or_no
 from outcrop.cvmfs.history import History, tag_name
 from outcrop.cvmfs.manifest import Manifest
@@ -168,7 +168,7 @@ def _entry(data: bytes) -> None:
     assert decode_entry(encode_entry(entry), "a catalog") == entry
 
 
-def _entry_seed(row: EntryRow) -> bytes:
+def _entry_seed(row: SoundRow) -> bytes:
     pieces = []
     for value in row:
         if isinstance(value, int):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -58,7 +59,7 @@ def new_publisher(tmp_path: Path, test_keys: Path) -> Callable[..., Publisher]:
         data = tmp_path / "data directory"
         data.mkdir(exist_ok=True)
         for path in test_keys.iterdir():
-            (data / path.name).write_bytes(path.read_bytes())
+            shutil.copy(path, data / path.name)  # with its permissions: a secret that others may read is refused
         values = {"name": NAME, "storage": str(tmp_path / "storage" / NAME), **settings}
         plan = plan_creation(data, RepositorySettings(**values), Metainfo(organisation="Tests"))  # type: ignore[arg-type]
         return Publisher(create_repository(plan, BEGINNING), data)

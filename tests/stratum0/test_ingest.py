@@ -18,6 +18,7 @@ from outcrop.cvmfs.paths import repository_path
 from outcrop.errors import AlreadyExists, Busy, FormatError, InvalidValue, NotFound, StorageError, TrustError
 from outcrop.storage.faulty import FaultyStore, fail_at
 from outcrop.storage.interface import WritableStore
+from outcrop.stratum0.door import DoorRules
 from outcrop.stratum0.incoming_directory import DirectoryTree
 from outcrop.stratum0.incoming_tarball import TarballTree
 from outcrop.stratum0.ingest import IngestRequest, ingest
@@ -39,10 +40,13 @@ def check(publisher: Publisher) -> None:
     assert violations(publisher) == []
 
 
+EVERYTHING = DoorRules(allow_privileged=True, allow_devices=True, allow_world_writable=True)
+
+
 def request(*trees: Path, at: str = "/", **more: tuple[str, ...]) -> IngestRequest:
     incoming = tuple(DirectoryTree(tree) if tree.is_dir() else TarballTree(tree) for tree in trees)
     paths = {key: tuple(repository_path(value) for value in values) for key, values in more.items()}
-    return IngestRequest(trees=incoming, at=repository_path(at), **paths)  # type: ignore[arg-type]
+    return IngestRequest(trees=incoming, at=repository_path(at), door=EVERYTHING, **paths)  # type: ignore[arg-type]
 
 
 def write_tarball(path: Path, members: Members, mode: str = "w:gz") -> Path:

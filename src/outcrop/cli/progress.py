@@ -69,9 +69,9 @@ class PlainProgress:
         return nullcontext()
 
     def _tell(self, ending: str) -> None:
-        line = (
-            f"{self._task}: {position(self._done, self._total, self._unit)} after {self._clock() - self._began:.0f} s"
-        )
+        seconds = self._clock() - self._began
+        left = "" if ending else time_left(self._done, self._total, seconds)
+        line = f"{self._task}: {position(self._done, self._total, self._unit)} after {seconds:.0f} s{left}"
         try:
             print(line + ending, file=self._stream, flush=True)
         except OSError:
@@ -132,6 +132,16 @@ def position(done: int, total: int | None, unit: str) -> str:
     return f"{size(done)} / {size(total)}" if total else size(done)
 
 
+def time_left(done: int, total: int | None, seconds: float) -> str:
+    """How much longer it takes at the speed so far, as in `, about 40 s left`; empty if nobody knows."""
+    if not total or not 0 < done < total:
+        return ""
+    left = seconds * (total - done) / done
+    if left < 100:
+        return f", about {left:.0f} s left"
+    return f", about {left / 60:.0f} min left" if left < 100 * 60 else f", about {left / 3600:.0f} h left"
+
+
 def size(count: int) -> str:
     """`count` bytes in decimal units."""
     if count < 1000:
@@ -146,7 +156,7 @@ def size(count: int) -> str:
 
 def _rich_progress(stream: TextIO) -> RichProgress:
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
 
     class VisibleCursor(Console):
@@ -160,6 +170,8 @@ def _rich_progress(stream: TextIO) -> RichProgress:
         BarColumn(bar_width=BAR_COLUMNS),
         TextColumn("{task.fields[position]}", markup=False),
         TimeElapsedColumn(),
+        TextColumn("left", markup=False),
+        TimeRemainingColumn(compact=True),
         console=VisibleCursor(file=stream, highlight=False),
         transient=True,
         redirect_stdout=False,

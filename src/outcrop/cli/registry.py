@@ -47,9 +47,26 @@ SECTIONS: Sections = {
             {
                 "create": CommandPlace("outcrop.cli.repo_create", "Create keys and an empty signed repository."),
                 "ingest": CommandPlace("outcrop.cli.repo_ingest", "Publish a directory or tarball as one revision."),
-                "resign": CommandPlace("outcrop.cli.repo_resign", "Sign the whitelist anew before it expires."),
+                "transaction": CommandPlace("outcrop.cli.repo_transaction", "Open a writable view of a repository."),
+                "publish": CommandPlace(
+                    "outcrop.cli.repo_publish", "Make one revision of what a transaction has changed."
+                ),
+                "abort": CommandPlace("outcrop.cli.repo_abort", "Throw a transaction away."),
+                "log": CommandPlace("outcrop.cli.repo_log", "List the revisions, newest first: the changelog."),
+                "diff": CommandPlace("outcrop.cli.repo_diff", "Show what differs between two revisions."),
                 "tag": CommandPlace("outcrop.cli.repo_tag", "Give a revision a name, or take the name away."),
-                "log": CommandPlace("outcrop.cli.repo_log", "List the revisions and their tags, newest first."),
+                "rollback": CommandPlace("outcrop.cli.repo_rollback", "Publish the tree of an older revision again."),
+                "catalogs": CommandPlace(
+                    "outcrop.cli.repo_catalogs", "Draw the tree of catalogs, and say which are too big."
+                ),
+                "policy": CommandPlace("outcrop.cli.repo_policy", "Show what is promised to users, and test a path."),
+                "retire": CommandPlace("outcrop.cli.repo_retire", "Announce that something will go, and take it away."),
+                "keys": CommandPlace("outcrop.cli.repo_keys", "Show the keys and when what they sign expires."),
+                "resign": CommandPlace("outcrop.cli.repo_resign", "Sign the whitelist anew before it expires."),
+                "rotate": CommandPlace("outcrop.cli.repo_rotate", "Replace the signing key or the master key."),
+                "check": CommandPlace("outcrop.cli.repo_check", "Look for anything missing, damaged or inconsistent."),
+                "repair": CommandPlace("outcrop.cli.repo_repair", "Fetch damaged objects from a mirror."),
+                "gc": CommandPlace("outcrop.cli.repo_gc", "Remove what no kept revision needs."),
                 "serve": CommandPlace("outcrop.cli.repo_serve", "Serve repositories over HTTP, for trying things out."),
             },
         ),

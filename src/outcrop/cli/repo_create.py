@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
@@ -12,8 +11,10 @@ from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cvmfs.digest import Algorithm
 from outcrop.cvmfs.manifest import DEFAULT_TTL_SECONDS
 from outcrop.cvmfs.metainfo import Metainfo
-from outcrop.cvmfs.names import RepositoryName, repository_name
+from outcrop.cvmfs.names import repository_name
 from outcrop.directories import data_directory
+from outcrop.storage.places import is_directory_address, repository_address
+from outcrop.storage.s3_address import S3Address
 from outcrop.stratum0.compressors import DEFAULT_COMPRESSOR, compressor_names
 from outcrop.stratum0.create import create_repository, plan_creation
 from outcrop.stratum0.keys import WHITELIST_DAYS
@@ -25,13 +26,16 @@ from outcrop.stratum0.settings import RepositorySettings
     epilog=examples(
         "outcrop repo create software.example.org",
         "outcrop repo create software.example.org --storage /srv/cvmfs   # served from /srv/cvmfs/software.example.org",
+        "outcrop repo create software.example.org --storage s3://bucket/cvmfs   # with credentials as for `aws`",
+        "outcrop repo create software.example.org --storage 's3://bucket?endpoint=https://s3.example.org'",
     ),
 )
 @click.argument("fqrn")
 @click.option(
     "--storage",
-    type=click.Path(path_type=Path),
-    help="Directory that holds repositories, or that of this one; below the data directory by default.",
+    type=click.Path(),
+    metavar="DIRECTORY|s3://BUCKET/PREFIX",
+    help="Place that holds repositories, or that of this one; below the data directory by default.",
 )
 @click.option(
     "--hash",
@@ -62,7 +66,7 @@ def command(
     console: Console,
     *,
     fqrn: str,
-    storage: Path | None,
+    storage: str | None,
     hash_label: str,
     compressor: str,
     ttl: int,
@@ -79,11 +83,14 @@ def command(
 
     The keys (FQRN.masterkey, FQRN.key, FQRN.crt and FQRN.pub) lie in the data directory; those that are there already
     are used. Readers need FQRN.pub. The command can be repeated after an interruption.
+
+    On S3 the bucket must be there. Where the server is not Amazon's, it is named behind the address or in
+    AWS_ENDPOINT_URL; the repository's record keeps it.
     """
     name = repository_name(fqrn)
     settings = RepositorySettings(
         name=name,
-        storage=str(_repository_directory(storage, name)),
+        storage=repository_address(storage or str(data_directory() / "storage"), name),
         hash=hash_label,
         compressor=compressor,
         ttl=ttl,
@@ -112,12 +119,6 @@ def command(
     console.result(f"{name} is created in {repository.store.address}")
     console.result(f"readers need its public key: {plan.keys.public_key}")
     console.note(f"keep a copy of {plan.keys.master_key} in a safe place: it is all that proves the repository yours")
+    if not is_directory_address(settings.storage):
+        console.note(f"readers find it at {S3Address.parse(settings.storage).url} once the bucket lets everybody read")
     console.note(f"next: outcrop repo ingest {name} DIRECTORY --at /PATH")
-
-
-def _repository_directory(storage: Path | None, name: RepositoryName) -> Path:
-    """Where `.cvmfspublished` will lie: always in a directory called like the repository, since its URLs end so."""
-    if storage is None:
-        return data_directory() / "storage" / name
-    directory = storage.absolute()
-    return directory if directory.name == name else directory / name

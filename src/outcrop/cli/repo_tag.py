@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 import click
 
 from outcrop.cli.console import Console
+from outcrop.cli.moments import moment_document, moment_text
 from outcrop.cli.options import dry_run_option, examples, json_option
-from outcrop.cvmfs.history import Tag
+from outcrop.cvmfs.history import TRUNK, Tag
 from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.names import repository_name
 from outcrop.directories import data_directory
 from outcrop.errors import UsageError
-from outcrop.stratum0.log import TagChange, carry_out, plan_removal, plan_tag
 from outcrop.stratum0.repository import OwnedRepository
+from outcrop.stratum0.tags import TagChange, carry_out, plan_removal, plan_tag
+from outcrop.stratum0.whitelist_care import require_valid_whitelist
 
 
 @click.command(
@@ -23,14 +25,22 @@ from outcrop.stratum0.repository import OwnedRepository
         "outcrop repo tag software.example.org",
         "outcrop repo tag software.example.org 2026.06 -m 'first stable release'",
         "outcrop repo tag software.example.org before-gcc --revision 41",
+        "outcrop repo tag software.example.org may --revision @2026-05-31   # what was current then",
         "outcrop repo tag software.example.org --delete before-gcc",
     ),
 )
 @click.argument("fqrn")
 @click.argument("name", required=False)
-@click.option("--revision", type=click.IntRange(min=0), help="The revision to name; the current one by default.")
+@click.option(
+    "--revision",
+    metavar="REVISION",
+    default=TRUNK,
+    show_default=True,
+    help="The revision to name: by number, another tag, root catalog, `@DATE`, or `~N` for N back.",
+)
 @click.option("--message", "-m", default="", help="What the tag is for.")
 @click.option("--delete", metavar="NAME", help="Take the tag NAME away.")
+@click.option("--allow-expiring", is_flag=True, help="Publish though the whitelist has expired or soon will.")
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -39,9 +49,10 @@ def command(
     *,
     fqrn: str,
     name: str | None,
-    revision: int | None,
+    revision: str,
     message: str,
     delete: str | None,
+    allow_expiring: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -49,7 +60,8 @@ def command(
     repository = OwnedRepository.open(data_directory(), repository_name(fqrn))
     if name and delete:
         raise UsageError(problem="a tag is either given or taken away", hint="use NAME or --delete NAME, not both")
-    now = int(datetime.now(UTC).timestamp())
+    moment = datetime.now(UTC)
+    now = int(moment.timestamp())
     if not name and not delete:
         _list(console, repository.tags(repository.manifest(repository.signing_key())), as_json)
         return
@@ -61,6 +73,9 @@ def command(
         return plan_tag(repository, manifest, name, revision=revision, message=message, now=now)
 
     current = repository.manifest(repository.signing_key()) if dry_run else None
+    if not dry_run:
+        for warning in require_valid_whitelist(repository, moment, allow_expiring=allow_expiring):
+            console.warning(warning)
     change = plan(current) if current else carry_out(repository, plan, now)
     _tell(console, change, dry_run, as_json)
 
@@ -69,12 +84,8 @@ def _list(console: Console, tags: list[Tag], as_json: bool) -> None:
     if as_json:
         console.json([_document(tag) for tag in tags])
         return
-    rows = [(tag.name, str(tag.revision), f"{_moment(tag):%Y-%m-%d %H:%M:%S}", tag.description) for tag in tags]
+    rows = [(tag.name, str(tag.revision), moment_text(tag.timestamp), tag.description) for tag in tags]
     console.table(("TAG", "REVISION", "SINCE", "DESCRIPTION"), rows)
-
-
-def _moment(tag: Tag) -> datetime:
-    return datetime.fromtimestamp(tag.timestamp, UTC)
 
 
 def _document(tag: Tag) -> dict[str, object]:
@@ -82,7 +93,7 @@ def _document(tag: Tag) -> dict[str, object]:
         "name": tag.name,
         "revision": tag.revision,
         "root_catalog": str(tag.root_catalog),
-        "since": f"{_moment(tag):%Y-%m-%dT%H:%M:%SZ}",
+        "since": moment_document(tag.timestamp),
         "description": tag.description,
     }
 

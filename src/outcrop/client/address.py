@@ -18,6 +18,8 @@ from outcrop.errors import InvalidValue, NotFound
 from outcrop.storage.directory import DirectoryStore
 from outcrop.storage.http import HttpStore
 from outcrop.storage.interface import ReadableStore
+from outcrop.storage.s3 import S3Store
+from outcrop.storage.s3_address import SCHEME, S3Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,9 @@ def find_address(
 
 def open_store(server: str) -> ReadableStore:
     """The store at `server`, a URL or a directory. InvalidValue for another kind of URL."""
+    if server.startswith(SCHEME):
+        # Where our own repositories lie; everybody else reads what lies on S3 by a URL.
+        return S3Store(S3Address.parse(server))
     parts = urlsplit(server)
     if parts.scheme in ("http", "https"):
         return HttpStore(server)

@@ -24,6 +24,7 @@ import msgspec
 
 from outcrop.cvmfs.names import RepositoryName, repository_name
 from outcrop.errors import FormatError, InvalidValue, storage_error
+from outcrop.storage.places import located_address
 
 CONFIGURATION_NAME = "config.toml"
 _OWNED_SUFFIX = ".toml"
@@ -110,7 +111,8 @@ def _owned(data_directory: Path) -> dict[str, KnownRepository]:
         except InvalidValue:
             continue
         settings = _converted(_document(path), _Owned, path, "the file")
-        known[path.stem] = KnownRepository(name, (settings.storage,), (path.with_suffix(".pub"),))
+        storage = located_address(settings.storage, path.parent)
+        known[path.stem] = KnownRepository(name, (storage,), (path.with_suffix(".pub"),))
     return known
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from outcrop.cvmfs.key_files import described
 from outcrop.cvmfs.signatures import load_public_key
-from outcrop.errors import InvalidValue, NotFound, storage_error
+from outcrop.errors import FormatError, InvalidValue, NotFound, storage_error
 
 PUBLIC_KEY_SUFFIX = ".pub"
 
@@ -16,10 +17,22 @@ PUBLIC_KEY_SUFFIX = ".pub"
 def load_keys(paths: Iterable[Path]) -> tuple[rsa.RSAPublicKey, ...]:
     """The keys in `paths`, each a file or a directory with `*.pub` files.
 
-    NotFound or StorageError for a path that cannot be read, FormatError for a file that holds no RSA public key,
-    InvalidValue where a directory holds no key.
+    NotFound or StorageError for a path that cannot be read, InvalidValue for a file that holds something else than an
+    RSA public key, and where a directory holds no key.
     """
-    return tuple(load_public_key(_read(file), str(file)) for path in paths for file in _files(path))
+    return tuple(_load(file) for path in paths for file in _files(path))
+
+
+def _load(file: Path) -> rsa.RSAPublicKey:
+    data = _read(file)
+    try:
+        return load_public_key(data, str(file))
+    except FormatError as error:
+        raise InvalidValue(
+            what=str(file),
+            problem=f"holds {described(data)}; expected is a public RSA key in PEM",
+            hint="the owner of the repository gives it out, as a file that ends in `.pub`",
+        ) from error
 
 
 def _files(path: Path) -> Sequence[Path]:

@@ -110,13 +110,17 @@ class Catalog(Database):
             ).fetchone()
         return None if row is None else decode_entry(EntryRow(*row), self.what)
 
-    def children(self, path: bytes) -> list[Entry]:
-        """The entries directly in the directory `path`, sorted by name, hidden ones included."""
+    def child_rows(self, path: bytes) -> list[EntryRow]:
+        """The rows of the entries directly in the directory `path`, in no order, as they stand there."""
         with sqlite_border(self.what):
             rows = self.connection.execute(
                 f"SELECT {self._columns} FROM catalog WHERE parent_1 = ? AND parent_2 = ?", path_hash(path)
             ).fetchall()
-        entries = sorted((decode_entry(EntryRow(*row), self.what) for row in rows), key=lambda entry: entry.name)
+        return [EntryRow(*row) for row in rows]
+
+    def children(self, path: bytes) -> list[Entry]:
+        """The entries directly in the directory `path`, sorted by name, hidden ones included."""
+        entries = sorted((decode_entry(row, self.what) for row in self.child_rows(path)), key=lambda entry: entry.name)
         if entries and not entries[0].name:
             raise FormatError(what=self.what, field=f"the name of an entry in {path!r:.200}", problem="is empty")
         return entries

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import NamedTuple
 
 from outcrop.cvmfs.catalog import SCHEMA, SCHEMA_REVISION, Catalog, CatalogReference
-from outcrop.cvmfs.counters import Counters, Counts, counts_of
-from outcrop.cvmfs.database import set_property, sqlite_border
+from outcrop.cvmfs.counters import Counters, Counts, counts_of, counts_of_rows
+from outcrop.cvmfs.database import database_to_bytes, set_property, sqlite_border
 from outcrop.cvmfs.digest import Digest
-from outcrop.cvmfs.entry import ENTRY_COLUMNS, Chunk, Entry, Mark, encode_entry
-from outcrop.cvmfs.paths import join, parent_hash, path_hash
+from outcrop.cvmfs.entry import ENTRY_COLUMNS, Chunk, Entry, Mark, SoundRow, encode_entry
+from outcrop.cvmfs.paths import is_below, join, parent_hash, path_hash
 from outcrop.errors import FormatError
 
 PAGE_BYTES = 1024
@@ -49,6 +51,48 @@ _INSERT = (
     f"INSERT INTO catalog (md5path_1, md5path_2, parent_1, parent_2, {', '.join(ENTRY_COLUMNS)}) "
     f"VALUES (:path1, :path2, :parent1, :parent2, {', '.join(_PLACES)})"
 )
+_INSERT_ROW = (
+    f"INSERT INTO catalog (md5path_1, md5path_2, parent_1, parent_2, {', '.join(ENTRY_COLUMNS)}) "
+    f"VALUES (?, ?, ?, ?, {', '.join('CAST(? AS TEXT)' if c in _TEXT_COLUMNS else '?' for c in ENTRY_COLUMNS)})"
+)
+_INSERT_CHUNK = "INSERT INTO chunks (md5path_1, md5path_2, offset, size, hash) VALUES (?, ?, ?, ?, ?)"
+_COLLECT_BELOW = """
+INSERT INTO temp.below WITH RECURSIVE found (path1, path2) AS (
+  SELECT md5path_1, md5path_2 FROM catalog WHERE parent_1 = ?1 AND parent_2 = ?2
+  UNION SELECT md5path_1, md5path_2 FROM catalog, found WHERE parent_1 = path1 AND parent_2 = path2)
+SELECT path1, path2 FROM found
+"""
+_BELOW = "(md5path_1, md5path_2) IN (SELECT path1, path2 FROM temp.below)"
+
+_KIND, _REGULAR, _LINK, _DIRECTORY = "mode & 0xf000", "mode & 0xf000 = 0x8000", "mode & 0xf000 = 0xa000", "0x4000"
+_CHUNKED_FILE, _EXTERNAL_FILE = f"{_REGULAR} AND flags & 64", f"{_REGULAR} AND flags & 128"
+_SQL_OF_COUNTER = {
+    "regular": f"coalesce(sum({_REGULAR}), 0)",
+    "symlink": f"coalesce(sum({_LINK}), 0)",
+    "special": f"coalesce(sum({_KIND} NOT IN ({_DIRECTORY}, 0x8000, 0xa000)), 0)",
+    "dir": f"coalesce(sum({_KIND} = {_DIRECTORY}), 0)",
+    "chunked": f"coalesce(sum({_CHUNKED_FILE}), 0)",
+    "file_size": f"coalesce(sum(size) FILTER (WHERE {_REGULAR}), 0)",
+    "chunked_size": f"coalesce(sum(size) FILTER (WHERE {_CHUNKED_FILE}), 0)",
+    "xattr": "count(xattr)",
+    "external": f"coalesce(sum({_EXTERNAL_FILE}), 0)",
+    "external_file_size": f"coalesce(sum(size) FILTER (WHERE {_EXTERNAL_FILE}), 0)",
+}
+"""What rows add to each counter, as `counters.counts_of` says it of one entry."""
+
+
+class NewEntry(NamedTuple):
+    """An entry about to be written, with its chunks."""
+
+    row: SoundRow
+    chunks: tuple[Chunk, ...] = ()
+
+
+class CollectedRows(NamedTuple):
+    """How many rows were found, and what they count."""
+
+    rows: int
+    counts: Counts
 
 
 class EditableCatalog(Catalog):
@@ -104,10 +148,74 @@ class EditableCatalog(Catalog):
                 self.own -= counts_of(old, self._drop_chunks(path) if old.is_chunked else 0)
                 self.connection.execute(_UPDATE, values)
             self.connection.executemany(
-                "INSERT INTO chunks (md5path_1, md5path_2, offset, size, hash) VALUES (?, ?, ?, ?, ?)",
-                [(path1, path2, chunk.offset, chunk.size, chunk.digest.raw) for chunk in chunks],
+                _INSERT_CHUNK, [(path1, path2, chunk.offset, chunk.size, chunk.digest.raw) for chunk in chunks]
             )
         self.own += counts_of(entry, len(chunks))
+
+    def add(self, directory: bytes, entries: Sequence[NewEntry]) -> None:
+        """Writes rows for `entries`, none of which may be there, into `directory`: many at a time, without look-ups."""
+        parent1, parent2 = path_hash(directory)
+        rows: list[tuple[object, ...]] = []
+        chunks: list[tuple[object, ...]] = []
+        for row, own_chunks in entries:
+            path1, path2 = path_hash(join(directory, row.name))
+            rows.append((path1, path2, parent1, parent2, *row))
+            chunks += [(path1, path2, chunk.offset, chunk.size, chunk.digest.raw) for chunk in own_chunks]
+        with sqlite_border(self.what):
+            self.connection.executemany(_INSERT_ROW, rows)
+            if chunks:
+                self.connection.executemany(_INSERT_CHUNK, chunks)
+        self.own += counts_of_rows((row.mode, row.size, row.flags, row.xattr, len(pieces)) for row, pieces in entries)
+
+    def remove_below(self, path: bytes) -> int:
+        """Takes out every row below the directory `path`, where no catalog is nested; gives how many these were."""
+        with self._collected_below(path) as (rows, counts):
+            self._delete_collected()
+        self.own -= counts
+        return rows
+
+    def move_below(self, path: bytes, other: EditableCatalog) -> int:
+        """Moves every row below the directory `path`, which both have, into `other`; gives how many these were."""
+        columns = f"md5path_1, md5path_2, parent_1, parent_2, {', '.join(ENTRY_COLUMNS)}"
+        with self._collected_below(path) as (rows, counts), sqlite_border(other.what):
+            # Numbers of hard link groups are unique within one catalog only.
+            self.connection.execute(
+                f"UPDATE catalog SET hardlinks = hardlinks + (? << 32) WHERE hardlinks >> 32 AND {_BELOW}",
+                (other.highest_hardlink_group(),),
+            )
+            moving = self.connection.execute(f"SELECT {columns} FROM catalog WHERE {_BELOW} ORDER BY rowid")
+            other.connection.executemany(_INSERT_ROW, moving)
+            chunks = self.connection.execute(
+                f"SELECT md5path_1, md5path_2, offset, size, hash FROM chunks WHERE {_BELOW}"
+            )
+            other.connection.executemany(_INSERT_CHUNK, chunks)
+            self._delete_collected()
+        self.own -= counts
+        other.own += counts
+        return rows
+
+    @contextmanager
+    def _collected_below(self, path: bytes) -> Iterator[CollectedRows]:
+        """The keys of all rows below `path` are in the table `temp.below` for the block; gives what they count."""
+        with sqlite_border(self.what):
+            self.connection.execute("CREATE TEMP TABLE below (path1, path2, PRIMARY KEY (path1, path2)) WITHOUT ROWID")
+            try:
+                self.connection.execute(_COLLECT_BELOW, path_hash(path))
+                yield self._count_collected()
+            finally:
+                self.connection.execute("DROP TABLE temp.below")
+
+    def _count_collected(self) -> CollectedRows:
+        (chunks,) = self.connection.execute(f"SELECT count(*) FROM chunks WHERE {_BELOW}").fetchone()
+        row = self.connection.execute(
+            f"SELECT count(*), {', '.join(_SQL_OF_COUNTER.values())} FROM catalog WHERE {_BELOW}"
+        ).fetchone()
+        counts = Counts(**dict(zip(_SQL_OF_COUNTER, row[1:], strict=True)), chunks=chunks)
+        return CollectedRows(row[0], counts)
+
+    def _delete_collected(self) -> None:
+        self.connection.execute(f"DELETE FROM chunks WHERE {_BELOW}")
+        self.connection.execute(f"DELETE FROM catalog WHERE {_BELOW}")
 
     def remove(self, path: bytes) -> None:
         """Takes the row of `path` out; what lies below it must be gone already."""
@@ -135,7 +243,7 @@ class EditableCatalog(Catalog):
 
     def set_nested(self, reference: CatalogReference) -> None:
         """Points to the catalog at `reference.path`, in the place of an older reference to it."""
-        self._forget_reference("nested_catalogs", reference.path)
+        self.forget_nested(reference.path)
         with sqlite_border(self.what):
             self.connection.execute(
                 "INSERT INTO nested_catalogs (path, sha1, size) VALUES (CAST(? AS TEXT), ?, ?)",
@@ -145,17 +253,28 @@ class EditableCatalog(Catalog):
 
     def forget_nested(self, path: bytes) -> None:
         """Takes the reference to the catalog at `path` out, if there is one."""
-        self._forget_reference("nested_catalogs", path)
-
-    def forget_bind_mountpoint(self, path: bytes) -> None:
-        """Takes the bind mountpoint at `path` out, if there is one."""
-        self._forget_reference("bind_mountpoints", path)
-
-    def _forget_reference(self, table: str, path: bytes) -> None:
         with sqlite_border(self.what):
-            cursor = self.connection.execute(f"DELETE FROM {table} WHERE path = CAST(? AS TEXT)", (path,))
-        if table == "nested_catalogs":
-            self.own -= Counts(nested=cursor.rowcount)
+            cursor = self.connection.execute("DELETE FROM nested_catalogs WHERE path = CAST(? AS TEXT)", (path,))
+        self.own -= Counts(nested=cursor.rowcount)
+
+    def forget_bind_mountpoints(self, path: bytes) -> None:
+        """Takes the bind mountpoints at and below `path` out."""
+        with sqlite_border(self.what):
+            self.connection.execute(
+                "DELETE FROM bind_mountpoints WHERE CAST(path AS BLOB) = ?1 OR substr(CAST(path AS BLOB), 1, ?2) = ?3",
+                (path, len(path) + 1, path + b"/"),
+            )
+
+    def move_bind_mountpoints(self, path: bytes, other: EditableCatalog) -> None:
+        """Moves the bind mountpoints at and below `path` into `other`."""
+        for reference in self.bind_mountpoints():
+            if is_below(reference.path, path):
+                with sqlite_border(other.what):
+                    other.connection.execute(
+                        "INSERT INTO bind_mountpoints (path, sha1, size) VALUES (CAST(? AS TEXT), ?, ?)",
+                        (reference.path, reference.digest.text, reference.size),
+                    )
+        self.forget_bind_mountpoints(path)
 
     def subdirectories(self, path: bytes) -> int:
         """How many directories lie directly in `path`."""
@@ -175,6 +294,19 @@ class EditableCatalog(Catalog):
             row = self.connection.execute("SELECT coalesce(max(hardlinks >> 32), 0) FROM catalog").fetchone()
         return int(row[0])
 
+    def parked(self) -> bytes:
+        """The database as it is now, to go on with later by `parse`; this object must not be used any more."""
+        with sqlite_border(self.what):
+            self._write_statistics()
+            self.connection.execute("COMMIT")
+        return database_to_bytes(self.connection)
+
+    def _write_statistics(self) -> None:
+        self.connection.executemany(
+            "INSERT OR REPLACE INTO statistics (counter, value) VALUES (?, ?)",
+            Counters(self.own, self.subtree).rows(),
+        )
+
     def finish(self, *, revision: int, now: int, previous: Digest | None, ttl: int | None = None) -> None:
         """Writes properties and statistics, compacts where it pays, and ends the change. `ttl` is for the root."""
         with sqlite_border(self.what):
@@ -183,10 +315,7 @@ class EditableCatalog(Catalog):
             set_property(self.connection, "previous_revision", previous.text if previous else "")
             if ttl is not None:
                 set_property(self.connection, "TTL", str(ttl))
-            self.connection.executemany(
-                "INSERT OR REPLACE INTO statistics (counter, value) VALUES (?, ?)",
-                Counters(self.own, self.subtree).rows(),
-            )
+            self._write_statistics()
             renumbers = self._wastes_row_numbers()
             if renumbers:
                 self._renumber_rows()

@@ -6,13 +6,16 @@ a client of the reference implementation refuses a catalog that lacks one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from operator import add, attrgetter, sub
 
-from outcrop.cvmfs.entry import Entry
+from outcrop.cvmfs.entry import Entry, Mark
 from outcrop.errors import FormatError
 
 _SELF, _SUBTREE = "self_", "subtree_"
+_CHUNKED, _EXTERNAL = int(Mark.CHUNKED), int(Mark.EXTERNAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,10 @@ class Counts:
     external_file_size: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Counts(*map(add, _values(self), _values(other)))
 
     def __sub__(self, other: Counts) -> Counts:
-        return Counts(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Counts(*map(sub, _values(self), _values(other)))
 
     @property
     def entries(self) -> int:
@@ -45,6 +48,7 @@ class Counts:
 
 
 COUNTER_NAMES = tuple(field.name for field in fields(Counts))
+_values = attrgetter(*COUNTER_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Counters:
         """The rows of the `statistics` table."""
         pairs = []
         for prefix, counts in ((_SELF, self.own), (_SUBTREE, self.subtree)):
-            pairs += [(prefix + name, value) for name, value in zip(COUNTER_NAMES, astuple(counts), strict=True)]
+            pairs += [(prefix + name, value) for name, value in zip(COUNTER_NAMES, _values(counts), strict=True)]
         return pairs
 
     @classmethod
@@ -84,20 +88,42 @@ class Counters:
 
 def counts_of(entry: Entry, chunks: int = 0) -> Counts:
     """What one row, with its number of chunks, adds to the counts of its catalog (`nested` is counted apart)."""
-    xattr = 1 if entry.xattrs else 0
-    if entry.is_directory:
-        return Counts(dir=1, xattr=xattr)
-    if entry.is_symlink:
-        return Counts(symlink=1, xattr=xattr)
-    if not entry.is_file:
-        return Counts(special=1, xattr=xattr)
+    return counts_of_rows([(entry.mode, entry.size, int(entry.marks), entry.xattrs or None, chunks)])
+
+
+def counts_of_rows(rows: Iterable[tuple[int, int, int, object, int]]) -> Counts:
+    """What rows add to the counts of their catalog: of each its mode, size, flags, extended attributes (None where it
+    has none) and its number of chunks."""
+    regular = symlink = special = directories = chunked = chunks = size = chunked_size = xattr = external = outside = 0
+    for mode, row_size, flags, attributes, pieces in rows:
+        file_type = stat.S_IFMT(mode)
+        xattr += attributes is not None
+        if file_type == stat.S_IFREG:
+            regular += 1
+            size += row_size
+            if flags & _CHUNKED:
+                chunked += 1
+                chunks += pieces
+                chunked_size += row_size
+            if flags & _EXTERNAL:
+                external += 1
+                outside += row_size
+        elif file_type == stat.S_IFDIR:
+            directories += 1
+        elif file_type == stat.S_IFLNK:
+            symlink += 1
+        else:
+            special += 1
     return Counts(
-        regular=1,
-        file_size=entry.size,
-        chunked=int(entry.is_chunked),
+        regular=regular,
+        symlink=symlink,
+        special=special,
+        dir=directories,
+        chunked=chunked,
         chunks=chunks,
-        chunked_size=entry.size if entry.is_chunked else 0,
+        file_size=size,
+        chunked_size=chunked_size,
         xattr=xattr,
-        external=int(entry.is_external),
-        external_file_size=entry.size if entry.is_external else 0,
+        external=external,
+        external_file_size=outside,
     )

@@ -2,6 +2,9 @@
 
 A tag is a row with the root catalog it stands for. The publisher keeps `trunk` and `trunk-previous` as ordinary rows;
 automatic tags are called `generic-<date>`. Branches hold one row (the unnamed one); `recycle_bin` stays empty.
+
+A table of ours stands beside them, `outcrop_revisions`: see `outcrop.cvmfs.revision_account`. Histories that others
+wrote lack it, and read as if it were empty.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from outcrop.cvmfs.database import (
     time_value,
 )
 from outcrop.cvmfs.digest import Digest
-from outcrop.cvmfs.names import RepositoryName
+from outcrop.cvmfs.names import RepositoryName, Revision
+from outcrop.cvmfs.revision_account import ACCOUNT_SQL, ACCOUNT_TABLE, AccountRow, RevisionAccount
 from outcrop.errors import FormatError, InvalidValue
 
 SCHEMA = "1.0"
@@ -42,7 +46,11 @@ CREATE TABLE recycle_bin (hash TEXT, flags INTEGER, CONSTRAINT pk_hash PRIMARY K
 INSERT INTO branches (branch, parent, initial_revision) VALUES ('', NULL, 0);
 """
 
+MAXIMUM_TAGGED_REVISION = 2**63 - 1
+"""SQLite's integers are signed. A manifest could hold one bit more, but every revision is tagged at least `trunk`."""
+
 _TAG_NAME = re.compile(r"[A-Za-z0-9_.:+@-]{1,255}")
+_AUTOMATIC_NAME = re.compile(r"generic(?:_[0-9]+)?-[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,11 @@ class Tag:
     description: str = ""
     size: int = 0
     branch: str = ""
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether a publisher made it without being asked, so that it may end by itself."""
+        return _AUTOMATIC_NAME.fullmatch(self.name) is not None
 
 
 def tag_name(text: str) -> str:
@@ -120,7 +133,9 @@ class History(Database):
         return next((tag for tag in self.tags() if tag.name == name), None)
 
     def put(self, tag: Tag) -> None:
-        """Adds `tag`, in the place of one with its name."""
+        """Adds `tag`, in the place of one with its name; InvalidValue for a revision beyond the format's numbers."""
+        if tag.revision > MAXIMUM_TAGGED_REVISION:
+            raise InvalidValue(what=f"revision {tag.revision}", problem="is beyond the last one that can have a tag")
         with sqlite_border(self.what):
             self.connection.execute(
                 "INSERT OR REPLACE INTO tags (name, hash, revision, timestamp, channel, description, size, branch) "
@@ -132,6 +147,36 @@ class History(Database):
         """Takes the tag called `name` away, if there is one."""
         with sqlite_border(self.what):
             self.connection.execute("DELETE FROM tags WHERE name = ?", (name,))
+
+    def accounts(self) -> list[RevisionAccount]:
+        """The accounts of all revisions that have one, the newest first."""
+        return self._accounts("ORDER BY revision DESC")
+
+    def account(self, revision: Revision) -> RevisionAccount | None:
+        """The account of `revision`, None where there is none."""
+        if revision > MAXIMUM_TAGGED_REVISION:
+            return None
+        return next(iter(self._accounts("WHERE revision = ?", revision)), None)
+
+    def _accounts(self, clause: str, *values: int) -> list[RevisionAccount]:
+        with sqlite_border(self.what):
+            known = self.connection.execute(
+                "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?", (ACCOUNT_TABLE,)
+            ).fetchone()
+            if known == (0,):
+                return []
+            columns = ", ".join(AccountRow._fields)
+            rows = self.connection.execute(f"SELECT {columns} FROM {ACCOUNT_TABLE} {clause}", values).fetchall()
+        return [RevisionAccount.parse(AccountRow(*row), self.what) for row in rows]
+
+    def put_account(self, account: RevisionAccount) -> None:
+        """Adds the account of a revision, in the place of one that it has."""
+        columns, places = ", ".join(AccountRow._fields), ", ".join("?" for _ in AccountRow._fields)
+        with sqlite_border(self.what):
+            self.connection.execute(ACCOUNT_SQL)
+            self.connection.execute(
+                f"INSERT OR REPLACE INTO {ACCOUNT_TABLE} ({columns}) VALUES ({places})", account.encode()
+            )
 
     def set_previous(self, previous: Digest | None) -> None:
         """Says which history this one follows."""

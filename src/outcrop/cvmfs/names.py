@@ -13,9 +13,6 @@ RepositoryName = NewType("RepositoryName", str)
 Revision = NewType("Revision", int)
 """A revision number; it only ever grows."""
 
-MAXIMUM_REVISION = 2**64 - 1
-"""The manifest holds an unsigned 64-bit number, but SQLite and clients read catalogs' copies of it as text."""
-
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?)+")
 MAXIMUM_NAME_LENGTH = 253
 """The longest domain name (RFC 1035), since clients make host and file names of it."""

@@ -97,3 +97,8 @@ class Reflog(Database):
                 "INSERT OR REPLACE INTO refs (hash, type, timestamp) VALUES (?, ?, ?)",
                 (digest.text, int(reference_type), now),
             )
+
+    def remove(self, digest: Digest) -> None:
+        """Forgets `digest`, which is about to be collected."""
+        with sqlite_border(self.what):
+            self.connection.execute("DELETE FROM refs WHERE hash = ?", (digest.text,))

@@ -15,9 +15,10 @@ from outcrop.software.build import BuildOutcome, PreparedBuild, mark_published
 from outcrop.software.changeset import ChangeSet
 from outcrop.stratum0.incoming_directory import DirectoryTree
 from outcrop.stratum0.ingest import IngestOutcome, IngestRequest, ingest
+from outcrop.stratum0.ownership import Ownership
 from outcrop.stratum0.repository import OwnedRepository
 
-STACK_OWNER = (0, 0)
+STACK_OWNER = Ownership.all_to(0, 0)
 """Whoever built it, what is shared belongs to root: user numbers of the build machine mean nothing elsewhere."""
 
 
@@ -91,7 +92,7 @@ def publish_changes(
         trees=(DirectoryTree(changes.tree, only=wanted, with_xattrs=False),) if wanted else (),
         delete=removed,
         replace=parts,
-        owner=STACK_OWNER,
+        ownership=STACK_OWNER,
         message=changes.message,
     )
     return ingest(repository, request, now=now, dry_run=dry_run, progress=progress)

@@ -39,9 +39,10 @@ from outcrop.software.easybuild_plan import require_easybuild
 from outcrop.software.easybuild_run import BuildStep, StepState
 from outcrop.software.lmod import require_lmod
 from outcrop.software.sources.fetch import FetchSettings, fetch_sources
-from outcrop.stratum0.create import create_repository, plan_creation, renew_whitelist
+from outcrop.stratum0.create import create_repository, plan_creation
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.settings import RepositorySettings, record_path
+from outcrop.stratum0.whitelist_care import renew_whitelist
 
 SHOWN_LINES = 4
 """How much of the program's answer is shown: enough to see that it is one."""

@@ -42,6 +42,10 @@ class DirectoryStore:
         return cls(root)
 
     @property
+    def writers(self) -> int:
+        return len(os.sched_getaffinity(0))
+
+    @property
     def address(self) -> str:
         return str(self.root)
 
@@ -144,6 +148,15 @@ class DirectoryStore:
             os.unlink(self._path(name))
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise self._error(error, name) from error
+
+    def size(self, name: str) -> int:
+        """How many bytes the object has; 0 for one that is not there."""
+        try:
+            return os.stat(self._path(name)).st_size
+        except FileNotFoundError:
+            return 0
         except OSError as error:
             raise self._error(error, name) from error
 

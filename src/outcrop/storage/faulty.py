@@ -42,6 +42,10 @@ class FaultyStore:
             raise error
 
     @property
+    def writers(self) -> int:
+        return self.store.writers
+
+    @property
     def address(self) -> str:
         return self.store.address
 

@@ -67,6 +67,10 @@ class ReadableStore(Protocol):
 class WritableStore(ReadableStore, Protocol):
     """A place that objects are published to."""
 
+    @property
+    def writers(self) -> int:
+        """How many threads should write at once: one for each core, more where each waits for a server."""
+
     def write(self, name: str, data: bytes | bytearray | memoryview) -> bool:
         """Stores an object that never changes, whole or not at all; False if it was there already."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from outcrop.errors import NotFound, OutcropError, StorageError
-from outcrop.storage.interface import DEFAULT_READ_LIMIT, PIECE_BYTES, Fetched, Wanted
+from outcrop.storage.interface import DEFAULT_READ_LIMIT, PIECE_BYTES, Fetched, ReadableStore, Wanted
 
 
 class MemoryStore:
@@ -14,6 +14,10 @@ class MemoryStore:
     def __init__(self, address: str = "memory") -> None:
         self.address = address
         self.objects: dict[str, bytes] = {}
+
+    @property
+    def writers(self) -> int:
+        return 1
 
     def read(self, name: str, *, limit: int = DEFAULT_READ_LIMIT) -> bytes:
         data = self._object(name)
@@ -66,7 +70,14 @@ class MemoryStore:
 
 
 class DiscardingStore(MemoryStore):
-    """Takes everything in and keeps nothing: for working out what a change would do."""
+    """Takes everything in and keeps nothing: for working out what a change to `store` would do."""
+
+    def __init__(self, store: ReadableStore) -> None:
+        super().__init__(store.address)
+        self._store = store
+
+    def exists(self, name: str) -> bool:
+        return self._store.exists(name)
 
     def write(self, name: str, data: bytes | bytearray | memoryview) -> bool:
         return True

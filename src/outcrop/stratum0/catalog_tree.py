@@ -7,18 +7,22 @@ parents when catalogs are written, leaves first.
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import IO
 
 from outcrop.cvmfs.catalog import CatalogReference
-from outcrop.cvmfs.catalog_edit import EditableCatalog, nested_mountpoint, nested_root, plain_directory
+from outcrop.cvmfs.catalog_edit import EditableCatalog, NewEntry, nested_mountpoint, nested_root, plain_directory
 from outcrop.cvmfs.counters import Counts
 from outcrop.cvmfs.database import database_to_bytes
 from outcrop.cvmfs.digest import Digest
-from outcrop.cvmfs.entry import Chunk, Entry
+from outcrop.cvmfs.entry import Chunk, Entry, EntryRow
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, ancestors, is_below, join, name, parent
-from outcrop.errors import FormatError
+from outcrop.errors import FormatError, storage_error
 
 MARKER = b".cvmfscatalog"
 
@@ -28,16 +32,59 @@ StoreCatalog = Callable[[bytes], Digest]
 """Stores a database file as a catalog and gives its digest."""
 
 
-@dataclass(slots=True)
-class _OpenCatalog:
-    """A catalog in memory. `accounted` is what its parent's subtree counters hold for it now."""
+MAXIMUM_AWAKE = 64
+"""How many catalogs besides the root are in memory at once. Trees are walked in depth, so few are needed."""
 
-    path: RepositoryPath
-    catalog: EditableCatalog
-    origin: CatalogReference | None
-    accounted: Counts
-    nested: dict[RepositoryPath, CatalogReference | None] = field(default_factory=dict)
-    changed: bool = False
+
+class _OpenCatalog:
+    """A catalog open for change. `accounted` is what its parent's subtree counters hold for it now."""
+
+    def __init__(
+        self,
+        path: RepositoryPath,
+        catalog: EditableCatalog,
+        origin: CatalogReference | None,
+        accounted: Counts,
+        *,
+        changed: bool = False,
+    ) -> None:
+        self.path = path
+        self.origin = origin
+        self.accounted = accounted
+        self.nested: dict[RepositoryPath, CatalogReference | None] = {}
+        self.changed = changed
+        self._catalog: EditableCatalog | None = catalog
+        self._place = (0, 0)
+
+    @property
+    def catalog(self) -> EditableCatalog:
+        assert self._catalog is not None, f"{self.path!r} sleeps"
+        return self._catalog
+
+    @property
+    def is_awake(self) -> bool:
+        return self._catalog is not None
+
+    def sleep(self, spool: IO[bytes]) -> None:
+        """Moves the catalog out of memory to the end of `spool`."""
+        data = self.catalog.parked()
+        self.close()
+        try:
+            self._place = (spool.seek(0, os.SEEK_END), spool.write(data))
+        except OSError as error:
+            raise storage_error(error, "the directory for temporary files") from error
+
+    def wake(self, spool: IO[bytes]) -> None:
+        """Brings the catalog back from `spool`, if it is there."""
+        if self._catalog is None:
+            start, size = self._place
+            spool.seek(start)
+            self._catalog = EditableCatalog.parse(spool.read(size), f"the catalog of {self.path!r}")
+
+    def close(self) -> None:
+        if self._catalog is not None:
+            self._catalog.close()
+            self._catalog = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +103,7 @@ class CatalogTree:
         self._load = load
         self._open: dict[RepositoryPath, _OpenCatalog] = {}
         self._touched_directories: set[RepositoryPath] = set()
+        self._spool = tempfile.TemporaryFile(prefix="outcrop-catalogs-")  # noqa: SIM115 - `close` closes it
         if root is not None:
             self._open_existing(root)
         else:
@@ -68,6 +116,14 @@ class CatalogTree:
         """Whether writing would make any new catalog."""
         return any(one.changed for one in self._open.values())
 
+    def changed_catalogs(self) -> list[RepositoryPath]:
+        """The mountpoints of the catalogs that writing would write for changes of their own."""
+        return [path for path, one in self._open.items() if one.changed]
+
+    def catalog_inside(self, directory: RepositoryPath) -> EditableCatalog:
+        """The catalog that has what lies in `directory`, for reading only."""
+        return self._inside(directory).catalog
+
     @property
     def totals(self) -> Counts:
         """The counts of the whole tree as it was when its catalogs were last written."""
@@ -77,9 +133,21 @@ class CatalogTree:
         """The entry at `path`; a nested catalog's root as its parent has it."""
         return self._holder(path).catalog.lookup(path)
 
+    @property
+    def root(self) -> Entry:
+        """The root directory."""
+        entry = self._open[ROOT].catalog.lookup(ROOT)
+        if entry is None:
+            raise FormatError(what="the root catalog", field="the row of /", problem="is missing")
+        return entry
+
     def children(self, path: RepositoryPath) -> list[Entry]:
         """The entries directly in the directory `path`."""
         return self._inside(path).catalog.children(path)
+
+    def child_rows(self, path: RepositoryPath) -> list[EntryRow]:
+        """The rows of the entries directly in the directory `path`, as they stand in its catalog."""
+        return self._inside(path).catalog.child_rows(path)
 
     def chunks(self, path: RepositoryPath, entry: Entry) -> tuple[Chunk, ...]:
         """The chunks of the chunked file at `path`."""
@@ -99,37 +167,49 @@ class CatalogTree:
         if entry.is_directory:
             self._touched_directories.update((path, parent(path)))
 
+    def add(self, directory: RepositoryPath, entries: Sequence[NewEntry]) -> None:
+        """Writes entries that are not there yet into `directory`; faster than one by one."""
+        inside = self._inside(directory)
+        inside.changed = True
+        inside.catalog.add(directory, entries)
+        new = {join(directory, one.row.name) for one in entries if stat.S_ISDIR(one.row.mode)}
+        if new:
+            self._touched_directories |= new | {directory}
+
     def remove(self, path: RepositoryPath) -> int:
         """Takes `path` and all below it away; returns how many entries these were."""
         entry = self.lookup(path)
         if entry is None or path == ROOT:
             raise FormatError(what="the catalogs", field=f"the row of {path!r}", problem="is missing")
-        removed = self._remove_contents(path, entry)
+        removed = self._remove_contents(path) if entry.is_directory else 0
         self._unlink(path, entry)
         return removed + 1
 
-    def _remove_contents(self, path: RepositoryPath, entry: Entry) -> int:
-        if not entry.is_directory:
-            return 0
+    def _remove_contents(self, path: RepositoryPath) -> int:
         holder = self._holder(path)
-        if path in holder.nested:
-            return self._drop_nested(holder, path)
-        return sum(self.remove(join(path, child.name)) for child in holder.catalog.children(path))
+        mountpoints = [one for one in holder.nested if is_below(one, path)]
+        removed = sum(self._drop_nested(holder, mountpoint) for mountpoint in mountpoints)
+        if path not in mountpoints:
+            removed += holder.catalog.remove_below(path)
+        holder.catalog.forget_bind_mountpoints(path)
+        self._touched_directories = {one for one in self._touched_directories if not is_below(one, path)}
+        return removed
 
     def _drop_nested(self, holder: _OpenCatalog, path: RepositoryPath) -> int:
         """Forgets the catalog nested at `path` with everything in it, without looking at its entries."""
         nested = self._inside(path)
         total = nested.catalog.own + nested.catalog.subtree
         for open_path in [one for one in self._open if is_below(one, path)]:
+            below = self._open[open_path]
             if open_path != path:
                 # Changes below have not been carried up yet: what they add or take is in no counter of `nested`.
-                below = self._open[open_path]
-                total += below.catalog.own + below.catalog.subtree - below.accounted
-            self._open.pop(open_path).catalog.close()
+                awake = self._awake(below).catalog
+                total += awake.own + awake.subtree - below.accounted
+            below.close()
+            del self._open[open_path]
         holder.catalog.subtree -= nested.accounted
         holder.catalog.forget_nested(path)
         del holder.nested[path]
-        self._touched_directories = {one for one in self._touched_directories if not is_below(one, path)}
         # The root of every catalog counts twice, in it and as mountpoint above it.
         return total.entries - total.nested - 1
 
@@ -138,8 +218,6 @@ class CatalogTree:
         holder.changed = True
         holder.catalog.remove(path)
         if entry.is_directory:
-            holder.catalog.forget_bind_mountpoint(path)
-            self._touched_directories.discard(path)
             self._touched_directories.add(parent(path))
         elif entry.hardlink_group:
             self._shrink_group(holder, parent(path), entry.hardlink_group)
@@ -175,10 +253,8 @@ class CatalogTree:
                 catalog.set_nested(reference)
             catalog.subtree += self._opened(below, reference).accounted
         new.accounted = catalog.subtree
-        for child, row in list(holder.catalog.below(path)):
-            catalog.put(child, row, holder.catalog.chunks(child, row) if row.is_chunked else ())
-        for child, _ in reversed(list(catalog.below(path))):
-            holder.catalog.remove(child)
+        holder.catalog.move_below(path, catalog)
+        holder.catalog.move_bind_mountpoints(path, catalog)
         holder.catalog.put(path, nested_mountpoint(entry))
         holder.nested[path] = None
         holder.changed = True
@@ -189,8 +265,8 @@ class CatalogTree:
         holder, nested = self._holder(path), self._inside(path)
         mountpoint = holder.catalog.lookup(path)
         assert mountpoint is not None, path
-        for child, row in nested.catalog.below(path):
-            holder.catalog.put(child, row, nested.catalog.chunks(child, row) if row.is_chunked else ())
+        nested.catalog.move_below(path, holder.catalog)
+        nested.catalog.move_bind_mountpoints(path, holder.catalog)
         holder.catalog.put(path, plain_directory(mountpoint))
         holder.catalog.forget_nested(path)
         del holder.nested[path]
@@ -200,7 +276,7 @@ class CatalogTree:
                 holder.catalog.set_nested(reference)
         holder.catalog.subtree += nested.catalog.subtree - nested.accounted
         holder.changed = True
-        self._open.pop(path).catalog.close()
+        self._open.pop(path).close()
 
     def correct_link_counts(self) -> None:
         """Gives every directory that was touched its link count: two, and one for each directory in it."""
@@ -221,18 +297,20 @@ class CatalogTree:
             one = self._open[path]
             if not one.changed:
                 continue
-            one.catalog.finish(
-                revision=revision if path == ROOT else one.catalog.properties.revision + 1,
+            catalog = self._awake(one).catalog
+            catalog.finish(
+                revision=revision if path == ROOT else catalog.properties.revision + 1,
                 now=now,
                 previous=one.origin.digest if one.origin else None,
                 ttl=ttl if path == ROOT else None,
             )
-            data = database_to_bytes(one.catalog.connection)
+            data = database_to_bytes(catalog.connection)
             reference = CatalogReference(path, store(data), len(data))
             written += 1
             if path == ROOT:
                 return WrittenCatalogs(reference, written)
             self._account(self._holder(path), one, reference)
+            self._open.pop(path).close()
         raise AssertionError("the root of a changed tree is always changed")
 
     @staticmethod
@@ -243,10 +321,22 @@ class CatalogTree:
         holder.nested[reference.path] = reference
         holder.changed = True
 
+    def rest(self) -> None:
+        """Keeps memory within bounds: of many open catalogs, those that were not used lately wait in a file.
+
+        To be called between changes of different directories."""
+        awake = [one for one in self._open.values() if one.is_awake and one.path != ROOT]
+        for one in awake[:-MAXIMUM_AWAKE]:
+            if one.changed:
+                one.sleep(self._spool)
+            else:
+                self._open.pop(one.path).close()
+
     def close(self) -> None:
         for one in self._open.values():
-            one.catalog.close()
+            one.close()
         self._open.clear()
+        self._spool.close()
 
     def _holder(self, path: RepositoryPath) -> _OpenCatalog:
         """The catalog that has the row of `path`; for a nested catalog's root, that of the mountpoint."""
@@ -255,10 +345,12 @@ class CatalogTree:
     def _inside(self, path: RepositoryPath) -> _OpenCatalog:
         """The catalog that has the rows of what lies in the directory `path`."""
         one = self._open[ROOT]
-        for prefix in [*ancestors(path), path]:
-            if prefix in one.nested:
-                one = self._opened(prefix, one.nested[prefix])
-        return one
+        while one.nested:
+            below = next((prefix for prefix in [*ancestors(path), path] if prefix in one.nested), None)
+            if below is None:
+                break
+            one = self._opened(below, one.nested[below])
+        return self._awake(one)
 
     def _opened(self, path: RepositoryPath, reference: CatalogReference | None) -> _OpenCatalog:
         if path not in self._open:
@@ -267,11 +359,21 @@ class CatalogTree:
         return self._open[path]
 
     def _open_existing(self, reference: CatalogReference) -> None:
-        what = f"the catalog {name(reference.path).decode('utf-8', 'backslashreplace') or 'root'} ({reference.digest})"
-        catalog = EditableCatalog.parse(self._load(reference.digest), what)
+        catalog = EditableCatalog.parse(self._load(reference.digest), _title(reference.path, reference.digest))
         one = _OpenCatalog(reference.path, catalog, reference, catalog.own + catalog.subtree)
         one.nested = {nested.path: nested for nested in catalog.nested_catalogs()}
         self._open[reference.path] = one
+
+    def _awake(self, one: _OpenCatalog) -> _OpenCatalog:
+        """`one`, ready for use, and the last to be put to sleep."""
+        one.wake(self._spool)
+        if one.path != ROOT:
+            self._open[one.path] = self._open.pop(one.path)
+        return one
+
+
+def _title(path: RepositoryPath, digest: Digest) -> str:
+    return f"the catalog {name(path).decode('utf-8', 'backslashreplace') or 'root'} ({digest})"
 
 
 def _empty_database() -> sqlite3.Connection:

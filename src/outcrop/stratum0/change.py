@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from enum import Enum
+import stat
+from dataclasses import dataclass, field
 
-from outcrop.cvmfs.entry import Chunk, Entry, Mark
+from outcrop.cvmfs.catalog_diff import Effect
+from outcrop.cvmfs.entry import MAXIMUM_UINT32, Chunk, Entry, EntryRow, Mark, SoundRow
 from outcrop.cvmfs.paths import RepositoryPath
-
-
-class Effect(Enum):
-    """What happens to one path; the value is how listings mark it."""
-
-    ADDED = "+"
-    CHANGED = "~"
-    REMOVED = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +41,13 @@ class ChangeSummary:
     def is_empty(self) -> bool:
         return not (self.added or self.changed or self.removed)
 
-    def note_put(self, path: RepositoryPath, old: Entry | None, new: Entry, *, content: bool = True) -> None:
-        """`path` becomes `new`, in the place of `old`; `content` as `PathChange` has it."""
-        if old is None:
+    def note_put(self, path: RepositoryPath, effect: Effect, *, size: int = 0, content: bool = True) -> None:
+        """`path` is added or changed; `size` is that of a file, `content` as `PathChange` has it."""
+        if effect is Effect.ADDED:
             self.added += 1
         else:
             self.changed += 1
-        size = new.size if new.is_file else 0
         self.bytes_in += size
-        effect = Effect.ADDED if old is None else Effect.CHANGED
         self.changes.append(PathChange(path, effect, content, bytes=size))
 
     def note_removed(self, path: RepositoryPath, entries: int) -> None:
@@ -78,16 +69,29 @@ def has_other_content(old: Entry, old_chunks: tuple[Chunk, ...], new: Entry, new
     )
 
 
-_UPKEEP = Mark.NESTED_MOUNTPOINT | Mark.NESTED_ROOT | Mark.BIND_MOUNTPOINT
+_KEPT_BY_CATALOGS = int(Mark.NESTED_MOUNTPOINT | Mark.NESTED_ROOT | Mark.BIND_MOUNTPOINT)
 
 
-def is_same(old: Entry, old_chunks: tuple[Chunk, ...], new: Entry, new_chunks: tuple[Chunk, ...]) -> bool:
-    """Whether a reader could not tell `new` from `old`, apart from what catalogs keep for themselves: link counts of
-    directories, marks of nested catalogs, numbers of hard link groups, sizes of directories."""
-
-    def visible(entry: Entry) -> Entry:
-        if entry.is_directory:
-            return replace(entry, linkcount=2, hardlink_group=0, size=0, marks=entry.marks & ~_UPKEEP)
-        return replace(entry, hardlink_group=0)
-
-    return visible(old) == visible(new) and old_chunks == new_chunks
+def is_same_row(old: EntryRow | SoundRow, new: SoundRow) -> bool:
+    """Whether a reader could not tell `new` from `old`, apart from what catalogs keep for themselves: link counts and
+    sizes of directories, marks of nested catalogs, numbers of hard link groups. Chunks are not compared."""
+    if (old.mode, old.mtime, old.mtimens, old.uid, old.gid, old.hash, old.symlink, old.xattr) != (
+        new.mode,
+        new.mtime,
+        new.mtimens,
+        new.uid,
+        new.gid,
+        new.hash,
+        new.symlink,
+        new.xattr,
+    ):
+        return False
+    if not (isinstance(old.flags, int) and isinstance(old.hardlinks, int)):
+        return False
+    if stat.S_ISDIR(new.mode):
+        return old.flags & ~_KEPT_BY_CATALOGS == new.flags
+    return (old.flags, old.size, old.hardlinks & MAXIMUM_UINT32) == (
+        new.flags,
+        new.size,
+        new.hardlinks & MAXIMUM_UINT32,
+    )

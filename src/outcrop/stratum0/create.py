@@ -21,8 +21,8 @@ from outcrop.cvmfs.objects import (
     WHITELIST_NAME,
     ObjectKind,
 )
-from outcrop.errors import AlreadyExists, OutcropError, storage_error
-from outcrop.storage.directory import DirectoryStore
+from outcrop.errors import AlreadyExists, FormatError, TrustError, storage_error
+from outcrop.storage.places import create_store
 from outcrop.stratum0.catalog_tree import CatalogTree
 from outcrop.stratum0.keys import (
     WHITELIST_DAYS,
@@ -30,12 +30,12 @@ from outcrop.stratum0.keys import (
     SigningKey,
     create_missing_keys,
     load_signing_key,
-    signed_whitelist,
 )
 from outcrop.stratum0.lock import exclusive
 from outcrop.stratum0.publication import NextRevision, publish_revision
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.settings import RepositorySettings, record_path, save_settings
+from outcrop.stratum0.whitelist_care import signed_whitelist
 
 ROOT_MODE = stat.S_IFDIR | 0o755
 FIRST_REVISION = Revision(1)
@@ -80,28 +80,31 @@ def plan_creation(
 
 def create_repository(plan: CreationPlan, now: datetime) -> OwnedRepository:
     """Makes the repository that `plan` describes."""
+    lock = plan.keys.directory / f"{plan.settings.name}.lock"
+    try:
+        with exclusive(lock, f"the repository {plan.settings.name}"):
+            try:
+                return _create(plan, now)
+            except BaseException:
+                # Without a record there is no repository that the lock could guard.
+                lock.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise storage_error(error, "" if error.filename else f"the data directory {plan.keys.directory}") from error
+
+
+def _create(plan: CreationPlan, now: datetime) -> OwnedRepository:
     settings, keys = plan.settings, plan.keys
-    with exclusive(keys.directory / f"{settings.name}.lock", f"the repository {settings.name}"):
-        try:
-            create_missing_keys(keys, now)
-        except OSError as error:
-            raise storage_error(error) from error
-        key = load_signing_key(keys)
-        store = DirectoryStore.create(Path(settings.storage))
-        repository = OwnedRepository(settings, keys, store)
-        _refuse_what_others_publish(repository, key)
-        store.replace(WHITELIST_NAME, signed_whitelist(keys, settings.algorithm, now, plan.whitelist_days))
-        _publish_first_revision(repository, key, plan.metainfo, int(now.timestamp()))
-        store.replace(MASTER_REPLICA_NAME, b"This file marks the repository as one that may be replicated.\n")
-        save_settings(keys.directory, settings)
+    create_missing_keys(keys, now)
+    key = load_signing_key(keys)
+    store = create_store(settings.storage)
+    repository = OwnedRepository(settings, keys, store)
+    _refuse_what_others_publish(repository, key)
+    store.replace(WHITELIST_NAME, signed_whitelist(keys, settings.algorithm, now, plan.whitelist_days))
+    _publish_first_revision(repository, key, plan.metainfo, int(now.timestamp()))
+    store.replace(MASTER_REPLICA_NAME, b"This file marks the repository as one that may be replicated.\n")
+    save_settings(keys.directory, settings)
     return repository
-
-
-def renew_whitelist(repository: OwnedRepository, now: datetime, days: int = WHITELIST_DAYS) -> None:
-    """Signs the whitelist anew, for `days` days from `now`."""
-    with repository.publishing():
-        data = signed_whitelist(repository.keys, repository.settings.algorithm, now, days)
-        repository.store.replace(WHITELIST_NAME, data)
 
 
 def _refuse_what_others_publish(repository: OwnedRepository, key: SigningKey) -> None:
@@ -109,10 +112,10 @@ def _refuse_what_others_publish(repository: OwnedRepository, key: SigningKey) ->
         return
     try:
         repository.manifest(key)
-    except OutcropError as error:
+    except (FormatError, TrustError) as error:
         raise AlreadyExists(
             what=f"another repository in {repository.store.address}",
-            hint="choose another directory with `--storage`",
+            hint="choose another place with `--storage`",
         ) from error
 
 

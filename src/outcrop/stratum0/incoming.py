@@ -37,7 +37,8 @@ class Incoming:
     """One entry on its way in. `path` is relative to the tree's top (empty for the top itself).
 
     `link_to` names an earlier entry of the same tree that this is a hard link to. `store` hands the content of a
-    regular file to a writer; it must be called before the next entry is asked for.
+    regular file to a writer; it must be called before the next entry is asked for. An `implied` directory
+    only leads to others: nothing is said of it but that it is there.
     """
 
     path: RepositoryPath
@@ -46,6 +47,7 @@ class Incoming:
     device: int = 0
     link_to: RepositoryPath | None = None
     store: Callable[[ContentWriter], ContentResult] | None = None
+    implied: bool = False
 
 
 class IncomingTree(Protocol):

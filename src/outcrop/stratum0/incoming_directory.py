@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from outcrop.cvmfs.entry import NANOSECONDS
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, ancestors, join
 from outcrop.cvmfs.xattrs import NO_XATTRS, Xattrs
 from outcrop.errors import InvalidValue, storage_error
+from outcrop.stratum0.content_index import FileIdentity
 from outcrop.stratum0.contents import ContentResult, ContentWriter
+from outcrop.stratum0.fingerprint import TreeFingerprint, directory_fingerprint
 from outcrop.stratum0.incoming import Attributes, Incoming, kept_xattrs
 
 
@@ -22,7 +25,8 @@ class DirectoryTree:
     def __init__(self, root: Path, *, only: tuple[RepositoryPath, ...] = (), with_xattrs: bool = True) -> None:
         if not root.is_dir():
             raise InvalidValue(what=str(root), problem="is not a directory", hint="name a directory or a tarball")
-        self._root = os.fsencode(root)
+        self._address = str(root)
+        self._root = os.path.realpath(os.fsencode(root))
         self._only = frozenset(only)
         self._leading = frozenset(ancestor for path in only for ancestor in ancestors(path))
         self._with_xattrs = with_xattrs
@@ -31,10 +35,22 @@ class DirectoryTree:
 
     @property
     def address(self) -> str:
-        return os.fsdecode(self._root)
+        return self._address
 
     def notes(self) -> list[str]:
         return self._notes
+
+    def fingerprint(self) -> TreeFingerprint:
+        """What tells that nothing in the tree has changed."""
+        wanted = directory_fingerprint(self._root, sorted(self._only) or (b"",))
+        try:
+            leading = [os.lstat(self._root + path) for path in sorted(self._leading)]
+        except OSError as error:
+            raise storage_error(error) from error
+        # No program can set the time of change, so it stands for all that `lstat` says.
+        changed = [(status.st_ino, status.st_ctime_ns) for status in leading]
+        digest = hashlib.blake2b(repr((wanted.digest, changed, self._with_xattrs)).encode(), digest_size=32).digest()
+        return TreeFingerprint(digest, max([wanted.newest_ns, *(time for _, time in changed)]))
 
     def entries(self) -> Iterator[Incoming]:
         self._seen.clear()
@@ -63,14 +79,14 @@ class DirectoryTree:
         place = self._root + path
         if stat.S_ISLNK(status.st_mode):
             return Incoming(path, attributes, symlink=os.readlink(place))
-        identity = (status.st_dev, status.st_ino)
-        first = self._seen.get(identity)
+        place_on_disk = (status.st_dev, status.st_ino)
+        first = self._seen.get(place_on_disk)
         if status.st_nlink > 1 and first is not None:
             return Incoming(path, attributes, link_to=first)
         if status.st_nlink > 1:
-            self._seen[identity] = path
+            self._seen[place_on_disk] = path
         if stat.S_ISREG(status.st_mode):
-            return Incoming(path, attributes, store=partial(_store_file, place, status.st_size))
+            return Incoming(path, attributes, store=partial(_store_file, place, FileIdentity.of(status)))
         return Incoming(path, attributes, device=status.st_rdev)
 
     def _attributes(self, path: RepositoryPath, status: os.stat_result) -> Attributes:
@@ -97,5 +113,5 @@ class DirectoryTree:
         return kept_xattrs(values, path, self._notes)
 
 
-def _store_file(place: bytes, size: int, writer: ContentWriter) -> ContentResult:
-    return writer.add_file(place, size)
+def _store_file(place: bytes, identity: FileIdentity, writer: ContentWriter) -> ContentResult:
+    return writer.add_file(place, identity)

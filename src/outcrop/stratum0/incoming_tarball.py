@@ -1,8 +1,9 @@
 """A tarball as a tree to publish, streamed: nothing is unpacked to disk.
 
-Every member is judged before anything of it is used. Refused, with its name and the reason: `..`, absolute names, names
-without a component, members below something that is no directory, hard links to what was not in the archive before,
-members that appear twice and disagree in type, truncated or damaged archives.
+Every member is judged before anything of it is used. Refused here, with its name and the reason: `..`, absolute names,
+names without a component, members of an unknown type, truncated or damaged archives. What needs the other members is
+judged where they are collected (`staging`): hard links to what was not in the archive before, members that stand twice
+and disagree, members below something that is no directory.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import IO, Any, Self
 import zstandard
 
 from outcrop.cvmfs.chunking import ByteSource
-from outcrop.cvmfs.entry import NANOSECONDS
+from outcrop.cvmfs.entry import MAXIMUM_UINT32, NANOSECONDS
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, ancestors
 from outcrop.cvmfs.xattrs import NO_XATTRS
 from outcrop.errors import FormatError, InvalidValue, storage_error
@@ -31,6 +32,11 @@ from outcrop.storage.interface import PIECE_BYTES
 from outcrop.stratum0.contents import ContentResult, ContentWriter
 from outcrop.stratum0.incoming import Attributes, Incoming, kept_xattrs
 
+FORMATS = ".tar, .tar.gz, .tar.bz2, .tar.xz and .tar.zst"
+"""What is read, for people; what an archive is called does not matter."""
+
+MAXIMUM_NAME_BYTES = 255
+"""Linux's limit (NAME_MAX): nobody could open a file with a longer name."""
 IMPLIED_DIRECTORY_MODE = stat.S_IFDIR | 0o755
 
 
@@ -38,18 +44,54 @@ def _gunzipped(file: IO[bytes]) -> gzip.GzipFile:
     return gzip.GzipFile(fileobj=file)
 
 
-def _unzstd(file: IO[bytes]) -> zstandard.ZstdDecompressionReader:
-    return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+_ZSTD_INPUT_BYTES = 2048
+"""How much goes into the decompressor at once: some KiB come out as a rule, 64 MiB where zeros were packed."""
+
+
+class _UnzstdFile:
+    """What the zstd frames in `file` hold. Unlike the library's own reader it takes a frame without an end for damage:
+    the frame's checksum stands there."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._in_frame = False
+        self._packed = b""
+        self._plain = memoryview(b"")
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; none only at the end."""
+        while not self._plain:
+            packed = self._packed or self._file.read(_ZSTD_INPUT_BYTES)
+            if not packed:
+                if self._in_frame:
+                    raise EOFError("the last zstd frame has no end")
+                break
+            if self._frame.eof:
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+            self._plain = memoryview(self._frame.decompress(packed))
+            self._packed, self._in_frame = self._frame.unused_data, not self._frame.eof
+        piece, self._plain = bytes(self._plain[:size]), self._plain[size:]
+        return piece
 
 
 _DECOMPRESSORS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": _gunzipped,
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
-    b"\x28\xb5\x2f\xfd": _unzstd,
+    b"\x28\xb5\x2f\xfd": _UnzstdFile,
 }
 """How archives are packed, by the bytes that they begin with."""
-_DAMAGE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, UnicodeError, ValueError)
+_DAMAGE = (
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+    ValueError,  # numbers and texts that are none
+    OverflowError,
+    RecursionError,  # headers of headers of headers
+)
 _LONGEST_MAGIC = max(map(len, _DECOMPRESSORS))
 _XATTR_PREFIX = "SCHILY.xattr."
 _TYPES = {
@@ -85,27 +127,21 @@ class TarballTree:
             yield from self._members(archive)
 
     def _members(self, archive: tarfile.TarFile) -> Iterator[Incoming]:
-        kinds: dict[RepositoryPath, int] = {}
+        directories: set[RepositoryPath] = set()
         for member in archive:
+            # The archive object remembers every member it has read.
+            archive.members.clear()  # type: ignore[attr-defined]
             path = self._judged_path(member)
-            kind = _TYPES.get(member.type)
-            link_to = None
-            if member.islnk():
-                link_to = self._path_of(member, member.linkname, "links to")
-                kind = kinds.get(link_to)
-                if kind is None or kind == stat.S_IFDIR:
-                    raise self._refusal(member, f"is a hard link to {member.linkname!r}, which is no file before it")
+            kind = stat.S_IFREG if member.islnk() else _TYPES.get(member.type)
             if kind is None:
                 raise self._refusal(member, f"has the unknown type {member.type!r}")
             for directory in ancestors(path):
-                if directory not in kinds:
-                    kinds[directory] = stat.S_IFDIR
-                    yield Incoming(directory, Attributes(IMPLIED_DIRECTORY_MODE, int(member.mtime)))
-                elif kinds[directory] != stat.S_IFDIR:
-                    above = directory.decode(errors="replace")
-                    raise self._refusal(member, f"lies below {above}, which is no directory")
-            if kinds.setdefault(path, kind) != kind:
-                raise self._refusal(member, "stands twice in the archive, as different things")
+                if directory not in directories:
+                    directories.add(directory)
+                    yield Incoming(directory, Attributes(IMPLIED_DIRECTORY_MODE, int(member.mtime)), implied=True)
+            if kind == stat.S_IFDIR:
+                directories.add(path)
+            link_to = self._path_of(member, member.linkname, "links to") if member.islnk() else None
             yield self._entry(archive, member, path, kind, link_to)
 
     def _entry(
@@ -121,8 +157,8 @@ class TarballTree:
             return Incoming(path, attributes, link_to=link_to)
         if kind == stat.S_IFLNK:
             target = member.linkname.encode("utf-8", "surrogateescape")
-            if not target:
-                raise self._refusal(member, "is a symbolic link to nothing")
+            if not target or b"\0" in target:
+                raise self._refusal(member, "is a symbolic link to nothing that could be")
             return Incoming(path, attributes, symlink=target)
         if kind == stat.S_IFREG:
             content = archive.extractfile(member)
@@ -135,6 +171,11 @@ class TarballTree:
 
     def _attributes(self, member: tarfile.TarInfo, path: RepositoryPath, kind: int) -> Attributes:
         seconds, nanoseconds = _moment(member)
+        for number in (member.uid, member.gid):
+            if not 0 <= number <= MAXIMUM_UINT32:
+                raise self._refusal(member, f"belongs to the user or group {number}, which is no such number")
+        if not -(2**63) <= seconds < 2**63:
+            raise self._refusal(member, f"is of {seconds} seconds after 1970, which is no time")
         xattrs = {
             key.removeprefix(_XATTR_PREFIX).encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape")
             for key, value in member.pax_headers.items()
@@ -157,11 +198,17 @@ class TarballTree:
 
     def _path_of(self, member: tarfile.TarInfo, name: str, verb: str) -> RepositoryPath:
         raw = name.encode("utf-8", "surrogateescape")
+        if not raw:
+            raise self._refusal(
+                member, "is a hard link to nothing" if member.islnk() and member.name else "has no name"
+            )
         parts = [part for part in raw.split(b"/") if part not in (b"", b".")]
         if raw.startswith(b"/"):
             raise self._refusal(member, f"{verb} {name!r}, an absolute path")
         if b".." in parts or b"\0" in raw:
             raise self._refusal(member, f"{verb} {name!r}, which leads out of the tree")
+        if any(len(part) > MAXIMUM_NAME_BYTES for part in parts):
+            raise self._refusal(member, f"has a name of more than {MAXIMUM_NAME_BYTES} bytes")
         return RepositoryPath(b"".join(b"/" + part for part in parts))
 
     def _refusal(self, member: tarfile.TarInfo, problem: str) -> InvalidValue:
@@ -220,10 +267,7 @@ def _device_number(member: tarfile.TarInfo) -> int:
 def _store_stream(path: Path, content: IO[bytes], size: int, writer: ContentWriter) -> ContentResult:
     source: ByteSource = content
     with _damage_border(path):
-        result = writer.add_stream(source)
-        if result.value_size() != size:
-            raise tarfile.ReadError(f"{size - result.value_size()} bytes of a member are missing")
-    return result
+        return writer.add_stream(source, size)
 
 
 @contextmanager
@@ -232,11 +276,17 @@ def _damage_border(path: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise FormatError(
-            what=f"the tarball {path}",
-            field="a member",
-            problem=f"cannot be read ({error})",
-            hint="the archive is truncated, damaged or no tarball; nothing was published",
-        ) from error
+        raise _damage(path, error) from error
     except OSError as error:
+        if error.errno is None:  # gzip and bzip2 say so that checksums do not fit
+            raise _damage(path, error) from error
         raise storage_error(error, str(path)) from error
+
+
+def _damage(path: Path, error: Exception) -> FormatError:
+    return FormatError(
+        what=f"the tarball {path}",
+        field="a member",
+        problem=f"cannot be read ({error})",
+        hint=f"the archive is truncated, damaged or none of {FORMATS}; nothing was published",
+    )

@@ -11,7 +11,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from outcrop.errors import Busy, storage_error
@@ -27,8 +27,10 @@ def exclusive(path: Path, what: str, *, wait_seconds: float = 0) -> Iterator[Non
     descriptor = _opened(path)
     try:
         _lock(descriptor, fcntl.LOCK_EX, what, wait_seconds)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        # Who holds it is told as a courtesy: a full disk is no reason not to go on.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

@@ -15,18 +15,20 @@ Until step 5 readers see the old revision, whole. A reflog that is newer than th
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from outcrop.cvmfs.catalog import CatalogReference
 from outcrop.cvmfs.database import database_to_bytes
 from outcrop.cvmfs.digest import Digest
-from outcrop.cvmfs.history import TRUNK, TRUNK_PREVIOUS, History, Tag
+from outcrop.cvmfs.history import MAXIMUM_TAGGED_REVISION, TRUNK, TRUNK_PREVIOUS, History, Tag
 from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.names import Revision
 from outcrop.cvmfs.objects import MANIFEST_NAME, REFLOG_NAME, ObjectKind
-from outcrop.cvmfs.reflog import ReferenceType, Reflog
-from outcrop.errors import FormatError, NotFound
+from outcrop.cvmfs.reflog import Reference, ReferenceType, Reflog
+from outcrop.cvmfs.revision_account import RevisionAccount
+from outcrop.errors import FormatError, InvalidValue, NotFound
 from outcrop.stratum0.keys import SigningKey
 from outcrop.stratum0.repository import OwnedRepository
 
@@ -37,12 +39,36 @@ TRUNK_PREVIOUS_DESCRIPTION = "default undo target"
 
 @dataclass(frozen=True, slots=True)
 class NextRevision:
-    """A revision about to be published: its root catalog, when, and the tags it gets."""
+    """A revision about to be published: its root catalog, when, the tags it gets, and the account of what it does."""
 
     root: CatalogReference
     revision: Revision
     now: int
     tags: tuple[Tag, ...] = ()
+    account: RevisionAccount | None = None
+
+
+def next_revision(manifest: Manifest) -> Revision:
+    """The number after that of `manifest`; InvalidValue if there is none that a history could hold."""
+    if manifest.revision >= MAXIMUM_TAGGED_REVISION:
+        raise InvalidValue(what=f"revision {manifest.revision}", problem="is the last one there can be")
+    return Revision(manifest.revision + 1)
+
+
+def revision_tags(
+    repository: OwnedRepository,
+    root: CatalogReference,
+    revision: Revision,
+    *,
+    now: datetime,
+    message: str = "",
+    name: str | None = None,
+) -> tuple[Tag, ...]:
+    """The tags of a new revision: `name` if it is given one, and the automatic one where the settings want it."""
+    names = [name] if name else []
+    if repository.settings.auto_tag:
+        names.append(f"generic-{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    return tuple(Tag(each, root.digest, revision, int(now.timestamp()), message, root.size) for each in names)
 
 
 def publish_revision(
@@ -64,6 +90,8 @@ def publish_revision(
         )
         for tag in (trunk, *upcoming.tags):
             history.put(tag)
+        if upcoming.account is not None:
+            history.put_account(upcoming.account)
 
     return _publish(
         repository,
@@ -89,24 +117,45 @@ def publish_tags(
     return _publish(repository, key, manifest, manifest.history, edit, now)
 
 
+def publish_without(
+    repository: OwnedRepository,
+    key: SigningKey,
+    manifest: Manifest,
+    *,
+    tags: Collection[Tag],
+    references: Collection[Reference],
+    now: int,
+) -> Manifest:
+    """Publishes the same revision without `tags` in its history and `references` in the reflog."""
+
+    def edit(history: History) -> None:
+        for tag in tags:
+            history.remove(tag.name)
+
+    forgotten = [reference.digest for reference in references]
+    return _publish(repository, key, manifest, manifest.history, edit if tags else None, now, forgotten)
+
+
 def _publish(
     repository: OwnedRepository,
     key: SigningKey,
     manifest: Manifest,
     previous_history: Digest | None,
-    edit: Callable[[History], None],
+    edit: Callable[[History], None] | None,
     now: int,
+    forgotten: Collection[Digest] = (),
 ) -> Manifest:
-    history = _edited_history(repository, previous_history, edit)
+    history = _edited_history(repository, previous_history, edit) if edit else previous_history
     certificate = repository.store_database(key.certificate.pem, ObjectKind.CERTIFICATE)
     references = {
         manifest.root_catalog: ReferenceType.ROOT_CATALOG,
-        history: ReferenceType.HISTORY,
         certificate: ReferenceType.CERTIFICATE,
     }
+    if history is not None:
+        references[history] = ReferenceType.HISTORY
     if manifest.metainfo is not None:
         references[manifest.metainfo] = ReferenceType.METAINFO
-    reflog = _extended_reflog(repository, references, now)
+    reflog = _extended_reflog(repository, references, now, forgotten)
     new = replace(
         manifest,
         history=history,
@@ -134,7 +183,12 @@ def _previous_history(repository: OwnedRepository, previous: Digest | None) -> H
     return History.parse(repository.load_database(previous, ObjectKind.HISTORY))
 
 
-def _extended_reflog(repository: OwnedRepository, references: dict[Digest, ReferenceType], now: int) -> bytes:
+def _extended_reflog(
+    repository: OwnedRepository,
+    references: dict[Digest, ReferenceType],
+    now: int,
+    forgotten: Collection[Digest],
+) -> bytes:
     with _present_reflog(repository) as reflog:
         if reflog.references() and not _plausible(reflog, repository):
             raise FormatError(
@@ -143,6 +197,8 @@ def _extended_reflog(repository: OwnedRepository, references: dict[Digest, Refer
                 problem=f"is not {repository.name}",
                 hint="bring the reflog of this repository back from a backup; nothing was published",
             )
+        for digest in forgotten:
+            reflog.remove(digest)
         for digest, reference_type in references.items():
             reflog.add(digest, reference_type, now)
         return database_to_bytes(reflog.connection)

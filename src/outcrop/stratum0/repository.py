@@ -15,17 +15,17 @@ from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.objects import MANIFEST_NAME, ObjectKind, ObjectName
 from outcrop.cvmfs.paths import ROOT
-from outcrop.cvmfs.signatures import is_manifest_signature
 from outcrop.cvmfs.signed_text import SignedText
 from outcrop.errors import IntegrityError, NotFound, TrustError
-from outcrop.storage.directory import DirectoryStore
 from outcrop.storage.interface import WritableStore
+from outcrop.storage.places import open_store
 from outcrop.stratum0.catalog_tree import CatalogTree
 from outcrop.stratum0.compressors import compression_of, compressor, database_compressor
+from outcrop.stratum0.content_index import ContentIndex
 from outcrop.stratum0.contents import ContentWriter
 from outcrop.stratum0.keys import KeyFiles, SigningKey, load_signing_key
 from outcrop.stratum0.lock import alone_if_free, exclusive, shared
-from outcrop.stratum0.settings import RepositorySettings, load_settings
+from outcrop.stratum0.settings import RepositorySettings, load_settings, record_path
 
 WAIT_SECONDS = 600
 """How long one publisher waits for another to swap the manifest, or for garbage collection."""
@@ -46,13 +46,14 @@ class OwnedRepository:
     def open(cls, data_directory: Path, name: RepositoryName) -> OwnedRepository:
         """The repository `name` of the owner of `data_directory`; NotFound if there is none."""
         settings = load_settings(data_directory, name)
-        storage = Path(settings.storage)
-        if not storage.is_dir():
+        try:
+            store = open_store(settings.storage)
+        except NotFound as error:
             raise NotFound(
-                what=f"the storage {storage} of {name}",
-                hint=f"mount it, or say in {data_directory / (name + '.toml')} where it is",
-            )
-        return cls(settings, KeyFiles(data_directory, name), DirectoryStore(storage))
+                what=f"the storage {settings.storage} of {name}",
+                hint=f"mount it, or say in {record_path(data_directory, name)} where it is",
+            ) from error
+        return cls(settings, KeyFiles(data_directory, name), store)
 
     @property
     def name(self) -> RepositoryName:
@@ -78,7 +79,8 @@ class OwnedRepository:
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:
-        """The block runs as the only one that changes what the repository says. Within `writing_objects` only."""
+        """The block runs as the only one that changes what the repository says. Within
+        `writing_objects` or `removing_objects` only."""
         path = self.keys.directory / f"{self.name}.lock"
         with exclusive(path, f"the repository {self.name}", wait_seconds=self.wait_seconds):
             yield
@@ -101,8 +103,7 @@ class OwnedRepository:
         what = f"{self.store.address}/{MANIFEST_NAME}"
         signed = SignedText.parse(self.store.read(MANIFEST_NAME), what)
         manifest = Manifest.parse(signed.text)
-        own = is_manifest_signature(key.certificate.public_key, signed.signature, signed.signed_bytes)
-        if not own or manifest.repository != self.name:
+        if not key.is_ours(signed) or manifest.repository != self.name:
             raise TrustError(
                 what=what,
                 problem=f"it was not signed for {self.name} by {self.keys.signing_key.name}",
@@ -110,7 +111,17 @@ class OwnedRepository:
             )
         return manifest
 
-    def content_writer(self, store: WritableStore | None = None) -> ContentWriter:
+    def content_index(self) -> ContentIndex:
+        """What was stored before: a file in the data directory, which may be deleted at any time."""
+        settings = self.settings
+        return ContentIndex(
+            self.keys.directory / f"{self.name}.contents",
+            repr((settings.storage, settings.algorithm, settings.compressor, settings.chunk_limits)),
+            settings.algorithm,
+            compression_of(settings.compressor),
+        )
+
+    def content_writer(self, index: ContentIndex, store: WritableStore | None = None) -> ContentWriter:
         """A writer of file contents with the settings of this repository, into `store` or its own."""
         return ContentWriter(
             store or self.store,
@@ -118,6 +129,7 @@ class OwnedRepository:
             compress=compressor(self.settings.compressor),
             compression=compression_of(self.settings.compressor),
             limits=self.settings.chunk_limits,
+            index=index,
         )
 
     def catalog_tree(self, manifest: Manifest) -> CatalogTree:

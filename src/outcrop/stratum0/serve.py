@@ -18,10 +18,7 @@ from typing import Any, BinaryIO
 from outcrop import __version__
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.errors import StorageError
-
-CHANGING_MAX_AGE_SECONDS = 61
-UNCHANGING_MAX_AGE_SECONDS = 3 * 24 * 3600
-"""As the reference's Apache configuration: what is signed anew is fresh within a minute, objects never change."""
+from outcrop.storage.freshness import CHANGING_MAX_AGE_SECONDS, UNCHANGING_MAX_AGE_SECONDS
 
 IDLE_SECONDS = 60
 """How long a connection without requests is kept."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -13,7 +14,10 @@ from outcrop.cvmfs.digest import Algorithm
 from outcrop.cvmfs.manifest import DEFAULT_TTL_SECONDS
 from outcrop.cvmfs.names import RepositoryName, repository_name
 from outcrop.errors import FormatError, NotFound, storage_error
+from outcrop.storage.places import located_address, recorded_address
+from outcrop.stratum0.catalog_limits import DEFAULT_MAXIMUM_ENTRIES, DEFAULT_MINIMUM_ENTRIES, CatalogLimits
 from outcrop.stratum0.compressors import DEFAULT_COMPRESSOR, compressor_names
+from outcrop.stratum0.retention import DEFAULT_KEEP_DAYS
 
 DEFAULT_LIMITS = ChunkLimits()
 
@@ -21,8 +25,11 @@ DEFAULT_LIMITS = ChunkLimits()
 class RepositorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a repository is published. Sizes are in bytes, times in seconds.
 
-    `storage` is the directory that holds `.cvmfspublished`. Another `compressor` makes other objects of the same
-    contents, so it is chosen once.
+    `storage` is where `.cvmfspublished` lies: a directory, or an address on S3 (`outcrop.storage.places`). A record may
+    name a directory by its way from the record, which holds when both are moved or copied together; here its path is
+    absolute. Another `compressor` makes other objects of the same contents, so it is chosen once.
+    `master_key` is the PKCS#11 URI of a key on a token; empty for the file FQRN.masterkey. `pkcs11_module` is the
+    library that speaks to the token; empty to look for it.
     """
 
     name: str
@@ -32,10 +39,16 @@ class RepositorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     ttl: int = DEFAULT_TTL_SECONDS
     auto_tag: bool = True
     garbage_collectable: bool = True
+    gc_keep_days: Annotated[int, msgspec.Meta(ge=0)] = DEFAULT_KEEP_DAYS
     extended_attributes: bool = True
+    master_key: str = ""
+    pkcs11_module: str = ""
     minimum_chunk_size: int = DEFAULT_LIMITS.minimum
     average_chunk_size: int = DEFAULT_LIMITS.average
     maximum_chunk_size: int = DEFAULT_LIMITS.maximum
+    automatic_catalogs: bool = True
+    maximum_catalog_entries: int = DEFAULT_MAXIMUM_ENTRIES
+    minimum_catalog_entries: int = DEFAULT_MINIMUM_ENTRIES
 
     @property
     def repository(self) -> RepositoryName:
@@ -48,6 +61,12 @@ class RepositorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     @property
     def chunk_limits(self) -> ChunkLimits:
         return ChunkLimits(self.minimum_chunk_size, self.average_chunk_size, self.maximum_chunk_size)
+
+    @property
+    def catalog_limits(self) -> CatalogLimits | None:
+        """When catalogs are split and merged by size; None where only markers and rules say so."""
+        limits = CatalogLimits(self.maximum_catalog_entries, self.minimum_catalog_entries)
+        return limits if self.automatic_catalogs else None
 
     def encode(self) -> str:
         """The record as TOML."""
@@ -66,7 +85,7 @@ class RepositorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
             raise FormatError(what=what, field="compressor", problem=f"is none of {', '.join(compressor_names())}")
         if settings.hash not in [algorithm.label for algorithm in Algorithm]:
             raise FormatError(what=what, field="hash", problem="is none of sha1, rmd160 and shake128")
-        _ = settings.chunk_limits  # which checks itself
+        _ = settings.chunk_limits, settings.catalog_limits  # which check themselves
         return settings
 
 
@@ -79,7 +98,8 @@ def load_settings(data_directory: Path, name: RepositoryName) -> RepositorySetti
     """The settings of an owned repository; NotFound, with the names of those there are, otherwise."""
     path = record_path(data_directory, name)
     try:
-        return RepositorySettings.parse(path.read_bytes(), str(path))
+        settings = RepositorySettings.parse(path.read_bytes(), str(path))
+        return msgspec.structs.replace(settings, storage=located_address(settings.storage, path.parent))
     except FileNotFoundError as error:
         owned = ", ".join(owned_repositories(data_directory))
         raise NotFound(
@@ -95,11 +115,12 @@ def save_settings(data_directory: Path, settings: RepositorySettings) -> None:
     path = record_path(data_directory, settings.repository)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(settings.encode())
+        storage = recorded_address(settings.storage, path.parent)
+        temporary.write_text(msgspec.structs.replace(settings, storage=storage).encode())
         temporary.rename(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise storage_error(error) from error
+        raise storage_error(error, str(path)) from error
 
 
 def owned_repositories(data_directory: Path) -> list[RepositoryName]:

@@ -13,7 +13,7 @@ from outcrop.client.mount.inodes import Nodes
 from outcrop.client.mount.listing import Listing
 from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import Algorithm, Digest
-from outcrop.cvmfs.entry import Entry, Mark, encode_entry
+from outcrop.cvmfs.entry import Entry, EntryRow, Mark, encode_entry
 from outcrop.cvmfs.paths import parent_hash, path_hash
 from outcrop.cvmfs.xattrs import Xattrs
 from outcrop.errors import FormatError
@@ -227,7 +227,7 @@ def test_the_short_way_makes_the_same_record_as_the_long_one(entry: Entry) -> No
     ],
 )  # fmt: skip
 def test_the_short_way_is_only_for_rows_that_are_right(column: str, value: object) -> None:
-    fields = encode_entry(FILE)._replace(**{column: value})
+    fields = EntryRow(*encode_entry(FILE))._replace(**{column: value})
     assert plain_record((*parent_hash(b"/f"), *path_hash(b"/f"), *fields), 2, 3) is None
 
 

@@ -1,0 +1,101 @@
+"""`outcrop repo rotate`"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import CommandLine
+from tests.cli.owned import NAME, own_repository
+
+
+def test_one_call_can_do_all_of_it(outcrop: CommandLine, tmp_path: Path) -> None:
+    repository = own_repository(tmp_path)
+    before = repository.keys.signing_key.read_bytes()
+    planned = outcrop("repo", "rotate", NAME, "--grace", "1", "--wait", "--finish", "--dry-run").out.splitlines()
+    assert planned == [
+        "would make tools.example.org.key.next and tools.example.org.crt.next",
+        "would sign a whitelist that lists the present and the next certificate",
+        "would wait 1 seconds, for caches to forget what is older",
+        "would put the next key in the place of tools.example.org.key and sign the manifest with it",
+        "would wait 1 seconds, for caches to forget what is older",
+        "would sign a whitelist without the old certificate",
+    ]
+    assert not repository.keys.rotation.exists()
+    done = outcrop("repo", "rotate", NAME, "--grace", "1", "--wait", "--finish")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert [line.removeprefix("done: ") for line in lines[:-1]] == [line.removeprefix("would ") for line in planned]
+    assert lines[-1].endswith("the old one is on no whitelist any more")
+    assert repository.keys.signing_key.read_bytes() != before
+    assert json.loads(outcrop("repo", "keys", NAME, "--json").out)["rotation"] is None
+
+
+def test_a_grace_that_is_too_short_for_caches_is_warned_of(outcrop: CommandLine, tmp_path: Path) -> None:
+    own_repository(tmp_path)
+    warned = outcrop("repo", "rotate", NAME, "--grace", "5", "--dry-run").err
+    assert (
+        warned == "warning: readers behind caches may be 61 seconds behind, and be refused after 5 seconds of grace\n"
+    )
+
+
+def test_calls_before_their_time_say_when_it_comes(outcrop: CommandLine, tmp_path: Path) -> None:
+    own_repository(tmp_path, ttl=3600)
+    first = outcrop("repo", "rotate", NAME)
+    assert "next: from " in first.out
+    assert first.err == ""
+    document = json.loads(outcrop("repo", "rotate", NAME, "--json").out)
+    assert (document["steps"], document["phase"]) == ([], "announced")
+    assert document["due"] is not None
+    assert "rotation     announced, to " in outcrop("repo", "keys", NAME).out
+
+
+def test_it_goes_on_call_by_call_and_a_renewal_ends_it(outcrop: CommandLine, tmp_path: Path) -> None:
+    own_repository(tmp_path)
+    first = json.loads(outcrop("repo", "rotate", NAME, "--grace", "0", "--json").out)
+    assert first["steps"] == ["begin", "announce"]
+    second = json.loads(outcrop("repo", "rotate", NAME, "--wait", "--json").out)
+    assert second["steps"][-1] == "switch"
+    assert "`outcrop repo resign tools.example.org` or" in outcrop("repo", "rotate", NAME).out
+    assert outcrop("repo", "rotate", NAME, "--finish", "--wait").code == 0
+    refused = outcrop("repo", "rotate", NAME, "--finish")
+    assert (refused.code, "begins one" in refused.err) == (1, True)
+
+
+def test_an_offline_master_key_gets_a_request(outcrop: CommandLine, tmp_path: Path) -> None:
+    repository = own_repository(tmp_path)
+    key = repository.keys.master_key.rename(tmp_path / "masterkey")
+    asked, signature = str(tmp_path / "request"), str(tmp_path / "request.signature")
+    began = outcrop("repo", "rotate", NAME, "--grace", "0", "--export-request", asked)
+    assert began.code == 0, began.err
+    assert "let the master key sign" in began.out
+    assert outcrop("repo", "resign", NAME, "--sign-request", asked, "--master-key", str(key)).code == 0
+    assert outcrop("repo", "resign", NAME, "--import-signature", signature).code == 0
+    assert json.loads(outcrop("repo", "rotate", NAME, "--wait", "--json").out)["phase"] == "switched"
+
+
+def test_a_master_key_is_replaced_in_two_calls(outcrop: CommandLine, tmp_path: Path) -> None:
+    repository = own_repository(tmp_path)
+    files = repository.keys
+    assert outcrop("repo", "rotate", NAME, "--master", "--dry-run").out.startswith("would make tools.example.org.maste")
+    assert outcrop("repo", "rotate", NAME, "--master", "--activate").code == 1
+    assert not files.next_master_key.exists()
+    assert f"clients need {files.next_public_key}" in outcrop("repo", "rotate", NAME, "--master").out
+    assert "next (prepared): 3072 bits" in outcrop("repo", "keys", NAME).out
+    upcoming = files.next_public_key.read_bytes()
+    assert "would sign" in outcrop("repo", "rotate", NAME, "--master", "--activate", "--dry-run").out
+    done = outcrop("repo", "rotate", NAME, "--master", "--activate", "--json")
+    assert json.loads(done.out)["master_rotation"] == "none"
+    assert files.public_key.read_bytes() == upcoming
+    assert "is the master key before this one" in outcrop("repo", "keys", NAME).err
+    assert outcrop("repo", "rotate", NAME, "--master").code == 1
+
+
+@pytest.mark.parametrize("arguments", [("--activate",), ("--master", "--wait"), ("--master", "--grace", "1")])
+def test_options_that_do_not_go_together_are_refused(
+    outcrop: CommandLine, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    own_repository(tmp_path)
+    assert outcrop("repo", "rotate", NAME, *arguments).code == 2

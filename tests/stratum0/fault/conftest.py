@@ -1,0 +1,42 @@
+"""A scenario and what holds after its commands were interrupted, made once for each worker of the tests."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stratum0.fault.aftermath import Aftermath
+from tests.stratum0.fault.commands import CommandServer
+from tests.stratum0.fault.scenario import Scenario
+
+_MEMORY = Path("/dev/shm")
+_NEEDED_BYTES = 48 * 1024 * 1024
+
+
+@pytest.fixture(scope="session")
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenario]:
+    """The one scenario of this worker, on a file system in memory where there is one: a thousand copies of a repository
+    come and go, and what a real disk would make of a sync is not what is looked at."""
+    in_memory = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _NEEDED_BYTES
+    place = _MEMORY if in_memory else tmp_path_factory.mktemp("scenario")
+    with tempfile.TemporaryDirectory(dir=place, prefix="outcrop-fault-") as top:
+        yield Scenario(Path(top))
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[CommandServer]:
+    with CommandServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def aftermath_of(scenario: Scenario, server: CommandServer) -> Callable[[str], Aftermath]:
+    """What holds after an interruption of the action of that name."""
+    actions = {action.name: action for action in (scenario.publish, *scenario.others)}
+    return functools.cache(lambda name: Aftermath(scenario, server, actions[name]))
