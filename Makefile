@@ -30,9 +30,9 @@ test: ## Run every test
 	@$(provide) test
 	@$(VENV) -m pytest -n $(TEST_WORKERS) --dist loadgroup $(ARGS)
 
-fault: ## Run only the tests that break something on purpose
+fault: ## Run only the tests that break something on purpose, at every point where it can break
 	@$(provide) fault
-	@$(VENV) -m pytest -m fault $(ARGS)
+	@OUTCROP_TEST_SWEEP=all $(VENV) -m pytest -m fault -n $(TEST_WORKERS) --dist loadgroup $(ARGS)
 
 fuzz: ## Feed rubbish to the parsers for a minute each, guided by coverage
 	@$(provide) fuzz

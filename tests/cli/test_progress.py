@@ -13,7 +13,15 @@ import time
 
 import pytest
 
-from outcrop.cli.progress import PLAIN_INTERVAL_SECONDS, BarProgress, PlainProgress, position, shown_progress, size, time_left
+from outcrop.cli.progress import (
+    PLAIN_INTERVAL_SECONDS,
+    BarProgress,
+    PlainProgress,
+    position,
+    shown_progress,
+    size,
+    time_left,
+)
 
 WORK = [sys.executable, "-m", "tests.cli.long_work"]
 HIDDEN_CURSOR = b"\x1b[?25l"

@@ -38,7 +38,7 @@ def test_remains_of_a_transaction_that_was_never_opened_go(outcrop: CommandLine,
     (home / "20261121-120000" / "work" / "work").chmod(0)
     answer = outcrop("repo", "abort", repository)
     assert answer.code == 0
-    assert "20261121-120000 is thrown away: 0 changed" in answer.out
+    assert "20261121-120000 is thrown away: 0 changes" in answer.out
     assert list(home.iterdir()) == []
 
 

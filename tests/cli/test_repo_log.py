@@ -52,6 +52,10 @@ GCC 13
 
 2026-11-21 12:00:00 UTC
 
+Created
+
+0 added, 0 changed, 0 removed; 0 bytes.
+
 """
 
 
@@ -63,7 +67,7 @@ def test_the_table_has_a_line_for_each_revision(outcrop: CommandLine) -> None:
         "4 2026-11-21 12:03:00 ada@build1 4 2 +3 ~0 -4 generic-2026-11-21T12:03:00Z GCC *14*",
         "3 2026-11-21 12:02:00 - 5 9 - generic-2026-11-21T12:02:00Z by another tool",
         "2 2026-11-21 12:01:00 ada@build1 5 3 +4 ~0 -0 2026.06, generic-2026-11-21T12:01:00Z GCC 13",
-        "1 2026-11-21 12:00:00 - 1 0 - -",
+        "1 2026-11-21 12:00:00 - 1 0 +0 ~0 -0 - Created",
     ]
 
 

@@ -57,7 +57,8 @@ def listed(outcrop: CommandLine) -> list[dict[str, object]]:
 def test_announced_and_listed(outcrop: CommandLine, data: Path) -> None:
     words = ["--on", DAY, "--successor", "gcc/14", "-m", "No more fixes.", "--author", "ada"]
     answer = outcrop("repo", "retire", NAME, "/gcc/13", *words)
-    assert (answer.code, answer.out, answer.err) == (0, f"{NAME} is now revision 3\n", "")
+    announced = f"/gcc/13 is announced to go on {DAY}, from 00:00 UTC on"
+    assert (answer.code, answer.out, answer.err) == (0, f"{announced}\n{NAME} is now revision 3\n", "")
     (notice,) = listed(outcrop)
     since = notice.pop("since")
     assert isinstance(since, str)
@@ -81,6 +82,7 @@ def test_nothing_announced_is_an_empty_list(outcrop: CommandLine, data: Path) ->
 def test_dry_run_shows_the_plan(outcrop: CommandLine, data: Path) -> None:
     answer = outcrop("repo", "retire", NAME, "/gcc/13", "--on", DAY, "--dry-run")
     assert answer.out.splitlines() == [
+        f"/gcc/13 would be announced to go on {DAY}, from 00:00 UTC on",
         "+ /.outcrop",
         "+ /.outcrop/notices.json",
         f"{NAME} would become revision 3",

@@ -18,9 +18,9 @@ def test_one_call_can_do_all_of_it(outcrop: CommandLine, tmp_path: Path) -> None
     assert planned == [
         "would make tools.example.org.key.next and tools.example.org.crt.next",
         "would sign a whitelist that lists the present and the next certificate",
-        "would wait 1 seconds, for caches to forget what is older",
+        "would wait 1 second, for caches to forget what is older",
         "would put the next key in the place of tools.example.org.key and sign the manifest with it",
-        "would wait 1 seconds, for caches to forget what is older",
+        "would wait 1 second, for caches to forget what is older",
         "would sign a whitelist without the old certificate",
     ]
     assert not repository.keys.rotation.exists()
@@ -99,3 +99,36 @@ def test_options_that_do_not_go_together_are_refused(
 ) -> None:
     own_repository(tmp_path)
     assert outcrop("repo", "rotate", NAME, *arguments).code == 2
+
+
+def test_a_lost_key_is_replaced_without_it(outcrop: CommandLine, tmp_path: Path) -> None:
+    repository = own_repository(tmp_path)
+    refused = outcrop("repo", "rotate", NAME, "--lost")
+    assert (refused.code, "is there" in refused.err) == (1, True)
+    repository.keys.signing_key.unlink()
+    assert f"`outcrop repo rotate {NAME} --lost` makes a new one" in outcrop("repo", "rotate", NAME).err
+
+    done = outcrop("repo", "rotate", NAME, "--lost", "--grace", "0", "--wait", "--finish")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1].endswith("the old one is on no whitelist any more")
+    assert outcrop("repo", "tag", NAME, "again").code == 0
+    assert outcrop("repo", "check", NAME, "--full").code == 0
+
+
+def test_the_next_call_is_told_with_the_master_key_that_was_given(outcrop: CommandLine, tmp_path: Path) -> None:
+    repository = own_repository(tmp_path)
+    key = repository.keys.master_key.rename(tmp_path / "masterkey")
+    began = outcrop("repo", "rotate", NAME, "--grace", "0", "--master-key", str(key))
+    assert f"`outcrop repo rotate {NAME} --master-key {key}`" in began.out
+    switched = outcrop("repo", "rotate", NAME, "--wait", "--master-key", str(key))
+    assert f"`outcrop repo resign {NAME} --master-key {key}`" in switched.out
+
+
+def test_an_activation_tells_of_no_file_that_is_not_there(outcrop: CommandLine, tmp_path: Path) -> None:
+    repository = own_repository(tmp_path)
+    repository.keys.master_key.rename(tmp_path / "masterkey")
+    assert outcrop("repo", "rotate", NAME, "--master", "--activate", "--dry-run").code == 1
+    assert outcrop("repo", "rotate", NAME, "--master").code == 0
+    done = outcrop("repo", "rotate", NAME, "--master", "--activate")
+    assert "masterkey.previous" not in done.out + done.err
+    assert f"move {NAME}.pub.previous to a safe place" in done.err

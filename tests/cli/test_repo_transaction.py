@@ -36,6 +36,12 @@ def test_publish_needs_a_command(outcrop: CommandLine, repository: str) -> None:
     assert "--publish needs a command" in answer.err
 
 
+def test_options_of_publishing_are_refused_where_they_would_be_forgotten(outcrop: CommandLine, repository: str) -> None:
+    answer = outcrop("repo", "transaction", repository, "--tag", "2026.06", "-m", "GCC 14", "--dry-run")
+    assert answer.code == 2
+    assert "--tag belongs to publishing" in answer.err
+
+
 def test_unknown_transaction_is_not_resumed(outcrop: CommandLine, repository: str) -> None:
     answer = outcrop("repo", "transaction", repository, "--resume", "20261121-120000")
     assert answer.code == 1

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,7 +14,7 @@ from outcrop.client.tree import Tree
 from outcrop.cvmfs.catalog import CatalogReference
 from outcrop.cvmfs.history import TRUNK, TRUNK_PREVIOUS
 from outcrop.cvmfs.manifest import Manifest
-from outcrop.cvmfs.objects import MANIFEST_NAME, REFLOG_NAME, ObjectKind, ObjectName
+from outcrop.cvmfs.objects import MANIFEST_NAME, REFLOG_NAME, STATUS_NAME, ObjectKind, ObjectName
 from outcrop.cvmfs.paths import ROOT
 from outcrop.cvmfs.reflog import ReferenceType
 from outcrop.errors import Busy, IntegrityError, InvalidValue, StorageError
@@ -25,6 +26,7 @@ from outcrop.stratum0.keys import create_missing_keys
 from outcrop.stratum0.reachable import manifest_objects, reachable_objects
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.retention import Reason
+from outcrop.stratum0.transaction_record import Stage, TransactionPlace, TransactionRecord, transactions_home
 from outcrop.stratum0.whitelist_care import renew_whitelist
 from tests.stratum0.collecting import collect, loader, needed, publish, references, texts, violations
 from tests.stratum0.conftest import Publisher
@@ -77,6 +79,30 @@ def test_the_revision_is_the_same_and_signed_anew(publisher: Publisher) -> None:
     assert now.published_at >= manifest.published_at
 
 
+def test_the_time_of_the_last_collection_is_published(publisher: Publisher) -> None:
+    store = publisher.repository.store
+    collect(publisher, dry_run=True)
+    assert not store.exists(STATUS_NAME)
+    store.replace(STATUS_NAME, b'{"last_snapshot": "Sat Nov 21 02:11:57 UTC 2026"}')
+    publisher.now = datetime(2026, 12, 1, 7, 30, tzinfo=UTC)
+    collect(publisher)
+    assert json.loads(store.read(STATUS_NAME)) == {
+        "last_snapshot": "Sat Nov 21 02:11:57 UTC 2026",
+        "last_gc": "Tue Dec  1 07:30:00 UTC 2026",
+    }
+
+
+def test_what_was_collected_is_stored_anew_by_whoever_publishes_it_again(publisher: Publisher) -> None:
+    publish(publisher, {"f": "here and gone"})
+    stored = names(publisher)
+    aged(publisher, 3)
+    collect(publisher, days=0)
+    (gone,) = {one for one in stored - names(publisher) if one[-1] not in "CHXM"}
+    publish(publisher, {"f": "here and gone"})
+    assert gone in names(publisher)
+    assert violations(publisher) == []
+
+
 def test_a_second_collection_finds_nothing_and_publishes_nothing(publisher: Publisher) -> None:
     aged(publisher)
     collect(publisher)
@@ -103,11 +129,43 @@ def test_named_tags_keep_their_revisions(publisher: Publisher) -> None:
     tagged = publish(publisher, {"f": "tagged", "only/here": "x"}, tag="2026.06")
     aged(publisher)
     result = collect(publisher, days=0)
-    assert {one.tag for one in result.kept if one.reason is Reason.TAGGED} == {"2026.06"}
+    assert {one.name for one in result.kept if one.reason is Reason.TAGGED} == {"2026.06"}
     reachable = reachable_objects(loader(publisher.repository), tagged.root_catalog)
     assert sum(1 for _ in reachable) > 2
     assert "2026.06" in tag_names(publisher)
     assert violations(publisher) == []
+
+
+def transaction(publisher: Publisher, base: Manifest, stage: Stage) -> TransactionPlace:
+    """A transaction that began from `base`, without a view."""
+    data = publisher.repository.keys.directory
+    place = TransactionPlace(transactions_home(data, publisher.repository.name), "20261121-120000")
+    place.directory.mkdir(parents=True, exist_ok=True)
+    place.save(TransactionRecord(place.name, ROOT, "ada", publisher.now, base.root_catalog, base.revision, stage=stage))
+    return place
+
+
+def test_what_an_open_transaction_began_from_stays_until_it_ends(publisher: Publisher) -> None:
+    base = publish(publisher, {"f": "shown by the view", "only/here": "x"})
+    transaction(publisher, base, Stage.OPEN)
+    aged(publisher)
+    result = collect(publisher, days=0)
+    assert [one.name for one in result.kept if one.reason is Reason.OPEN_TRANSACTION] == ["20261121-120000"]
+    assert sum(1 for _ in reachable_objects(loader(publisher.repository), base.root_catalog)) > 2
+    assert base.root_catalog in {one.digest for one in references(publisher.repository.store)}
+    assert violations(publisher) == []
+
+    transaction(publisher, base, Stage.PUBLISHED)
+    result = collect(publisher, days=0)
+    assert result.dropped[0].revision == base.revision
+    assert root_path(base) not in names(publisher)
+
+
+def test_a_transaction_whose_record_cannot_be_read_keeps_nothing(publisher: Publisher) -> None:
+    base = publish(publisher, {"f": "shown by the view"})
+    transaction(publisher, base, Stage.OPEN).record.write_text("{")
+    aged(publisher)
+    assert base.revision in [one.revision for one in collect(publisher, days=0).dropped]
 
 
 def test_automatic_tags_end_with_their_revisions(publisher: Publisher) -> None:

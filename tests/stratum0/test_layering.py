@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import stat
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from itertools import count
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
@@ -20,9 +24,16 @@ from outcrop.cvmfs.xattrs import Xattrs
 from outcrop.errors import AlreadyExists, InvalidValue, NotFound, OutcropError
 from outcrop.stratum0.catalog_tree import MARKER, MAXIMUM_AWAKE, CatalogTree
 from outcrop.stratum0.change import ChangeSummary
+from outcrop.stratum0.incoming_tarball import TarballTree
+from outcrop.stratum0.ingest import IngestRequest
 from outcrop.stratum0.layering import Layer, lay_over
 from outcrop.stratum0.staging import Staging
+from tests.conformance.section16 import check_repository
+from tests.stratum0.archives import Member, hard_link, symlink, write_archive
+from tests.stratum0.archives import directory as archived_directory
 from tests.stratum0.catalog_store import CatalogStore, Found, tag
+from tests.stratum0.conftest import NAME, Publisher
+from tests.stratum0.reading import entries
 
 CHUNK_BYTES = 10
 
@@ -510,3 +521,39 @@ def test_catalogs_hold_what_a_dictionary_would(changes: list[Change]) -> None:
             assert added >= set(model.things) - set(before)
             assert len(model.things) - len(before) == summary.added - summary.removed
         require_equal(store, model)
+
+
+# --- published
+
+
+def random_members(choice: random.Random) -> list[Member]:
+    """A small archive with all kinds of members, in it directories that are only implied."""
+    places = ["", "a/", "b/", "a/b/", "a/b/c/"]
+    files = sorted({choice.choice(places) + choice.choice("xyz") + ".f" for _ in range(6)})
+    members = [Member(path, choice.choice([b"", b"1", b"22"]), mode=choice.choice([0o644, 0o600])) for path in files]
+    members += [hard_link(f"{path[:-2]}.{number}", path) for number, path in enumerate(choice.sample(files, 2))]
+    members += [symlink(choice.choice(places) + "s", choice.choice(["x.f", "/y"]))]
+    for place in choice.sample(places[1:], 2):
+        members += [archived_directory(place), Member(f"{place}.cvmfscatalog")]
+    return members
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_revision_of_random_changes_is_sound(publisher: Publisher, tmp_path: Path, seed: int) -> None:
+    choice = random.Random(seed)
+    published = 0
+    for number in range(8):
+        archive = write_archive(tmp_path / f"{number}.tar", *random_members(choice))
+        there = sorted(entries(publisher.repository.store))
+        delete = [choice.choice(there)] if there and choice.random() < 0.5 else []
+        request = IngestRequest(
+            trees=(TarballTree(archive),),
+            at=repository_path(choice.choice(["/", "/a", "/deep/er"])),
+            delete=tuple(map(RepositoryPath, delete)),
+            replace=(repository_path(choice.choice(["/", "/a", "/none"])),) if choice.random() < 0.3 else (),
+        )
+        with suppress(AlreadyExists, NotFound):
+            published += publisher.publish(request).published
+    assert published >= 4
+    now = publisher.now + timedelta(seconds=1)
+    assert check_repository(publisher.storage, [publisher.public_key], NAME, now=now, all_revisions=True) == []

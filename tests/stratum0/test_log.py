@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_every_revision_is_told_with_what_is_known_of_it(mixed: Publisher) -> No
     assert (newest.account.added, newest.account.changed, newest.account.removed) == (0, 1, 3)
     assert (other.revision, other.author, other.message, other.account) == (3, "", "by another tool", None)
     assert (first.revision, first.message, first.tags[-1]) == (2, "first", "v1")
-    assert (created.revision, created.account) == (1, None)
+    assert (created.revision, created.author, created.message) == (1, "", "Created")
     assert [record.published_at for record in log(mixed)] == [
         int(mixed.now.timestamp()) - 60 * minutes for minutes in range(4)
     ]
@@ -74,7 +75,7 @@ def test_totals_are_those_of_the_tree(mixed: Publisher) -> None:
 def test_accounts_outlive_their_catalogs(mixed: Publisher) -> None:
     collected = log(mixed)[2]
     collect(mixed, collected)
-    assert numbers(log(mixed)) == [4, 3, 2]  # what came before it was known by its catalog alone
+    assert numbers(log(mixed)) == [4, 3, 2, 1]
     assert log(mixed)[2].message == "first"
     assert tree_totals(mixed.repository, collected) is None
     with pytest.raises(NotFound, match="the tree of revision 2"):
@@ -120,15 +121,20 @@ def test_since_until_and_count(mixed: Publisher, selection: dict[str, Any], expe
     [
         (b"/a", [4, 3, 2]),
         (b"/a/one", [4, 2]),
-        (b"/a/two", [4, 3, 2]),  # /a came as a whole in 2, and its account does not say with what in it
+        (b"/a/two", [4, 3]),  # /a came as a whole in 2, without it
         (b"/b", [4, 3]),
         (b"/b/x", [4, 3]),
-        (b"/b/y", [3]),  # likewise /b
+        (b"/b/y", []),
         (b"/nowhere", []),
     ],
 )
 def test_a_path_tells_the_revisions_that_touched_it(mixed: Publisher, path: bytes, expected: list[int]) -> None:
     assert numbers(told(mixed, path=RepositoryPath(path))) == expected
+
+
+def test_a_path_in_a_whole_directory_is_told_where_catalogs_are_gone(mixed: Publisher) -> None:
+    collect(mixed, log(mixed)[3])
+    assert numbers(told(mixed, path=RepositoryPath(b"/a/two"))) == [4, 3, 2]
 
 
 def test_a_path_tells_only_the_lines_that_touch_it(mixed: Publisher) -> None:
@@ -212,3 +218,17 @@ def test_a_tag_for_a_revision_named_in_any_way(mixed: Publisher) -> None:
     carry_out(repository, lambda m: plan_tag(repository, m, "old", revision="v3~2", message="", now=now), now)
     assert named(mixed, "old") == 2
     assert log(mixed)[2].tags[-2:] == ("old", "v1")
+
+
+def test_revisions_of_the_same_second_have_automatic_tags_of_their_own(publisher: Publisher) -> None:
+    for number in range(3):
+        revise(publisher, {"/a": str(number)})
+        publisher.now -= timedelta(minutes=1)
+    tags = [tag for record in log(publisher) for tag in record.tags]
+    assert tags == [
+        "generic_4-2026-11-21T12:01:00Z",
+        "generic_3-2026-11-21T12:01:00Z",
+        "generic-2026-11-21T12:01:00Z",
+    ]
+    manifest = published_manifest(publisher.repository.store)
+    assert all(tag.is_automatic for tag in publisher.repository.tags(manifest) if tag.name in tags)

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from outcrop.storage.interface import ReadableStore
 from outcrop.storage.memory import MemoryStore
 from outcrop.stratum0.check.problems import Kind, Severity
 from outcrop.stratum0.check.report import CheckReport, Depth
-from outcrop.stratum0.check.repository import FULL
+from outcrop.stratum0.check.repository import FULL, CheckRequest
+from outcrop.stratum0.content_index import SETTLED_NANOSECONDS
 from outcrop.stratum0.incoming_directory import DirectoryTree
 from outcrop.stratum0.ingest import IngestRequest
 from outcrop.stratum0.repair import Action, RepairOutcome, RepairRequest, planned_repair, repair
@@ -30,6 +32,7 @@ from outcrop.stratum0.repository import OwnedRepository
 from tests.faulty_server import Request, Site, html_page, serving
 from tests.stratum0.checking import check_published
 from tests.stratum0.conftest import Publisher
+from tests.stratum0.reading import published_manifest
 from tests.stratum0.test_check import name_of, objects_of, publish_small
 
 SIGNED = (MANIFEST_NAME, WHITELIST_NAME, REFLOG_NAME)
@@ -289,3 +292,90 @@ def test_a_mirror_that_lies_about_everything_leaves_all_as_it_is(published: Publ
 
     assert outcome.mended == ()
     assert not any(victim.exists() for victim in victims)
+
+
+def small_tree(tmp_path: Path) -> IngestRequest:
+    """What was published last."""
+    return IngestRequest(trees=(DirectoryTree(tmp_path / "small"),))
+
+
+def aged(tree: Path) -> None:
+    """Makes the files of `tree` old enough for a publisher to know them again without reading them."""
+    time.sleep(SETTLED_NANOSECONDS / 1e9 - (time.time() - max(path.stat().st_ctime for path in tree.rglob("*"))) + 0.1)
+
+
+def test_what_no_mirror_has_comes_back_by_publishing_the_unchanged_tree_again(
+    published: Publisher, tmp_path: Path
+) -> None:
+    aged(tmp_path / "small")
+    for _ in range(2):
+        assert not published.publish(small_tree(tmp_path)).published
+    victims = [path for path in objects_of(published) if path.name[-1] not in "CHXM"]
+    altered, gone = victims[:6], victims[6:12]
+    for victim in altered:
+        victim.write_bytes(b"altered")
+    for victim in gone:
+        victim.unlink()
+
+    request = RepairRequest((), Depth.CONTENT, discard_altered=True)
+    outcome = repair(published.repository, request, published.now)
+
+    assert {problem.kind for problem in outcome.report.of(Severity.DAMAGE)} == {Kind.MISSING}
+    assert not any(victim.exists() for victim in altered)
+    again = published.publish(small_tree(tmp_path))
+    assert not again.published
+    assert is_whole(check_published(published, CheckRequest(Depth.CONTENT, tags=False)))
+
+
+def test_altered_objects_stay_unless_it_is_asked_to_discard_them(published: Publisher, tmp_path: Path) -> None:
+    catalog = next(path for path in objects_of(published) if path.name.endswith("C"))
+    victim = published.storage / damaged_file(published)
+    assert mended(published).discarded == ()
+    assert victim.exists()
+
+    discarding = RepairRequest((), Depth.CONTENT, discard_altered=True)
+    (step,) = repair(published.repository, discarding, published.now).discarded
+    assert (published.storage / step.name, victim.exists()) == (victim, False)
+
+    catalog.write_bytes(b"altered")
+    assert repair(published.repository, discarding, published.now).discarded == ()
+    assert catalog.exists(), "publishing does not bring a catalog back"
+
+
+def older_copy(published: Publisher, tmp_path: Path) -> DirectoryStore:
+    """A healthy copy that is one revision further than what is in place, as after a backup was restored."""
+    backup = shutil.copytree(published.storage, tmp_path / "backup")
+    (tmp_path / "small" / "README").write_text("newest")
+    published.publish(small_tree(tmp_path))
+    published.storage.rename(tmp_path / "replica")
+    backup.rename(published.storage)
+    return DirectoryStore(tmp_path / "replica")
+
+
+def test_a_newer_revision_of_a_mirror_is_told_and_taken_if_it_is_asked_for(
+    published: Publisher, tmp_path: Path
+) -> None:
+    replica = older_copy(published, tmp_path)
+
+    outcome = mended(published, replica)
+    assert outcome.behind is not None
+    assert "revision 4" in outcome.behind.detail
+    assert published_manifest(published.repository.store).revision == 3
+
+    newer = RepairRequest((replica,), newer=True)
+    plan = planned_repair(published.repository, newer, published.now)
+    assert [step.action for step in plan.planned] == [Action.TAKE_NEWER]
+    outcome = repair(published.repository, newer, published.now)
+    assert (outcome.failed, outcome.behind) == ((), None)
+    assert published_manifest(published.repository.store).revision == 4
+    assert is_whole(check_published(published, FULL))
+    assert published.publish(small_tree(tmp_path)).manifest.revision == 4
+
+
+def test_a_newer_revision_that_somebody_else_signed_is_not_told(published: Publisher, tmp_path: Path) -> None:
+    replica = older_copy(published, tmp_path)
+    path = replica.root / MANIFEST_NAME
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    outcome = repair(published.repository, RepairRequest((replica,), newer=True), published.now)
+    assert (outcome.behind, outcome.mended) == (None, ())
+    assert published_manifest(published.repository.store).revision == 3

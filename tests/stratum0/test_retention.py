@@ -11,6 +11,7 @@ from outcrop.cvmfs.names import Revision, repository_name
 from outcrop.cvmfs.reflog import Reference, ReferenceType
 from outcrop.stratum0.retention import (
     SECONDS_OF_A_DAY,
+    KeptRevision,
     PastRevision,
     Reason,
     Retention,
@@ -88,11 +89,19 @@ def test_named_tags_and_the_previous_revision_stay_for_ever() -> None:
     retention = decide(1000, tags=tags)
     assert numbers(retention) == [1, 2, 5, 6]
     assert retention.expired_tags == ()
-    assert {one.tag: one.reason for one in retention.kept if one.tag} == {
+    assert {one.name: one.reason for one in retention.kept if one.name} == {
         TRUNK_PREVIOUS: Reason.PREVIOUS,
         "2026.06": Reason.TAGGED,
         "generic-x86": Reason.TAGGED,
     }
+
+
+def test_what_an_open_transaction_began_from_stays_for_as_long_as_it_is_open() -> None:
+    base = KeptRevision(root(2), Reason.OPEN_TRANSACTION, "20261121-120000")
+    retention = revisions_to_keep(MANIFEST, (automatic(2),), (), chain(), Window(45), (base,))
+    assert base in retention.kept
+    assert numbers(retention) == [2, 4, 5, 6]
+    assert [one.revision for one in retention.expired_tags] == [2]
 
 
 def test_automatic_tags_end_when_their_revisions_leave_the_window() -> None:

@@ -198,6 +198,40 @@ def test_the_grace_covers_caches_and_the_time_to_live(new_publisher: Callable[..
     assert plan_rotation(repository, BEGINNING, timedelta(hours=2)).grace == timedelta(hours=2)
 
 
+@pytest.mark.parametrize("with_certificate", [True, False])
+def test_a_lost_signing_key_is_replaced_and_no_reader_is_refused(publisher: Publisher, with_certificate: bool) -> None:
+    repository = publisher.repository
+    repository.keys.signing_key.unlink()
+    if not with_certificate:
+        repository.keys.certificate.unlink()
+    now = publisher.now
+    plan = plan_rotation(repository, now, lost=True)
+    assert plan.step is RotationStep.BEGIN
+    begin(repository, now, plan.grace, lost=True)
+    taken = []
+    while load_rotation(repository.keys) is not None:
+        taken.append(step(repository, now))
+        check(publisher, now)
+        now += plan.grace
+    assert [one for one in taken if not one.waits] == [RotationStep.ANNOUNCE, RotationStep.SWITCH, RotationStep.DROP]
+    assert repository.manifest(repository.signing_key()).revision == 1
+
+
+def test_a_lost_key_whose_certificate_nobody_vouches_for_is_not_replaced(publisher: Publisher) -> None:
+    repository = publisher.repository
+    begin(repository, publisher.now, GRACE)
+    renew_whitelist(repository, publisher.now)
+    other = read_certificate(repository.keys.next_certificate).fingerprint(repository.settings.algorithm)
+    save_rotation(repository.keys, None)
+    for path in (repository.keys.next_signing_key, repository.keys.next_certificate):
+        path.replace(path.with_suffix(""))
+    renew_whitelist(repository, publisher.now, drop=[one for one in published(repository).fingerprints if one != other])
+    for path in (repository.keys.signing_key, repository.keys.certificate):
+        path.unlink()
+    with pytest.raises(TrustError, match="does not list the certificate"):
+        plan_rotation(repository, publisher.now, lost=True)
+
+
 def test_a_switch_before_its_time_changes_nothing(publisher: Publisher) -> None:
     repository = publisher.repository
     begin(repository, BEGINNING, GRACE)

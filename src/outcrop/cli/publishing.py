@@ -9,17 +9,21 @@ from typing import Any, TypeVar
 import click
 
 from outcrop.cli.author import author_option
-from outcrop.cli.change_view import counts_text, path_line, size_text
+from outcrop.cli.change_view import change_line, counts_text, size_text
 from outcrop.cli.console import Console
+from outcrop.cli.quantities import counted
 from outcrop.cvmfs.history import tag_name
 from outcrop.cvmfs.paths import repository_path, shown
 from outcrop.errors import UsageError
-from outcrop.stratum0.change import PathChange
+from outcrop.stratum0.account import collapsed_changes
 from outcrop.stratum0.door import DoorRules
 from outcrop.stratum0.ingest import IngestOutcome, IngestRequest
 from outcrop.stratum0.ownership import AS_THEY_ARE, IdMap, Ownership
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+PLANNED_LINES = 10_000
+"""More than anybody reads; beyond that directories stand for what changes in them. `--json` has every path."""
 
 _file = click.Path(path_type=Path)
 _OPTIONS = (
@@ -119,9 +123,9 @@ def tell_notes(console: Console, outcome: IngestOutcome) -> None:
 
 
 def tell_plan(console: Console, outcome: IngestOutcome) -> None:
-    """Shows what a run would do: a line for each path, and one that sums it up."""
-    for change in outcome.summary.changes:
-        console.result(_line(change))
+    """Shows what a run would do, sorted by path, and sums it up. What comes or goes with its directory is one line."""
+    for line in collapsed_changes(outcome.summary.changes, PLANNED_LINES).lines:
+        console.result(change_line(line))
     manifest = outcome.manifest
     if outcome.summary.is_empty:
         console.result(f"{manifest.repository} would stay at revision {manifest.revision}: nothing changes")
@@ -138,13 +142,7 @@ def tell_outcome(console: Console, outcome: IngestOutcome) -> None:
         console.result(f"{manifest.repository} has all of this already: still revision {manifest.revision}")
 
 
-def _line(change: PathChange) -> str:
-    note = "" if change.content else "attributes"
-    return path_line(change.effect, change.path, f"{change.entries:,} entries" if change.entries > 1 else note)
-
-
 def _counts(outcome: IngestOutcome) -> str:
     summary = outcome.summary
     counts = counts_text(summary.added, summary.changed, summary.removed)
-    catalogs = "1 catalog" if summary.catalogs == 1 else f"{summary.catalogs} catalogs"
-    return f"{counts}; {size_text(summary.bytes_in)}, {catalogs} written"
+    return f"{counts}; {size_text(summary.bytes_in)}, {counted(summary.catalogs, 'catalog')} written"

@@ -6,6 +6,7 @@ import click
 
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
+from outcrop.cli.quantities import counted
 from outcrop.cli.transaction_mounts import ClientMounts
 from outcrop.cvmfs.names import repository_name
 from outcrop.cvmfs.paths import shown
@@ -70,4 +71,4 @@ def _document(outcome: AbortOutcome) -> dict[str, object]:
 def _sentence(outcome: AbortOutcome, dry_run: bool) -> str:
     verb = "would be thrown away" if dry_run else "is thrown away"
     below = "" if outcome.path is None else f" in {shown(outcome.path)}"
-    return f"{outcome.name} {verb}: {outcome.changes:,} changed, new or copied entries{below}"
+    return f"{outcome.name} {verb}: {counted(outcome.changes, 'change')}{below}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import closing
 
 import click
 
@@ -11,13 +12,17 @@ from outcrop.cli.catalog_drawing import drawing
 from outcrop.cli.console import Console
 from outcrop.cli.options import examples, json_option
 from outcrop.cli.progress import size
+from outcrop.cli.quantities import counted
 from outcrop.cli.terminal import is_terminal, one_line
+from outcrop.cvmfs.dirtab import Dirtab
 from outcrop.cvmfs.history import TRUNK
 from outcrop.cvmfs.names import repository_name
 from outcrop.cvmfs.paths import repository_path, shown
 from outcrop.directories import data_directory
 from outcrop.stratum0.catalog_overview import CatalogKind, CatalogSummary, Verdict, catalog_overview
+from outcrop.stratum0.catalog_tree import CatalogTree
 from outcrop.stratum0.log import RevisionRecord, root_reference
+from outcrop.stratum0.nesting import read_dirtab
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.revision_names import named_revision
 
@@ -65,7 +70,7 @@ def command(console: Console, *, fqrn: str, path: str, depth: int | None, revisi
     for line in drawing(told, columns, depth):
         console.page(line)
     console.note(_conclusion(told))
-    for hint in _hints(repository, told):
+    for hint in _hints(repository, told, _rules(repository, record)):
         console.hint(hint)
 
 
@@ -80,13 +85,18 @@ def _conclusion(told: list[CatalogSummary]) -> str:
     ]
     catalogs = 1 + top.catalogs_below
     return (
-        f"{catalogs:,} catalog{'s' if catalogs != 1 else ''}, {entries:,} entries, {size(database)} of databases"
+        f"{counted(catalogs, 'catalog')}, {counted(entries, 'entry', 'entries')}, {size(database)} of databases"
         + (f" in the {len(told):,} that are shown" if len(told) < catalogs else "")
         + f": {', '.join(judged) or 'all of a good size'}"
     )
 
 
-def _hints(repository: OwnedRepository, told: list[CatalogSummary]) -> list[str]:
+def _rules(repository: OwnedRepository, record: RevisionRecord) -> Dirtab:
+    with closing(CatalogTree(repository.load_catalog, root_reference(repository, record))) as tree:
+        return read_dirtab(tree, repository.store.read)
+
+
+def _hints(repository: OwnedRepository, told: list[CatalogSummary], dirtab: Dirtab) -> list[str]:
     settings = repository.settings
     large = [one for one in told if one.verdict in (Verdict.LARGE, Verdict.TOO_LARGE)]
     small = [one for one in told if one.verdict is Verdict.SMALL and one.kind is not CatalogKind.AUTOMATIC]
@@ -105,12 +115,18 @@ def _hints(repository: OwnedRepository, told: list[CatalogSummary]) -> list[str]
         if not one.rules
     ]
     if small:
-        example = one_line(shown(small[0].path))
         hints.append(
-            f"a catalog of fewer than {settings.minimum_catalog_entries:,} entries costs clients more than it saves: "
-            f"take away `{example}/.cvmfscatalog`, or exclude it in /.cvmfsdirtab (`! {example}`)"
+            f"a catalog of fewer than {counted(settings.minimum_catalog_entries, 'entry', 'entries')} "
+            f"costs clients more than it saves: {_way_to_merge(small[0], dirtab)}"
         )
     return hints
+
+
+def _way_to_merge(small: CatalogSummary, dirtab: Dirtab) -> str:
+    """How a catalog that is too small becomes part of the one above it."""
+    path = one_line(shown(small.path))
+    exclude = f"exclude it in /.cvmfsdirtab (`! {path}`)"
+    return exclude if dirtab.matches(small.path) else f"take away `{path}/.cvmfscatalog`, or {exclude}"
 
 
 def _document(repository: OwnedRepository, record: RevisionRecord, told: list[CatalogSummary]) -> dict[str, object]:

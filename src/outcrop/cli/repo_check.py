@@ -9,6 +9,7 @@ import click
 
 from outcrop.cli.console import Console
 from outcrop.cli.options import examples, json_option
+from outcrop.cli.quantities import counted
 from outcrop.cvmfs.names import repository_name
 from outcrop.directories import data_directory, state_directory
 from outcrop.errors import Interrupted
@@ -50,6 +51,9 @@ def command(console: Console, *, fqrn: str, full: bool, tags: bool, fresh: bool,
         except KeyboardInterrupt as error:
             raise Interrupted(hint="the same command goes on where this one was; `--fresh` begins anew") from error
     save_damage(state_directory(), repository.name, report.damaged_objects)
+    if report.damaged_objects:
+        # Otherwise the next publish would find that the repository has all of it already.
+        repository.forget_contents()
     if as_json:
         console.json(document(report))
     else:
@@ -73,10 +77,18 @@ def tell(console: Console, report: CheckReport) -> None:
     if report.superseded:
         console.warning("somebody published meanwhile: what is missing may be gone rightly; check again")
     if report.unreferenced:
-        console.note(f"neither the current revision nor a tag refers to {_objects(report.unreferenced)}")
+        console.note(f"neither the current revision nor a tag refers to {counted(report.unreferenced, 'object')}")
     if report.is_clean:
-        looked = f"{report.revisions} revisions, {report.catalogs:,} catalogs, {report.entries:,} entries"
-        console.result(f"{report.repository} is sound: {looked}, {_objects(report.objects)}{_closeness(report)}")
+        looked = ", ".join(
+            (
+                counted(report.revisions, "revision"),
+                counted(report.catalogs, "catalog"),
+                counted(report.entries, "entry", "entries"),
+            )
+        )
+        console.result(
+            f"{report.repository} is sound: {looked}, {counted(report.objects, 'object')}{_closeness(report)}"
+        )
 
 
 def document(report: CheckReport) -> dict[str, object]:
@@ -124,9 +136,5 @@ def _remedies(report: CheckReport) -> list[str]:
 
 def _closeness(report: CheckReport) -> str:
     if report.depth is Depth.CONTENT:
-        return f", {report.bytes:,} bytes read"
+        return f", {counted(report.bytes, 'byte')} read"
     return " found; `--full` reads them"
-
-
-def _objects(count: int) -> str:
-    return f"{count:,} object{'' if count == 1 else 's'}"

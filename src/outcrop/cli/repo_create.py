@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
+from outcrop.cli.author import author_option
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cvmfs.digest import Algorithm
@@ -59,6 +60,7 @@ from outcrop.stratum0.settings import RepositorySettings
 @click.option("--email", default="", help="How to reach them.")
 @click.option("--organisation", default="", help="For whom they run it.")
 @click.option("--description", default="", help="What it holds.")
+@author_option
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -76,6 +78,7 @@ def command(
     email: str,
     organisation: str,
     description: str,
+    author: str,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -97,7 +100,7 @@ def command(
         auto_tag=auto_tag,
     )
     metainfo = Metainfo(administrator=administrator, email=email, organisation=organisation, description=description)
-    plan = plan_creation(data_directory(), settings, metainfo, days)
+    plan = plan_creation(data_directory(), settings, metainfo, days, author)
     if dry_run:
         if as_json:
             console.json({"plan": plan.steps()})

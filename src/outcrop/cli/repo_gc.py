@@ -8,6 +8,7 @@ import click
 
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
+from outcrop.cli.quantities import counted
 from outcrop.cvmfs.names import repository_name
 from outcrop.directories import data_directory
 from outcrop.stratum0.collect import DroppedRevision, GarbageCollection, collect_garbage
@@ -47,9 +48,9 @@ def command(
 ) -> None:
     """Remove old revisions of the repository FQRN, and all objects that nothing refers to any more.
 
-    The current revision, the one before it and every revision with a tag of its own stay; others stay for as long as a
-    reader may be at work on them. The tags that publishing makes by itself end with their revisions. Readers and
-    replicas are not disturbed; publishers wait.
+    The current revision, the one before it, every revision with a tag of its own and what open transactions began from
+    stay; others stay for as long as a reader may be at work on them. The tags that publishing makes by itself end with
+    their revisions. Readers and replicas are not disturbed; publishers wait.
     """
     repository = OwnedRepository.open(data_directory(), repository_name(fqrn))
     now = int(datetime.now(UTC).timestamp())
@@ -59,7 +60,9 @@ def command(
     for revision in collection.unreadable:
         console.warning(f"a publish that never ended left {revision.root} incomplete; it is given up")
     if collection.strange_names:
-        console.note(f"{collection.strange_names:,} files below data/ are no objects, and stay")
+        strange = counted(collection.strange_names, "file")
+        verbs = "is no object, and stays" if collection.strange_names == 1 else "are no objects, and stay"
+        console.note(f"{strange} below data/ {verbs}")
     if as_json:
         console.json(_document(collection, dry_run))
         return
@@ -93,12 +96,14 @@ def _list(console: Console, collection: GarbageCollection) -> None:
 
 
 def _tell(console: Console, collection: GarbageCollection, dry_run: bool) -> None:
-    kept, dropped = len(collection.kept), len(collection.dropped)
-    revisions = f"{kept:,} revision{'' if kept == 1 else 's'} kept, {dropped:,} dropped"
-    objects = f"{collection.objects:,} object{'' if collection.objects == 1 else 's'} removed"
-    freed = "" if collection.bytes is None else f", {collection.bytes:,} bytes freed"
-    would = "would be " if dry_run else ""
-    console.result(f"{collection.manifest.repository}: {would}{revisions}; {objects}{freed}")
+    kept, dropped = counted(len(collection.kept), "revision"), len(collection.dropped)
+    objects = counted(collection.objects, "object")
+    size = None if collection.bytes is None else counted(collection.bytes, "byte")
+    if dry_run:
+        told = f"would keep {kept} and drop {dropped:,}; remove {objects}" + (f" and free {size}" if size else "")
+    else:
+        told = f"{kept} kept, {dropped:,} dropped; {objects} removed" + (f", {size} freed" if size else "")
+    console.result(f"{collection.manifest.repository}: {told}")
 
 
 def _document(collection: GarbageCollection, dry_run: bool) -> dict[str, object]:
@@ -107,7 +112,7 @@ def _document(collection: GarbageCollection, dry_run: bool) -> dict[str, object]
         "revision": collection.manifest.revision,
         "collected": not dry_run,
         "kept": [
-            {"root_catalog": str(one.root), "reason": one.reason.name.lower(), "tag": one.tag or None}
+            {"root_catalog": str(one.root), "reason": one.reason.name.lower(), "name": one.name or None}
             for one in collection.kept
         ],
         "dropped": [

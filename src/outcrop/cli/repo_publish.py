@@ -61,7 +61,8 @@ def command(
     if dry_run:
         _tell_plan(console, chosen, transactions.plan(chosen, request, datetime.now(UTC)), as_json)
         return
-    _tell(console, fqrn, transactions.publish(chosen, request, datetime.now(UTC), progress=console.progress()), as_json)
+    outcome = transactions.publish(chosen, request, datetime.now(UTC), progress=console.progress())
+    tell_published(console, fqrn, outcome, as_json)
 
 
 def _tell_plan(console: Console, name: str, outcome: IngestOutcome, as_json: bool) -> None:
@@ -72,7 +73,8 @@ def _tell_plan(console: Console, name: str, outcome: IngestOutcome, as_json: boo
         tell_plan(console, outcome)
 
 
-def _tell(console: Console, fqrn: str, outcome: PublishOutcome, as_json: bool) -> None:
+def tell_published(console: Console, fqrn: str, outcome: PublishOutcome, as_json: bool) -> None:
+    """Says what became of a transaction."""
     ingested = outcome.ingested
     if ingested is not None:
         tell_notes(console, ingested)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -178,7 +179,8 @@ def _export(
     verb = "would be" if answer.dry_run else "is"
     answer.give(request.whitelist, "exported", f"a request for {request.digest} {verb} in {target}", target)
     if not answer.dry_run:
-        answer.console.note(f"next, where the master key is: outcrop repo resign {repository.name} --sign-request FILE")
+        command = f"outcrop repo resign {repository.name} --sign-request {shlex.quote(target.name)} --master-key KEY"
+        answer.console.note(f"next, where the master key is: {command}")
 
 
 def _sign(answer: _Answer, source: Path, master_key: str | None, target: Path, now: datetime) -> None:

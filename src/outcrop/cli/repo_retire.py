@@ -36,7 +36,7 @@ _HELP = "`outcrop repo retire --help`"
 @click.option("--successor", metavar="PATH", help="What users should use instead.")
 @click.option("--message", "-m", default="", help="Why, in the words that users will read.")
 @click.option("--withdraw", "withdrawing", is_flag=True, help="Take the notice for PATH back.")
-@click.option("--reason", default="", help="Why the notice is withdrawn, for the log.")
+@click.option("--reason", default="", help="Why this is done, for the log.")
 @click.option("--due", is_flag=True, help="Take away all whose day has come, and leave stubs.")
 @author_option
 @dry_run_option
@@ -69,7 +69,7 @@ def command(
         with current_revision(repository) as current:
             _list(console, current.notices, now, as_json)
         return
-    how = Publication(now, author, dry_run, console.progress())
+    how = Publication(now, author, dry_run, console.progress(), reason)
     if due:
         outcome = retire_due(repository, how)
     elif withdrawing:
@@ -86,6 +86,9 @@ def command(
         for doubt in doubts(repository, notice):
             console.warning(doubt)
         outcome = announce(repository, notice, how)
+        if not as_json and not outcome.summary.is_empty:
+            verb = "would be" if dry_run else "is"
+            console.result(f"{shown(notice.path)} {verb} announced to go on {notice.on.isoformat()}, from 00:00 UTC on")
     _tell(console, outcome, dry_run, as_json)
 
 

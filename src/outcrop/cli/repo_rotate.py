@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -12,12 +13,20 @@ import click
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.pin import token_access
+from outcrop.cli.quantities import counted
 from outcrop.cvmfs.names import repository_name
 from outcrop.directories import data_directory
 from outcrop.errors import NotFound, UsageError
-from outcrop.stratum0.keys import WHITELIST_DAYS
+from outcrop.stratum0.keys import WHITELIST_DAYS, KeyFiles
 from outcrop.stratum0.master_key import MasterKey, open_master_key, open_own_master_key
-from outcrop.stratum0.master_rotation import MasterRotation, activate, master_rotation, prepare, require_no_older_key
+from outcrop.stratum0.master_rotation import (
+    MasterRotation,
+    activate,
+    master_rotation,
+    prepare,
+    require_no_older_key,
+    require_usable,
+)
 from outcrop.stratum0.offline_signing import export_request, make_request
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.rotation import (
@@ -43,6 +52,7 @@ MAXIMUM_GRACE_SECONDS = 90 * 24 * 3600
         "outcrop repo rotate tools.example.org --wait --finish   # all of it in one go",
         "outcrop repo rotate tools.example.org --grace 7200   # replicas look for news every two hours",
         "outcrop repo rotate tools.example.org --export-request request.txt   # the master key is elsewhere",
+        "outcrop repo rotate tools.example.org --lost --wait --finish   # the signing key is gone",
         "outcrop repo rotate tools.example.org --master",
         "outcrop repo rotate tools.example.org --master --activate",
     ),
@@ -70,6 +80,7 @@ MAXIMUM_GRACE_SECONDS = 90 * 24 * 3600
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write what the master key has to sign for the new certificate to FILE.",
 )
+@click.option("--lost", is_flag=True, help="The signing key is lost: its certificate alone tells what is ours.")
 @click.option("--master", is_flag=True, help="Replace the master key instead of the signing key.")
 @click.option("--activate", is_flag=True, help="With `--master`: the clients have the new key, so sign with it.")
 @dry_run_option
@@ -85,6 +96,7 @@ def command(
     days: int,
     master_key: str | None,
     export_request: Path | None,
+    lost: bool,
     master: bool,
     activate: bool,
     dry_run: bool,
@@ -95,7 +107,7 @@ def command(
     First the whitelist lists the old certificate and the new one; when every cache has it, a second call signs with the
     new key; a later `outcrop repo resign` drops the old certificate. Every call does what can be done by then, and can
     be repeated after an interruption. Replicas must have taken a snapshot between two calls: give their interval as
-    `--grace`.
+    `--grace`. A key that is lost is replaced in the same way; only until then nobody can publish.
 
     With `--master` it makes a new master key. Hand FQRN.pub.next out to every client, beside FQRN.pub (clients take
     several keys); when all have it, `--master --activate` signs with the new key. Whoever has only the old one is cut
@@ -104,7 +116,7 @@ def command(
     """
     if activate and not master:
         raise UsageError(problem="--activate belongs to --master", hint="the signing key needs no such step")
-    if master and (wait or finish or grace is not None or master_key or export_request):
+    if master and (wait or finish or lost or grace is not None or master_key or export_request):
         raise UsageError(
             problem="--master goes with --activate and --days only", hint="`outcrop repo rotate --help` says more"
         )
@@ -113,12 +125,12 @@ def command(
         _rotate_master(console, repository, activate, days, dry_run, as_json)
         return
     length = timedelta(seconds=grace) if grace is not None else None
-    plan = plan_rotation(repository, _now(), length)
+    plan = plan_rotation(repository, _now(), length, lost=lost)
     usual = default_grace(repository)
     if plan.step is RotationStep.BEGIN and plan.grace < usual:
         console.warning(
-            f"readers behind caches may be {usual.total_seconds():.0f} seconds behind, and be refused after "
-            f"{plan.grace.total_seconds():.0f} seconds of grace"
+            f"readers behind caches may be {counted(int(usual.total_seconds()), 'second')} behind, and be refused "
+            f"after {counted(int(plan.grace.total_seconds()), 'second')} of grace"
         )
     if plan.step is RotationStep.BEGIN and finish and not wait:
         raise NotFound(
@@ -128,11 +140,19 @@ def command(
     steps = steps_of_run(plan.step, wait=wait, finish=finish)
     if export_request is not None:
         steps = tuple(step for step in steps if step in (RotationStep.BEGIN, RotationStep.ANNOUNCE))
-    if not dry_run:
-        run = _Run(console, repository, plan, days, master_key, export_request)
-        for step in steps:
+    # Said before anything is done: a step may make what another one's words depend on.
+    sentences = [told(repository, step, plan) for step in steps]
+    run = _Run(console, repository, plan, days, master_key, export_request, lost)
+    for step, sentence in zip(steps, sentences, strict=True):
+        if not dry_run:
             run.take(step)
-    _tell(console, repository, plan, steps, dry_run, as_json)
+        if not as_json:
+            console.result(f"{'would' if dry_run else 'done:'} {sentence}")
+            console.flush()
+    if as_json:
+        console.json(_document(repository, plan, steps, sentences, dry_run))
+    elif not dry_run or not steps:
+        console.result(_what_comes_next(repository, master_key))
 
 
 def _now() -> datetime:
@@ -150,15 +170,16 @@ class _Run:
         days: int,
         master_key: str | None,
         request: Path | None,
+        lost: bool,
     ) -> None:
         self._console, self._repository, self._plan = console, repository, plan
-        self._days, self._master_key, self._request = days, master_key, request
+        self._days, self._master_key, self._request, self._lost = days, master_key, request, lost
 
     def take(self, step: RotationStep) -> None:
         repository = self._repository
         match step:
             case RotationStep.BEGIN:
-                begin(repository, _now(), self._plan.grace)
+                begin(repository, _now(), self._plan.grace, lost=self._lost)
             case RotationStep.ANNOUNCE if self._request is not None:
                 export_request(repository, make_request(repository, _now(), self._days), self._request)
             case RotationStep.ANNOUNCE | RotationStep.DROP:
@@ -184,50 +205,41 @@ class _Run:
             time.sleep(seconds)
 
 
-def _tell(
-    console: Console,
+def _document(
     repository: OwnedRepository,
     plan: RotationPlan,
     steps: tuple[RotationStep, ...],
+    sentences: list[str],
     dry_run: bool,
-    as_json: bool,
-) -> None:
+) -> dict[str, object]:
     record = plan.record if dry_run else load_rotation(repository.keys)
-    sentences = [told(repository, step, plan) for step in steps]
-    if as_json:
-        due = record.due_at if record is not None else None
-        console.json(
-            {
-                "repository": repository.name,
-                "steps": [step.value for step in steps],
-                "plan": sentences,
-                "done": not dry_run,
-                "phase": record.phase.value if record is not None else None,
-                "due": f"{due:%Y-%m-%dT%H:%M:%SZ}" if due is not None else None,
-            }
-        )
-        return
-    for sentence in sentences:
-        console.result(f"{'would' if dry_run else 'done:'} {sentence}")
-    if not dry_run or not steps:
-        console.result(_what_comes_next(repository))
+    due = record.due_at if record is not None else None
+    return {
+        "repository": repository.name,
+        "steps": [step.value for step in steps],
+        "plan": sentences,
+        "done": not dry_run,
+        "phase": record.phase.value if record is not None else None,
+        "due": f"{due:%Y-%m-%dT%H:%M:%SZ}" if due is not None else None,
+    }
 
 
-def _what_comes_next(repository: OwnedRepository) -> str:
+def _what_comes_next(repository: OwnedRepository, master_key: str | None) -> str:
     name, record = repository.name, load_rotation(repository.keys)
     if record is None:
         return f"{name} is published with the new key; the old one is on no whitelist any more"
     plan = plan_rotation(repository, _now())
-    again = f"outcrop repo rotate {name}"
+    with_key = f" --master-key {shlex.quote(master_key)}" if master_key else ""
+    again, resign = f"outcrop repo rotate {name}{with_key}", f"outcrop repo resign {name}{with_key}"
     match plan.step:
         case RotationStep.ANNOUNCE:
-            return f"next: let the master key sign (outcrop repo resign {name}), then type `{again}` again"
+            return f"next: let the master key sign ({resign}), then type `{again}` again"
         case RotationStep.WAIT_TO_SWITCH | RotationStep.SWITCH:
             return f"next: from {record.due_at:%Y-%m-%d %H:%M:%S} UTC on, type `{again}` again"
         case _:
             return (
                 f"{name} is published with the new key; from {record.due_at:%Y-%m-%d %H:%M:%S} UTC on, "
-                f"`outcrop repo resign {name}` or `{again} --finish` drops the old certificate"
+                f"`{resign}` or `{again} --finish` drops the old certificate"
             )
 
 
@@ -237,8 +249,8 @@ def _rotate_master(
     files = repository.keys
     state = master_rotation(repository)
     if to_activate:
-        steps = [] if state is MasterRotation.SIGNED else [f"sign the whitelist with {files.next_master_key.name}"]
-        steps += [f"put it in the place of {files.master_key.name}, which stays as {files.previous_master_key.name}"]
+        require_usable(files, state)
+        steps = _activation(files, state)
         if not dry_run:
             activate(repository, _now(), days)
     else:
@@ -260,7 +272,24 @@ def _rotate_master(
         return
     if to_activate:
         console.result(f"the whitelist of {repository.name} is signed with the new master key")
-        console.note(f"next: when every client has {files.public_key.name}, move the .previous files to a safe place")
+        kept = [path.name for path in (files.previous_master_key, files.previous_public_key) if path.exists()]
+        there = f", move {' and '.join(kept)} to a safe place" if kept else ", the rotation is complete"
+        console.note(f"next: when every client has {files.public_key.name}{there}")
     else:
         console.result(f"clients need {files.next_public_key}, beside {files.public_key.name}")
         console.note(f"next, when all have it: outcrop repo rotate {repository.name} --master --activate")
+
+
+def _activation(files: KeyFiles, state: MasterRotation) -> list[str]:
+    """What an activation does, as far as the files are there that it is about."""
+    steps = [] if state is MasterRotation.SIGNED else [f"sign the whitelist with {files.next_master_key.name}"]
+    for upcoming, present, previous in (
+        (files.next_master_key, files.master_key, files.previous_master_key),
+        (files.next_public_key, files.public_key, files.previous_public_key),
+    ):
+        moved = f"put {upcoming.name} in the place of {present.name}"
+        if upcoming.exists():
+            steps.append(f"{moved}, which stays as {previous.name}" if present.exists() else moved)
+        elif present.exists():
+            steps.append(f"move {present.name} to {previous.name}")
+    return steps

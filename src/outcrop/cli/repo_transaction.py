@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
+from outcrop.cli.publishing import publishing_options, publishing_request
+from outcrop.cli.repo_publish import tell_published
 from outcrop.cli.terminal import is_terminal
 from outcrop.cli.transaction_mounts import ClientMounts
 from outcrop.cvmfs.names import repository_name
@@ -32,7 +36,7 @@ _SHELL = "/bin/sh"
     epilog=examples(
         "outcrop repo transaction software.example.org --path /versions/2026.06",
         "outcrop repo transaction software.example.org -- make install   # the command runs in the view",
-        "outcrop repo transaction software.example.org --publish -- ./build.sh",
+        "outcrop repo transaction software.example.org --publish -m 'GCC 14' -- ./build.sh",
         "outcrop repo transaction software.example.org --resume 20261121-120000",
         "outcrop repo transaction software.example.org --list",
     ),
@@ -44,27 +48,28 @@ _SHELL = "/bin/sh"
 )
 @click.option("--at", metavar="DIRECTORY", type=click.Path(path_type=Path), help="The empty directory to show it at.")
 @click.option("--by", type=click.Choice([way.value for way in Way]), help="How the view is made; the best that works.")
-@click.option("--message", "-m", default="", help="What it is about, for others and for `outcrop repo log`.")
 @click.option("--publish", is_flag=True, help="Publish if COMMAND ends with 0, throw the changes away otherwise.")
 @click.option("--resume", metavar="NAME", help="Go on with the transaction NAME, as after a restart of the machine.")
 @click.option("--list", "listing", is_flag=True, help="Show the transactions that are open, and do nothing else.")
+@publishing_options
 @dry_run_option
 @json_option
 @click.pass_obj
 def command(
     console: Console,
+    /,
     *,
     fqrn: str,
     words: tuple[str, ...],
     path: str,
     at: Path | None,
     by: str | None,
-    message: str,
     publish: bool,
     resume: str | None,
     listing: bool,
     dry_run: bool,
     as_json: bool,
+    **publishing: Any,
 ) -> int:
     """Open a writable view of the current revision of the repository FQRN, and print where it is.
 
@@ -74,11 +79,17 @@ def command(
 
     Root's view is everybody's. Without root it needs fuse-overlayfs; where that is missing, the view shows inside a
     namespace only, in which COMMAND or a shell runs.
+
+    --message also tells others what the transaction is about. All other options of `outcrop repo publish` belong to
+    --publish.
     """
     if publish and not words:
         raise UsageError(
             problem="--publish needs a command", hint="`outcrop repo transaction FQRN --publish -- COMMAND`"
         )
+    if not publish:
+        _refuse_options_of_publishing(publishing)
+    request = publishing_request(**publishing)
     repository = OwnedRepository.open(data_directory(), repository_name(fqrn))
     transactions = Transactions(repository, ClientMounts(repository))
     if listing:
@@ -92,9 +103,11 @@ def command(
     if resume is not None:
         opened = transactions.resume(transactions.the_one(resume), at=place)
     else:
-        opened = transactions.open(repository_path(path), datetime.now(UTC), at=place, only=way, message=message)
+        opened = transactions.open(
+            repository_path(path), datetime.now(UTC), at=place, only=way, message=request.message
+        )
     if words:
-        return _run(console, transactions, opened, words, publish)
+        return _run(console, transactions, opened, words, request if publish else None, as_json)
     _tell(console, fqrn, opened, as_json)
     if opened.inside is not None and not as_json and sys.stdin is not None and is_terminal(sys.stdin):
         console.flush()
@@ -102,12 +115,30 @@ def command(
     return 0
 
 
+def _refuse_options_of_publishing(publishing: Mapping[str, object]) -> None:
+    """UsageError for options that would be forgotten by the time of `outcrop repo publish`."""
+    context = click.get_current_context()
+    for name in publishing:
+        if name != "message" and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                problem=f"{option} belongs to publishing",
+                hint=f"give it to `outcrop repo publish`, or publish at once: `--publish {option} … -- COMMAND`",
+            )
+
+
 def _run(
-    console: Console, transactions: Transactions, opened: OpenTransaction, words: Sequence[str], publish: bool
+    console: Console,
+    transactions: Transactions,
+    opened: OpenTransaction,
+    words: Sequence[str],
+    request: IngestRequest | None,
+    as_json: bool,
 ) -> int:
+    """Runs `words` in the view; then publishes as `request` says, or leaves the transaction open without one."""
     name, fqrn = opened.record.name, transactions.repository.name
     code = run_command(words, opened.directory, _environment(opened), inside=opened.inside)
-    if not publish:
+    if request is None:
         console.note(
             f"the transaction {name} is open: `outcrop repo publish {fqrn}` or `outcrop repo abort {fqrn}` ends it"
         )
@@ -116,10 +147,8 @@ def _run(
         transactions.abort(name)
         console.note(f"{words[0]} ended with {code}: its changes were thrown away")
         return code
-    outcome = transactions.publish(name, IngestRequest(), datetime.now(UTC), progress=console.progress())
-    for note in outcome.ingested.notes if outcome.ingested else ():
-        console.warning(note)
-    console.note(f"{fqrn} is now revision {outcome.revision}")
+    outcome = transactions.publish(name, request, datetime.now(UTC), progress=console.progress())
+    tell_published(console, fqrn, outcome, as_json)
     return code
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from outcrop.cli.author import login_and_host
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.sources_fetch import MIRROR_DIRECTORY
@@ -112,7 +113,8 @@ def command(
     published = None
     if owned is not None:
         progress = console.progress()
-        published = publish_build(owned, prepared, outcome, now=datetime.now(UTC), progress=progress)
+        now, author = datetime.now(UTC), login_and_host()
+        published = publish_build(owned, prepared, outcome, now=now, author=author, progress=progress)
     _show(console, outcome, published, as_json)
 
 

@@ -67,8 +67,10 @@ class ClientMounts:
 
     def mount_revision(self, root: Digest, at: Path, owner: tuple[int, int] | None, log: Path) -> None:
         repository = self._repository
-        key = repository.keys.public_key
-        address = RepositoryAddress(repository.name, (repository.settings.storage,), (key,))
+        files = repository.keys
+        # While the master key is replaced, the whitelist is signed with the old one or the new one.
+        keys = [path for path in (files.public_key, files.next_public_key, files.previous_public_key) if path.exists()]
+        address = RepositoryAddress(repository.name, (repository.settings.storage,), tuple(keys))
         # An owner who restores an older state of the storage may well work on it: nothing is remembered elsewhere.
         settings = ClientSettings(state_directory=at.parent)
 

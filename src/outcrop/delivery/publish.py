@@ -46,9 +46,12 @@ def publish_build(
     outcome: BuildOutcome,
     *,
     now: datetime,
+    author: str = "",
     progress: Progress = SILENT,
 ) -> IngestOutcome:
-    """Publishes what a build made, with the shell files that start its stack, and remembers that it is published."""
+    """Publishes what a build made, with the shell files that start its stack, and remembers that it is published.
+
+    `author` is who the log says has done it."""
     stack = prepared.request.stack
     settings = InitSettings(
         repository=stack.repository,
@@ -57,7 +60,7 @@ def publish_build(
         mount_root=str(stack.mount_root),
     )
     init = stage(render_init(settings), outcome.changes.tree)
-    published = publish_changes(repository, outcome.changes, now=now, also=init, progress=progress)
+    published = publish_changes(repository, outcome.changes, now=now, author=author, also=init, progress=progress)
     mark_published(prepared, outcome.changes)
     return published
 
@@ -67,6 +70,7 @@ def publish_changes(
     changes: ChangeSet,
     *,
     now: datetime,
+    author: str = "",
     also: Iterable[PurePosixPath] = (),
     dry_run: bool = False,
     progress: Progress = SILENT,
@@ -93,6 +97,7 @@ def publish_changes(
         delete=removed,
         replace=parts,
         ownership=STACK_OWNER,
+        author=author,
         message=changes.message,
     )
     return ingest(repository, request, now=now, dry_run=dry_run, progress=progress)

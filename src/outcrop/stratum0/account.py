@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from outcrop.cvmfs.catalog import CatalogReference
 from outcrop.cvmfs.catalog_diff import Difference, Effect
 from outcrop.cvmfs.names import Revision
-from outcrop.cvmfs.paths import ROOT, RepositoryPath, is_below, parent
+from outcrop.cvmfs.paths import ROOT, RepositoryPath, parent
 from outcrop.cvmfs.revision_account import MAXIMUM_LINES, ChangeLine, Extent, RevisionAccount
 from outcrop.stratum0.change import ChangeSummary, PathChange
 
@@ -79,36 +79,45 @@ def collapsed_changes(changes: Iterable[PathChange], limit: int = MAXIMUM_LINES)
     What came or went with its directory is part of that directory's line. If there are still too many, directories
     stand for the changes at and below them, those with the most in them first.
     """
-    lines = _with_whole_directories(sorted(map(_line, changes), key=_order))
+    lines = _with_whole_directories(sorted(changes, key=_order))
     if len(lines) <= limit:
         return CollapsedChanges(tuple(lines), False)
     return CollapsedChanges(tuple(sorted(_shortened(lines, limit), key=_order)), True)
 
 
-def _line(change: PathChange) -> ChangeLine:
-    extent = Extent.CONTENT if change.content else Extent.ATTRIBUTES
-    return ChangeLine(change.path, change.effect, extent, change.entries, change.bytes)
-
-
-def _order(line: ChangeLine) -> tuple[bytes, int]:
+def _order(change: PathChange | ChangeLine) -> tuple[bytes, int]:
     # No name holds NUL, so that this sorts by components: what is in a directory comes right after it.
-    return line.path.replace(b"/", b"\0"), _EFFECT_ORDER[line.effect]
+    return change.path.replace(b"/", b"\0"), _EFFECT_ORDER[change.effect]
 
 
-def _with_whole_directories(lines: Iterable[ChangeLine]) -> list[ChangeLine]:
-    """`lines`, which are sorted, with what came or went below a directory of the same fate added to its line."""
-    result: list[ChangeLine] = []
-    whole: dict[Effect, int] = {}
-    for line in lines:
-        at = whole.get(line.effect)
-        if at is not None and line.path != result[at].path and is_below(line.path, result[at].path):
-            top = result[at]
-            result[at] = replace(top, entries=top.entries + line.entries, bytes=top.bytes + line.bytes)
+@dataclass(slots=True)
+class _Sum:
+    """A line that still grows."""
+
+    path: RepositoryPath
+    below: bytes
+    effect: Effect
+    extent: Extent
+    entries: int
+    bytes: int
+
+
+def _with_whole_directories(changes: Iterable[PathChange]) -> list[ChangeLine]:
+    """`changes`, which are sorted, as lines: what came or went with its directory is part of that directory's line."""
+    sums: list[_Sum] = []
+    whole: dict[Effect, _Sum] = {}
+    for change in changes:
+        top = whole.get(change.effect)
+        if top is not None and change.path.startswith(top.below):
+            top.entries += change.entries
+            top.bytes += change.bytes
             continue
-        if line.effect is not Effect.CHANGED:
-            whole[line.effect] = len(result)
-        result.append(line)
-    return result
+        extent = Extent.CONTENT if change.content else Extent.ATTRIBUTES
+        new = _Sum(change.path, change.path + b"/", change.effect, extent, change.entries, change.bytes)
+        if change.effect is not Effect.CHANGED:
+            whole[change.effect] = new
+        sums.append(new)
+    return [ChangeLine(one.path, one.effect, one.extent, one.entries, one.bytes) for one in sums]
 
 
 def _shortened(lines: Sequence[ChangeLine], limit: int) -> list[ChangeLine]:

@@ -167,14 +167,15 @@ class CatalogTree:
         if entry.is_directory:
             self._touched_directories.update((path, parent(path)))
 
-    def add(self, directory: RepositoryPath, entries: Sequence[NewEntry]) -> None:
-        """Writes entries that are not there yet into `directory`; faster than one by one."""
+    def add(self, directory: RepositoryPath, entries: Sequence[NewEntry], *, fresh: bool = False) -> None:
+        """Writes entries that are not there yet into `directory`; faster than one by one.
+
+        The link counts of directories among them must be right already, and that of `directory` where it is `fresh`."""
         inside = self._inside(directory)
         inside.changed = True
         inside.catalog.add(directory, entries)
-        new = {join(directory, one.row.name) for one in entries if stat.S_ISDIR(one.row.mode)}
-        if new:
-            self._touched_directories |= new | {directory}
+        if not fresh and any(stat.S_ISDIR(one.row.mode) for one in entries):
+            self._touched_directories.add(directory)
 
     def remove(self, path: RepositoryPath) -> int:
         """Takes `path` and all below it away; returns how many entries these were."""
@@ -192,7 +193,6 @@ class CatalogTree:
         if path not in mountpoints:
             removed += holder.catalog.remove_below(path)
         holder.catalog.forget_bind_mountpoints(path)
-        self._touched_directories = {one for one in self._touched_directories if not is_below(one, path)}
         return removed
 
     def _drop_nested(self, holder: _OpenCatalog, path: RepositoryPath) -> int:
@@ -282,35 +282,37 @@ class CatalogTree:
         """Gives every directory that was touched its link count: two, and one for each directory in it."""
         for path in sorted(self._touched_directories):
             entry = self.lookup(path)
-            if entry is None:
-                continue
+            if entry is None or not entry.is_directory:
+                continue  # gone since, or something else
             linkcount = 2 + self._inside(path).catalog.subdirectories(path)
             if linkcount != entry.linkcount:
                 self.put(path, replace(plain_directory(entry), linkcount=linkcount))
+            self.rest()
         self._touched_directories.clear()
 
     def write(self, store: StoreCatalog, *, revision: int, now: int, ttl: int) -> WrittenCatalogs:
         """Stores every changed catalog, leaves first. The root gets `revision`, a nested one the next of its own."""
         self.correct_link_counts()
         written = 0
-        for path in sorted(self._open, key=lambda one: (one.count(b"/"), one), reverse=True):
-            one = self._open[path]
-            if not one.changed:
-                continue
-            catalog = self._awake(one).catalog
-            catalog.finish(
-                revision=revision if path == ROOT else catalog.properties.revision + 1,
-                now=now,
-                previous=one.origin.digest if one.origin else None,
-                ttl=ttl if path == ROOT else None,
-            )
-            data = database_to_bytes(catalog.connection)
-            reference = CatalogReference(path, store(data), len(data))
-            written += 1
-            if path == ROOT:
-                return WrittenCatalogs(reference, written)
-            self._account(self._holder(path), one, reference)
-            self._open.pop(path).close()
+        for depth in range(max(path.count(b"/") for path in self._open), -1, -1):
+            # Writing a catalog changes the one above it, which may have been put away unchanged.
+            changed = [path for path, one in self._open.items() if one.changed and path.count(b"/") == depth]
+            for path in sorted(changed):
+                one = self._awake(self._open[path])
+                one.catalog.finish(
+                    revision=revision if path == ROOT else one.catalog.properties.revision + 1,
+                    now=now,
+                    previous=one.origin.digest if one.origin else None,
+                    ttl=ttl if path == ROOT else None,
+                )
+                data = database_to_bytes(one.catalog.connection)
+                reference = CatalogReference(path, store(data), len(data))
+                written += 1
+                if path == ROOT:
+                    return WrittenCatalogs(reference, written)
+                self._account(self._holder(path), one, reference)
+                self._open.pop(path).close()
+                self.rest()
         raise AssertionError("the root of a changed tree is always changed")
 
     @staticmethod

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice, pairwise
 
 from outcrop.cvmfs.catalog import CatalogReference
 from outcrop.cvmfs.history import TRUNK
 from outcrop.cvmfs.manifest import Manifest
-from outcrop.cvmfs.paths import ROOT, RepositoryPath
+from outcrop.cvmfs.paths import ROOT, RepositoryPath, is_below
 from outcrop.cvmfs.revision_account import ChangeLine, RevisionAccount
 from outcrop.errors import NotFound
 from outcrop.stratum0.account import account_of, summary_of
@@ -51,6 +51,9 @@ def changelog(
 ) -> Iterator[LoggedRevision]:
     """The revisions that `selection` speaks of, the newest first.
 
+    What an account says of whole directories does not tell whether a path in them was touched. Then the catalogs are
+    asked; where they were collected, the revision is told.
+
     A revision without an account is compared with the one before it where a path is given, or with `compare`; where
     their catalogs were collected, nobody knows what it did, and a path leaves it out.
     """
@@ -72,8 +75,26 @@ def _selected(
         if account is None and previous is not None and (compare or selection.path != ROOT):
             account = _compared(repository, record, previous)
         changes = tuple(line for line in account.changes if line.touches(selection.path)) if account else ()
+        if changes and not _is_touched(repository, selection.path, changes, record, previous):
+            continue
         if changes or selection.path == ROOT:
             yield LoggedRevision(record, account, tree_totals(repository, record), changes)
+
+
+def _is_touched(
+    repository: OwnedRepository,
+    path: RepositoryPath,
+    changes: Iterable[ChangeLine],
+    record: RevisionRecord,
+    previous: RevisionRecord | None,
+) -> bool:
+    """Whether `record` changed something at or below `path`, of which `changes` speak."""
+    if path == ROOT or previous is None or any(is_below(line.path, path) for line in changes):
+        return True
+    try:
+        return any(True for _ in revision_differences(repository, previous, record, below=path))
+    except NotFound:
+        return True
 
 
 def _compared(repository: OwnedRepository, record: RevisionRecord, previous: RevisionRecord) -> RevisionAccount | None:

@@ -43,7 +43,9 @@ from outcrop.stratum0.retention import (
     revisions_to_keep,
 )
 from outcrop.stratum0.settings import record_path
+from outcrop.stratum0.status import note_collection
 from outcrop.stratum0.sweep import Removal, find_garbage, measured, sweep
+from outcrop.stratum0.transaction_record import open_transactions
 
 _UNREADABLE = (NotFound, IntegrityError, FormatError)
 """What says that an object is missing or damaged. Other errors are about the disk or the network, not about it."""
@@ -141,6 +143,7 @@ def collect_garbage(
             progress.start("removing", result.objects, "objects")
             sweep(repository.store, garbage, [_key_of(one) for one in forgotten], progress=progress)
             progress.finish()
+            note_collection(repository.store, now)
     return result
 
 
@@ -183,9 +186,13 @@ def _retention(
     repository: OwnedRepository, manifest: Manifest, references: Collection[Reference], window: Window
 ) -> Retention:
     recorded = {reference.digest for reference in references}
+    bases = [
+        KeptRevision(transaction.base, Reason.OPEN_TRANSACTION, transaction.name)
+        for transaction in open_transactions(repository.keys.directory, repository.name)
+    ]
     with _refusing(repository, "its history"):
         chain = _past_revisions(repository, manifest, recorded)
-        return revisions_to_keep(manifest, repository.tags(manifest), references, chain, window)
+        return revisions_to_keep(manifest, repository.tags(manifest), references, chain, window, bases)
 
 
 def _past_revisions(
@@ -241,7 +248,12 @@ def _is_readable(load: LoadCatalog, root: Digest, seen: Collection[Digest]) -> b
 
 
 def _told(revision: KeptRevision) -> str:
-    return f"the tag {revision.tag}" if revision.reason is Reason.TAGGED else revision.reason.value
+    if revision.reason is Reason.TAGGED:
+        return f"the tag {revision.name}"
+    if revision.reason is Reason.OPEN_TRANSACTION:
+        return f"the revision that the open transaction {revision.name} began from"
+    reason: str = revision.reason.value
+    return reason
 
 
 @contextmanager

@@ -37,6 +37,8 @@ MAXIMUM_BYTES = 2 * 1024**3
 """An index of this size (some fifteen million files) has most of its entries from trees that are long gone."""
 
 _BUSY_SECONDS = 10
+_DAMAGE = (sqlite3.DatabaseError, UnicodeError, MemoryError)
+"""How SQLite and its binding say that a file is no sound database, or cannot be used."""
 _CHUNK = struct.Struct(f"<QQ{DIGEST_BYTES}s")
 _TABLES = """
 CREATE TABLE IF NOT EXISTS {schema}.files (device INTEGER, inode INTEGER, size INTEGER, mtime_ns INTEGER,
@@ -104,11 +106,13 @@ class ContentIndex:
             if path is not None and path.is_file() and path.stat().st_size > MAXIMUM_BYTES:
                 path.unlink()
             self._attach_file(str(path) if path else ":memory:")
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (*_DAMAGE, OSError) as error:
             self._go_on_without(error)
 
     def _go_on_without(self, error: Exception) -> None:
         """Knows nothing from now on. The file, which gave the `error`, goes, unless others only keep it busy."""
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
         if any(row[1] == "known" for row in self._database.execute("PRAGMA database_list")):
             self._database.execute("DETACH known")
         if self._path is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
@@ -140,13 +144,13 @@ class ContentIndex:
         """The rows that `query` finds; none in a file that turns out to be damaged."""
         try:
             return self._database.execute(query, parameters).fetchall()
-        except sqlite3.DatabaseError as error:
+        except _DAMAGE as error:
             self._go_on_without(error)
             return []
 
     def files(self, identities: Sequence[FileIdentity]) -> list[StoredContent | None]:
         """What is known of each of these files."""
-        by_inode: dict[tuple[int, int], tuple[FileIdentity, bytes]] = {}
+        by_inode: dict[tuple[int, int], tuple[FileIdentity, object]] = {}
         with self._lock:
             for device in {identity.device for identity in identities}:
                 inodes = [identity.inode for identity in identities if identity.device == device]
@@ -166,7 +170,7 @@ class ContentIndex:
     def contents(self, raws: Sequence[bytes], kind: ObjectKind) -> list[Digest | None]:
         """The objects that hold plain bytes with these digests."""
         places = ", ".join("?" * len(raws))
-        known: dict[bytes, bytes] = {}
+        known: dict[bytes, object] = {}
         with self._lock:
             for schema in ("known", "main"):
                 rows = self._known(
@@ -174,7 +178,11 @@ class ContentIndex:
                     (kind.value, *raws),
                 )
                 known.update(rows)
-        return [Digest(self._algorithm, known[raw]) if raw in known else None for raw in raws]
+        found = [known.get(raw) for raw in raws]
+        return [
+            Digest(self._algorithm, digest) if isinstance(digest, bytes) and len(digest) == DIGEST_BYTES else None
+            for digest in found
+        ]
 
     def note_files(self, files: Iterable[tuple[FileIdentity, StoredContent]]) -> None:
         """Remembers what files hold."""
@@ -207,9 +215,7 @@ class ContentIndex:
                 for table in _KNOWLEDGE if self._is_ours() else ():
                     self._database.execute(f"INSERT OR REPLACE INTO known.{table} SELECT * FROM main.{table}")
                 self._database.execute("COMMIT")
-            except sqlite3.DatabaseError as error:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
+            except _DAMAGE as error:
                 self._go_on_without(error)
 
     def forget(self) -> None:
@@ -219,18 +225,18 @@ class ContentIndex:
                 for schema in ("main", "known"):
                     for table in _KNOWLEDGE:
                         self._database.execute(f"DELETE FROM {schema}.{table}")
-            except sqlite3.DatabaseError as error:
+            except _DAMAGE as error:
                 self._go_on_without(error)
 
     def close(self) -> None:
         self._database.close()
 
-    def _decoded(self, content: bytes, size: int) -> StoredContent | None:
+    def _decoded(self, content: object, size: int) -> StoredContent | None:
         """What `content` says of a file of `size` bytes; None if damage made nonsense of it."""
+        if not isinstance(content, bytes) or (len(content) % _CHUNK.size and len(content) != DIGEST_BYTES):
+            return None
         if len(content) == DIGEST_BYTES:
             return StoredContent(size, self._compression, Digest(self._algorithm, content))
-        if len(content) % _CHUNK.size:
-            return None
         chunks = []
         end = 0
         for offset, length, raw in _CHUNK.iter_unpack(content):

@@ -23,7 +23,9 @@ from outcrop.cvmfs.objects import (
 )
 from outcrop.errors import AlreadyExists, FormatError, TrustError, storage_error
 from outcrop.storage.places import create_store
+from outcrop.stratum0.account import account_of
 from outcrop.stratum0.catalog_tree import CatalogTree
+from outcrop.stratum0.change import ChangeSummary
 from outcrop.stratum0.keys import (
     WHITELIST_DAYS,
     KeyFiles,
@@ -39,19 +41,21 @@ from outcrop.stratum0.whitelist_care import signed_whitelist
 
 ROOT_MODE = stat.S_IFDIR | 0o755
 FIRST_REVISION = Revision(1)
+FIRST_MESSAGE = "Created"
 DIRECTORY_BYTES = 4096
 """The size that directories show, as on most disks; nothing depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreationPlan:
-    """What creating a repository makes."""
+    """What creating a repository makes. `author` is who the log says has made it."""
 
     settings: RepositorySettings
     keys: KeyFiles
     record: Path
     metainfo: Metainfo
     whitelist_days: int = WHITELIST_DAYS
+    author: str = ""
 
     def steps(self) -> list[str]:
         """The plan, a line for each thing that is made."""
@@ -67,6 +71,7 @@ def plan_creation(
     settings: RepositorySettings,
     metainfo: Metainfo,
     whitelist_days: int = WHITELIST_DAYS,
+    author: str = "",
 ) -> CreationPlan:
     """What `create_repository` would do; AlreadyExists if the user has a repository of that name."""
     record = record_path(data_directory, settings.repository)
@@ -75,7 +80,9 @@ def plan_creation(
             what=f"the repository {settings.name}",
             hint=f"`outcrop repo log {settings.name}` shows it; its record is {record}",
         )
-    return CreationPlan(settings, KeyFiles(data_directory, settings.repository), record, metainfo, whitelist_days)
+    return CreationPlan(
+        settings, KeyFiles(data_directory, settings.repository), record, metainfo, whitelist_days, author
+    )
 
 
 def create_repository(plan: CreationPlan, now: datetime) -> OwnedRepository:
@@ -101,7 +108,7 @@ def _create(plan: CreationPlan, now: datetime) -> OwnedRepository:
     repository = OwnedRepository(settings, keys, store)
     _refuse_what_others_publish(repository, key)
     store.replace(WHITELIST_NAME, signed_whitelist(keys, settings.algorithm, now, plan.whitelist_days))
-    _publish_first_revision(repository, key, plan.metainfo, int(now.timestamp()))
+    _publish_first_revision(repository, key, plan, int(now.timestamp()))
     store.replace(MASTER_REPLICA_NAME, b"This file marks the repository as one that may be replicated.\n")
     save_settings(keys.directory, settings)
     return repository
@@ -119,7 +126,7 @@ def _refuse_what_others_publish(repository: OwnedRepository, key: SigningKey) ->
         ) from error
 
 
-def _publish_first_revision(repository: OwnedRepository, key: SigningKey, metainfo: Metainfo, now: int) -> None:
+def _publish_first_revision(repository: OwnedRepository, key: SigningKey, plan: CreationPlan, now: int) -> None:
     root = Entry(name=b"", mode=ROOT_MODE, size=DIRECTORY_BYTES, mtime=now, linkcount=2)
     tree = CatalogTree(repository.load_catalog, None, root)
     written = tree.write(
@@ -136,6 +143,9 @@ def _publish_first_revision(repository: OwnedRepository, key: SigningKey, metain
         root_catalog=written.root.digest,
         root_catalog_size=written.root.size,
         certificate=certificate,
-        metainfo=repository.store_database(metainfo.encode(), ObjectKind.METAINFO),
+        metainfo=repository.store_database(plan.metainfo.encode(), ObjectKind.METAINFO),
     )
-    publish_revision(repository, key, draft, NextRevision(written.root, FIRST_REVISION, now))
+    account = account_of(
+        ChangeSummary(), revision=FIRST_REVISION, root=written.root, now=now, author=plan.author, message=FIRST_MESSAGE
+    )
+    publish_revision(repository, key, draft, NextRevision(written.root, FIRST_REVISION, now, account=account))

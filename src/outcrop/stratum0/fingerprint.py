@@ -43,14 +43,14 @@ def directory_fingerprint(root: bytes, parts: Iterable[bytes] = (b"",)) -> TreeF
         pending = []
         for part in parts:
             status = os.lstat(root + part)
-            digest.update(part + b"\0" + array("q", _facts(status)).tobytes())
+            digest.update(part + b"\0" + array("Q", _facts(status)).tobytes())
             newest = max(newest, status.st_ctime_ns)
             if stat.S_ISDIR(status.st_mode):
                 pending.append(root + part)
         while pending:
             directory = pending.pop()
             names: list[bytes] = []
-            numbers = array("q")
+            numbers = array("Q")
             with os.scandir(directory) as entries:
                 for entry in entries:
                     status = entry.stat(follow_symlinks=False)
@@ -70,8 +70,8 @@ def _facts(status: os.stat_result) -> tuple[int, ...]:
         status.st_ino,
         status.st_dev,
         status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
+        status.st_mtime_ns % 2**64,  # times before 1970 are negative
+        status.st_ctime_ns % 2**64,
         status.st_mode,
         status.st_uid << 32 | status.st_gid,
         status.st_nlink,

@@ -64,7 +64,7 @@ class IncomingTree(Protocol):
         """What could not be taken over as it is; complete once all entries were read."""
 
 
-OVERLAY_XATTRS = (b"trusted.overlay.", b"user.overlay.")
+OVERLAY_XATTRS = (b"trusted.overlay.", b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers.override_stat")
 """What overlayfs writes into its own directories."""
 LABELS = (b"security.selinux", b"security.ima", b"security.evm", b"system.")
 """What a host writes for itself: labels, and lists that the format has no room for."""

@@ -288,5 +288,6 @@ def _damage(path: Path, error: Exception) -> FormatError:
         what=f"the tarball {path}",
         field="a member",
         problem=f"cannot be read ({error})",
-        hint=f"the archive is truncated, damaged or none of {FORMATS}; nothing was published",
+        hint=f"the archive is truncated, damaged or none of {FORMATS}; nothing was published. To publish "
+        "a single file, put it into a directory",
     )

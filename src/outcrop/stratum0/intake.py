@@ -25,6 +25,9 @@ from outcrop.stratum0.staging import Staging
 WINDOW = 4096
 """How many entries wait for their contents at once: many times what the cores have in hand, and little memory."""
 
+PROGRESS_ENTRIES = 64
+"""How many entries are told of at once: nobody reads faster."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
@@ -66,9 +69,9 @@ class Intake:
 
     def _take_tree(self, tree: IncomingTree, number: int, progress: Progress) -> None:
         pending: deque[_Pending] = deque()
-        for incoming in tree.entries():
+        for count, incoming in enumerate(tree.entries(), start=1):
             path = RepositoryPath(self._at + incoming.path)
-            if any(is_below(path, reserved) for reserved in RESERVED):
+            if path.startswith(RESERVED) and any(is_below(path, reserved) for reserved in RESERVED):
                 raise InvalidValue(
                     what=shown(path), problem="is kept for the publisher", hint="leave it out; nothing was published"
                 )
@@ -77,7 +80,8 @@ class Intake:
             pending.append(_Pending(path, admitted, content))
             if len(pending) > WINDOW:
                 self._stage(pending.popleft(), number)
-            progress.advance(detail=shown(path))
+            if count % PROGRESS_ENTRIES == 0:
+                progress.advance(PROGRESS_ENTRIES, detail=shown(path))
         while pending:
             self._stage(pending.popleft(), number)
 

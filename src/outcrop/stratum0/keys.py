@@ -8,6 +8,7 @@ take over, `.previous` one that has been taken over from (`outcrop.stratum0.rota
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.signatures import is_manifest_signature, sign_manifest_digest
 from outcrop.cvmfs.signed_text import SignedText, digest_for_signing
-from outcrop.errors import InvalidValue, TrustError
+from outcrop.errors import InvalidValue, NotFound, TrustError
 from outcrop.stratum0.key_files import (
     PUBLIC_MODE,
     new_private_key,
@@ -129,10 +130,20 @@ class SigningKey:
 
     def is_ours(self, signed: SignedText) -> bool:
         """Whether the manifest in `signed` is our own work: signed with this key, or the one before or after it."""
-        return any(
-            is_manifest_signature(certificate.public_key, signed.signature, signed.signed_bytes)
-            for certificate in (self.certificate, *self.others)
-        )
+        return is_signed_by(self.certificates, signed)
+
+    @property
+    def certificates(self) -> tuple[Certificate, ...]:
+        """This key's certificate, and then the others."""
+        return self.certificate, *self.others
+
+
+def is_signed_by(certificates: Iterable[Certificate], signed: SignedText) -> bool:
+    """Whether the manifest in `signed` was signed with the key of one of these certificates."""
+    return any(
+        is_manifest_signature(certificate.public_key, signed.signature, signed.signed_bytes)
+        for certificate in certificates
+    )
 
 
 def create_missing_keys(files: KeyFiles, now: datetime) -> list[Path]:
@@ -158,7 +169,7 @@ def load_signing_key(files: KeyFiles) -> SigningKey:
     """The signing key and its certificate; TrustError if they do not belong together.
 
     A rotation that was interrupted between its two renames has left the certificate as the next one."""
-    key = read_private_key(files.signing_key)
+    key = _present_signing_key(files)
     current = read_certificate(files.certificate)
     next_, previous = (_if_there(path) for path in (files.next_certificate, files.previous_certificate))
     for own in (current, next_):
@@ -170,6 +181,17 @@ def load_signing_key(files: KeyFiles) -> SigningKey:
         problem=f"it does not belong to {files.signing_key.name}",
         hint="put the certificate and the key that were made together side by side",
     )
+
+
+def _present_signing_key(files: KeyFiles) -> rsa.RSAPrivateKey:
+    try:
+        return read_private_key(files.signing_key)
+    except NotFound as error:
+        raise NotFound(
+            what=f"the signing key {files.signing_key}",
+            hint="bring it back from your backup, or work where the key is; if it is lost, "
+            f"`outcrop repo rotate {files.repository} --lost` makes a new one",
+        ) from error
 
 
 def load_public_keys(files: KeyFiles) -> tuple[rsa.RSAPublicKey, ...]:

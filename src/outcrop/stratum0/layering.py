@@ -144,7 +144,7 @@ class _Layering:
             else:
                 self._change(path, decode_entry(row, shown(path)), one.chunks)
         if new:
-            tree.add(directory, new)
+            tree.add(directory, new, fresh=directory in self._fresh)
 
     def _require_directory(self, directory: RepositoryPath, first: Staged) -> None:
         if not first.row.name:

@@ -74,7 +74,7 @@ def activate(repository: OwnedRepository, now: datetime, days: int = WHITELIST_D
     next key, or neither its private half nor a whitelist signed with it. An interrupted call can be repeated."""
     files = repository.keys
     state = master_rotation(repository)
-    _require_usable(files, state)
+    require_usable(files, state)
     with repository.publishing():
         whitelist = None
         if files.next_master_key.exists():
@@ -97,7 +97,8 @@ def require_no_older_key(files: KeyFiles) -> None:
             )
 
 
-def _require_usable(files: KeyFiles, state: MasterRotation) -> None:
+def require_usable(files: KeyFiles, state: MasterRotation) -> None:
+    """NotFound, with the way on, unless there is a next master key that can take over."""
     command = f"outcrop repo rotate {files.repository} --master"
     if state is MasterRotation.NONE:
         raise NotFound(what=f"a next master key of {files.repository}", hint=f"`{command}` makes it")

@@ -74,7 +74,11 @@ class Ownership:
         """Everything belongs to one user and one group; InvalidValue for numbers that nobody can have."""
         for number in (uid, gid):
             if not 0 <= number <= MAXIMUM_UINT32:
-                raise InvalidValue(what=f"the owner {uid}:{gid}", problem="has numbers that nobody can have")
+                raise InvalidValue(
+                    what=f"the owner {uid}:{gid}",
+                    problem="has numbers that nobody can have",
+                    hint=f"numbers go from 0 to {MAXIMUM_UINT32}",
+                )
         return cls(IdMap(rest=uid), IdMap(rest=gid))
 
     @property

@@ -89,7 +89,7 @@ def publish_revision(
             size=upcoming.root.size,
         )
         for tag in (trunk, *upcoming.tags):
-            history.put(tag)
+            history.put(_with_a_name_of_its_own(tag, history))
         if upcoming.account is not None:
             history.put_account(upcoming.account)
 
@@ -108,6 +108,13 @@ def publish_revision(
         edit,
         upcoming.now,
     )
+
+
+def _with_a_name_of_its_own(tag: Tag, history: History) -> Tag:
+    """`tag`, with the revision's number in its name if it is automatic and another revision of that second has it."""
+    if not tag.is_automatic or history.find(tag.name) is None:
+        return tag
+    return replace(tag, name=tag.name.replace("generic", f"generic_{tag.revision}", 1))
 
 
 def publish_tags(

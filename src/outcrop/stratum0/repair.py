@@ -4,6 +4,10 @@ An object is proved by its name: bytes with that digest are what was published. 
 tried: one that lies, lacks the object or never stops sending costs time and changes nothing. Damaged bytes stay until
 the good ones are there. A repaired catalog shows what is damaged below it, so that checks and fetches take turns until
 nothing new comes up.
+
+The contents of files that no mirror has come back when they are published again: what was found damaged or gone makes
+the publisher forget what it believes to be stored. It writes no object over one that is there, so those that are
+altered have to be taken away for that, which is done only if it is asked for: their bytes may be the last there are.
 """
 
 from __future__ import annotations
@@ -23,7 +27,15 @@ from outcrop.stratum0.check.owned import trusted_by
 from outcrop.stratum0.check.problems import Kind, Problem, Severity
 from outcrop.stratum0.check.report import CheckReport, Depth
 from outcrop.stratum0.check.repository import CheckRequest, check_repository
-from outcrop.stratum0.repair_signed import NoHealthyCopy, restore_manifest, restore_reflog, restore_whitelist
+from outcrop.stratum0.repair_signed import (
+    MirroredManifest,
+    NoHealthyCopy,
+    newer_manifest,
+    restore_manifest,
+    restore_reflog,
+    restore_whitelist,
+    take_newer_manifest,
+)
 from outcrop.stratum0.repository import OwnedRepository
 
 _ALLOWANCE_BYTES = 64 * 1024
@@ -39,6 +51,7 @@ class Action(Enum):
     FETCH = "fetch"
     REMOVE = "remove"
     RESTORE = "restore"
+    TAKE_NEWER = "take"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,16 @@ class Step:
     @property
     def name(self) -> str:
         return self.problem.name
+
+    @property
+    def is_content(self) -> bool:
+        """Whether the file holds what files of the repository hold, so that publishing these again brings it back."""
+        return _kind(self) in (ObjectKind.FILE, ObjectKind.CHUNK)
+
+    @property
+    def is_altered_content(self) -> bool:
+        """Whether it also keeps that from happening, since it is there with other bytes."""
+        return self.is_content and self.problem.kind is Kind.ALTERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +95,30 @@ class Failed:
 @dataclass(frozen=True, slots=True)
 class RepairOutcome:
     """What was done, what could not be, and what a check says now. Of a plan, `planned` alone is filled: more may come
-    up below a catalog that is damaged."""
+    up below a catalog that is damaged.
+
+    `discarded` are altered objects that no mirror had, and which were taken away. `behind` says that a mirror has a
+    newer revision, which was not taken."""
 
     planned: tuple[Step, ...]
     mended: tuple[Mended, ...]
     failed: tuple[Failed, ...]
     report: CheckReport
+    discarded: tuple[Step, ...] = ()
+    behind: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RepairRequest:
     """What to repair from: `mirrors` in the order in which they are tried. `suspects` are names of objects that are
-    read in full whatever the depth."""
+    read in full whatever the depth. `newer` takes a newer revision that a mirror has. `discard_altered` takes altered
+    contents of files away that no mirror has."""
 
     mirrors: Sequence[ReadableStore]
     depth: Depth = Depth.EXISTENCE
     suspects: frozenset[str] = frozenset()
+    newer: bool = False
+    discard_altered: bool = False
 
 
 def plan_repair(report: CheckReport) -> tuple[Step, ...]:
@@ -129,7 +160,8 @@ def planned_repair(
     memory: Memory | None = None,
     progress: Progress = SILENT,
 ) -> RepairOutcome:
-    """What `repair` would begin with. Nothing is changed, no mirror is asked."""
+    """What `repair` would begin with. Nothing is changed, and of mirrors only the manifest is read."""
+    newer = newer_manifest(repository, request.mirrors)
     report = check_repository(
         repository.store,
         trusted_by(repository, now),
@@ -137,7 +169,9 @@ def planned_repair(
         memory=memory,
         progress=progress,
     )
-    return RepairOutcome(plan_repair(report), (), (), report)
+    behind = _behind(newer) if newer is not None else None
+    first = (Step(Action.TAKE_NEWER, behind),) if behind is not None and request.newer else ()
+    return RepairOutcome((*first, *plan_repair(report)), (), (), report, behind=None if first else behind)
 
 
 def repair(
@@ -151,12 +185,14 @@ def repair(
     """Mends what can be mended. Nothing that is whole is touched; a crash leaves every file old or mended."""
     work = _Repair(repository, request, now, progress)
     with repository.writing_objects():
+        work.look_for_newer()
         # What is damaged among catalogs comes to light without reading contents, level by level.
         work.until_nothing_new(Depth.EXISTENCE, None)
         if request.depth is Depth.CONTENT:
             work.until_nothing_new(Depth.CONTENT, memory)
         repository.store.sync()
-    work.remove_altered_leftovers()
+    work.remove_altered()
+    work.forget_what_was_damaged()
     return work.outcome()
 
 
@@ -171,6 +207,22 @@ class _Repair:
         self._steps: dict[str, Step] = {}
         self._mended: list[Mended] = []
         self._failed: list[Failed] = []
+        self._discarded: list[Step] = []
+        self._behind: Problem | None = None
+
+    def look_for_newer(self) -> None:
+        """Takes the newest revision that a mirror has, if it is newer than ours and that is asked for."""
+        repository, mirrors = self._repository, self._request.mirrors
+        newer = newer_manifest(repository, mirrors)
+        if newer is None:
+            return
+        behind = _behind(newer)
+        if not self._request.newer:
+            self._behind = behind
+            return
+        take_newer_manifest(repository, newer)
+        self._steps[MANIFEST_NAME] = step = Step(Action.TAKE_NEWER, behind)
+        self._mended.append(Mended(step, newer.address))
 
     def until_nothing_new(self, depth: Depth, memory: Memory | None) -> None:
         """Checks and mends in turns, until a check finds nothing that was not tried."""
@@ -188,25 +240,44 @@ class _Repair:
             if not catalogs and not restored:
                 return
 
-    def remove_altered_leftovers(self) -> None:
-        """Takes damaged objects away that nothing refers to, while nobody may come to refer to them."""
+    def remove_altered(self) -> None:
+        """Takes damaged objects away that nothing refers to, while nobody may come to refer to them; also contents of
+        files that no mirror has, if that is asked for."""
         steps = [step for step in self._steps.values() if step.action is Action.REMOVE]
+        if self._request.discard_altered:
+            steps += [failed.step for failed in self._failed if failed.step.is_altered_content]
         if not steps:
             return
         with self._repository.removing_objects():
             # Somebody may have published since: what is referred to now is not for removal.
             suspects = frozenset(step.name for step in steps)
             report = self._check(Depth.EXISTENCE, suspects, None)
-            still = {problem.name for problem in report.problems if problem.kind is Kind.ALTERED_LEFTOVER}
+            leftovers = _names_of(report, Kind.ALTERED_LEFTOVER)
+            altered = leftovers | _names_of(report, Kind.ALTERED)
             for step in steps:
-                if step.name in still:
+                if step.action is Action.REMOVE and step.name in leftovers:
                     self._repository.store.remove(step.name)
                     self._mended.append(Mended(step, "removed"))
+                elif step.action is Action.FETCH and step.name in altered:
+                    self._repository.store.remove(step.name)
+                    self._discarded.append(step)
+
+    def forget_what_was_damaged(self) -> None:
+        """Makes the publisher look at everything anew, if anything was not as it was stored."""
+        if self._steps:
+            self._repository.forget_contents()
 
     def outcome(self) -> RepairOutcome:
         suspects = self._request.suspects | {name for name in self._steps if _is_object(name)}
         report = self._check(Depth.EXISTENCE, suspects, None)
-        return RepairOutcome(tuple(self._steps.values()), tuple(self._mended), tuple(self._failed), report)
+        return RepairOutcome(
+            tuple(self._steps.values()),
+            tuple(self._mended),
+            tuple(self._failed),
+            report,
+            tuple(self._discarded),
+            self._behind,
+        )
 
     def _check(self, depth: Depth, suspects: frozenset[str], memory: Memory | None) -> CheckReport:
         return check_repository(
@@ -303,6 +374,15 @@ def _batches(steps: Iterable[Step]) -> Iterator[list[Step]]:
         size += limit_of(step)
     if batch:
         yield batch
+
+
+def _behind(newer: MirroredManifest) -> Problem:
+    detail = f"the mirror {newer.address} is at revision {newer.manifest.revision}, which is newer"
+    return Problem(Kind.BEHIND, detail, name=MANIFEST_NAME)
+
+
+def _names_of(report: CheckReport, kind: Kind) -> frozenset[str]:
+    return frozenset(problem.name for problem in report.problems if problem.kind is kind)
 
 
 def _kind(step: Step) -> ObjectKind | None:

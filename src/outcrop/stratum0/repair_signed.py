@@ -1,7 +1,8 @@
 """The files whose names do not prove them: manifest, whitelist, reflog. Where a good one comes from, and why it is one.
 
 - A *manifest* is taken from a mirror if our own key signed it and its revision is not below anything that we know to
-  have been published: readers refuse to go back.
+  have been published: readers refuse to go back. One that is newer than ours, as after a restored backup, is taken only
+  by whoever asks for it: it is no damage.
 - A *whitelist* is taken if the master key signed it, it has not expired, and it lists our certificate.
 - A *reflog* is taken if it has the digest that the manifest states. Otherwise it is written anew from what is there:
   the manifest, the tags, and every revision and history before them. The manifest is then signed again, to name it.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -43,8 +44,49 @@ class NoHealthyCopy(OutcropError):
     template = "{problem}"
 
 
+@dataclass(frozen=True, slots=True)
+class MirroredManifest:
+    """A manifest of ours, as the mirror at `address` has it."""
+
+    address: str
+    data: bytes
+    manifest: Manifest
+
+
 def restore_manifest(repository: OwnedRepository, mirrors: Sequence[ReadableStore], _now: datetime) -> str:
     """Puts the newest manifest of ours that a mirror has in its place; returns the mirror's address."""
+    found = _newest_manifest(repository, mirrors)
+    known = max(_known_revisions(repository), default=0)
+    if found.manifest.revision < known:
+        raise NoHealthyCopy(
+            problem=f"the newest that a mirror has is of revision {found.manifest.revision}, and revision {known} was "
+            "made here; readers refuse to go back: bring the manifest back from a backup"
+        )
+    with repository.exclusively():
+        repository.store.replace(MANIFEST_NAME, found.data)
+    return found.address
+
+
+def newer_manifest(repository: OwnedRepository, mirrors: Sequence[ReadableStore]) -> MirroredManifest | None:
+    """The newest manifest of ours that a mirror has, if its revision is above the one that readers see here.
+
+    None too where ours cannot be read, which is damage, and where no mirror has any of ours."""
+    try:
+        here = repository.manifest(repository.signing_key())
+        found = _newest_manifest(repository, mirrors)
+    except OutcropError:
+        return None
+    return found if found.manifest.revision > here.revision else None
+
+
+def take_newer_manifest(repository: OwnedRepository, found: MirroredManifest) -> None:
+    """Makes `found` what readers see, unless somebody has published up to that revision meanwhile."""
+    with repository.exclusively():
+        if repository.manifest(repository.signing_key()).revision < found.manifest.revision:
+            repository.store.replace(MANIFEST_NAME, found.data)
+
+
+def _newest_manifest(repository: OwnedRepository, mirrors: Sequence[ReadableStore]) -> MirroredManifest:
     key = _signing_key(repository)
 
     def judged(data: bytes) -> Manifest:
@@ -54,17 +96,8 @@ def restore_manifest(repository: OwnedRepository, mirrors: Sequence[ReadableStor
             raise TrustError(what=MANIFEST_NAME, problem="is not signed with our key")
         return manifest
 
-    found = _candidates(mirrors, MANIFEST_NAME, judged)
-    address, data, manifest = max(found, key=lambda one: (one[2].revision, one[2].published_at or 0))
-    known = max(_known_revisions(repository), default=0)
-    if manifest.revision < known:
-        raise NoHealthyCopy(
-            problem=f"the newest that a mirror has is of revision {manifest.revision}, and revision {known} was made "
-            "here; readers refuse to go back: bring the manifest back from a backup"
-        )
-    with repository.exclusively():
-        repository.store.replace(MANIFEST_NAME, data)
-    return address
+    found = [MirroredManifest(*one) for one in _candidates(mirrors, MANIFEST_NAME, judged)]
+    return max(found, key=lambda one: (one.manifest.revision, one.manifest.published_at or 0))
 
 
 def restore_whitelist(repository: OwnedRepository, mirrors: Sequence[ReadableStore], now: datetime) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,6 +120,11 @@ class OwnedRepository:
             settings.algorithm,
             compression_of(settings.compressor),
         )
+
+    def forget_contents(self) -> None:
+        """Lets the next publications look at every file and object anew: something was found damaged or gone."""
+        with closing(self.content_index()) as index:
+            index.forget()
 
     def content_writer(self, index: ContentIndex, store: WritableStore | None = None) -> ContentWriter:
         """A writer of file contents with the settings of this repository, into `store` or its own."""

@@ -5,8 +5,8 @@ next one took its place. So what counts is when a revision was *replaced*: of a 
 year ago and again today, last year's revision has been what everybody read until today. In a list that begins with the
 newest, the kept ones are therefore all those younger than the window and the first that is older.
 
-Kept without regard to the window: the current revision, the one before it, and what a named tag stands for. An
-automatic tag ends when its revision leaves the window.
+Kept without regard to the window: the current revision, the one before it, what a named tag stands for, and what an
+open transaction began from, which its view shows. An automatic tag ends when its revision leaves the window.
 """
 
 from __future__ import annotations
@@ -61,17 +61,18 @@ class Reason(Enum):
     CURRENT = "the current revision"
     PREVIOUS = "the previous revision"
     TAGGED = "a tag"
+    OPEN_TRANSACTION = "an open transaction"
     WINDOW = "the window of time"
     UNFINISHED = "the reflog alone"
 
 
 @dataclass(frozen=True, slots=True)
 class KeptRevision:
-    """A revision that stays, and why; `tag` is the tag's name where one is the reason."""
+    """A revision that stays, and why; `name` is that of the tag or transaction where one is the reason."""
 
     root: Digest
     reason: Reason
-    tag: str = ""
+    name: str = ""
 
     @property
     def was_published(self) -> bool:
@@ -98,8 +99,11 @@ def revisions_to_keep(
     references: Collection[Reference],
     chain: Iterable[PastRevision],
     window: Window,
+    bases: Collection[KeptRevision] = (),
 ) -> Retention:
-    """Decides from the `tags`, the reflog's `references` and the `chain` of revisions, the current one first."""
+    """Decides from the `tags`, the reflog's `references` and the `chain` of revisions, the current one first.
+
+    `bases` are what open transactions began from."""
     recent = list(window.within(chain))
     roots = {one.root for one in recent}
     since = min([window.cutoff, *(one.published_at for one in recent)])
@@ -111,6 +115,8 @@ def revisions_to_keep(
         if not tag.is_automatic:
             reason = Reason.PREVIOUS if tag.name == TRUNK_PREVIOUS else Reason.TAGGED
             kept.setdefault(tag.root_catalog, KeptRevision(tag.root_catalog, reason, tag.name))
+    for base in bases:
+        kept.setdefault(base.root, base)
     young = [tag.root_catalog for tag in tags if tag.is_automatic and tag not in expired]
     for root in [*(one.root for one in recent), *young]:
         kept.setdefault(root, KeptRevision(root, Reason.WINDOW))

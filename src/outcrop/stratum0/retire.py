@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from outcrop.cvmfs.notices import Notice, Notices
@@ -22,14 +22,17 @@ from outcrop.stratum0.repository import OwnedRepository
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """How a retirement is published: `author` goes into the log; a `dry_run` computes everything and stores nothing."""
+    """How a retirement is published: `author` and `reason` go into the log; a `dry_run` computes everything and stores
+    nothing."""
 
     now: datetime
     author: str = ""
     dry_run: bool = False
     progress: Progress = SILENT
+    reason: str = ""
 
     def publish(self, repository: OwnedRepository, request: IngestRequest) -> IngestOutcome:
+        request = replace(request, author=self.author, reason=request.reason or self.reason)
         return ingest(repository, request, now=self.now, dry_run=self.dry_run, progress=self.progress)
 
 
@@ -61,7 +64,6 @@ def announce(repository: OwnedRepository, notice: Notice, how: Publication) -> I
     """Publishes `notice`; errors as `notice_edits.announced` has them."""
     request = IngestRequest(
         edit_notices=lambda tree, notices: announced(tree, notices, notice, how.now),
-        author=how.author,
         message=f"Retire {shown(notice.path)} on {notice.on}" + (f": {notice.message}" if notice.message else ""),
     )
     return how.publish(repository, request)
@@ -71,7 +73,6 @@ def withdraw(repository: OwnedRepository, path: RepositoryPath, reason: str, how
     """Takes the notice for `path` back, and publishes the reason; errors as `notice_edits.withdrawn` has them."""
     request = IngestRequest(
         edit_notices=lambda _, notices: withdrawn(notices, path, reason),
-        author=how.author,
         message=f"Withdraw the notice for {shown(path)}",
         reason=reason,
     )
@@ -83,4 +84,4 @@ def retire_due(repository: OwnedRepository, how: Publication) -> IngestOutcome:
     with current_revision(repository) as current:
         paths = due_paths(current.tree, current.notices, how.now)
     message = "Retire " + (", ".join(shown(path) for path in paths) or "what was gone before its day")
-    return how.publish(repository, IngestRequest(delete=paths, author=how.author, message=message))
+    return how.publish(repository, IngestRequest(delete=paths, message=message))

@@ -13,15 +13,18 @@ lists the new certificate long before the manifest uses it, and the old one long
 Each step can be done again after an interruption. The switch is one rename, of the key; from then on whatever is
 published is signed with the new key, and a manifest by the old one still counts as our own (`SigningKey.is_ours`).
 Where the rename of the certificate is missing, `load_signing_key` takes the next one.
+
+No step needs the old key itself, only its certificate. So one that is lost is replaced in the same way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from outcrop.cvmfs.digest import Digest
+from outcrop.cvmfs.certificate import Certificate
 from outcrop.cvmfs.history import History
 from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.objects import MANIFEST_NAME
@@ -29,11 +32,13 @@ from outcrop.cvmfs.signed_text import SignedText
 from outcrop.cvmfs.whitelist import Whitelist
 from outcrop.errors import TrustError
 from outcrop.stratum0.key_files import PUBLIC_MODE, move_key_file, read_certificate, write_key_file
-from outcrop.stratum0.keys import KeyFiles, SigningKey, create_next_signing_key, load_signing_key
+from outcrop.stratum0.keys import KeyFiles, create_next_signing_key, is_signed_by, load_signing_key
+from outcrop.stratum0.lost_key import keep_certificate, known_certificate
 from outcrop.stratum0.publication import publish_tags
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.rotation_record import RotationPhase, RotationRecord, load_rotation, save_rotation
 from outcrop.stratum0.whitelist_care import readable_whitelist
+from outcrop.stratum0.whitelist_rules import counted
 
 CACHED_SECONDS = 61
 """How long caches keep the signed files, as the reference's web server tells them to, and ours."""
@@ -78,11 +83,15 @@ def default_grace(repository: OwnedRepository, manifest: Manifest | None = None)
     return timedelta(seconds=CACHED_SECONDS + ttl)
 
 
-def plan_rotation(repository: OwnedRepository, now: datetime, grace: timedelta | None = None) -> RotationPlan:
-    """What the rotation does next. `grace` is for one that begins; without it, the default's length."""
+def plan_rotation(
+    repository: OwnedRepository, now: datetime, grace: timedelta | None = None, *, lost: bool = False
+) -> RotationPlan:
+    """What the rotation does next. `grace` is for one that begins; without it, the default's length.
+
+    `lost` says that one which begins has to do without the signing key (`outcrop.stratum0.lost_key`)."""
     record = load_rotation(repository.keys)
     if record is None:
-        manifest = _own_manifest(repository, load_signing_key(repository.keys))
+        manifest = _own_manifest(repository, _present_certificates(repository, lost))
         length = grace if grace is not None else default_grace(repository, manifest)
         return RotationPlan(RotationStep.BEGIN, None, length)
     published = readable_whitelist(repository)
@@ -99,17 +108,21 @@ def next_step(record: RotationRecord, published: Whitelist | None, now: datetime
     return RotationStep.SWITCH if record.is_due(now) else RotationStep.WAIT_TO_SWITCH
 
 
-def begin(repository: OwnedRepository, now: datetime, grace: timedelta) -> RotationRecord:
+def begin(repository: OwnedRepository, now: datetime, grace: timedelta, *, lost: bool = False) -> RotationRecord:
     """Makes the next signing key and its certificate; the record of a rotation that is under way already is kept."""
     files = repository.keys
     with repository.publishing():
-        present = load_rotation(files)
-        if present is not None:
-            return present
+        under_way = load_rotation(files)
+        if under_way is not None:
+            return under_way
+        present = _present_certificates(repository, lost)
+        _own_manifest(repository, present)
+        keep_certificate(files, present[0])
         create_next_signing_key(files, now)
+        algorithm = repository.settings.algorithm
         record = RotationRecord(
-            old=_fingerprint(repository, load_signing_key(files)),
-            new=read_certificate(files.next_certificate).fingerprint(repository.settings.algorithm),
+            old=present[0].fingerprint(algorithm),
+            new=read_certificate(files.next_certificate).fingerprint(algorithm),
             grace=grace,
         )
         save_rotation(files, record)
@@ -132,7 +145,9 @@ def switch(repository: OwnedRepository, now: datetime) -> Manifest:
             )
         _swap(files)
         key = load_signing_key(files)
-        manifest = publish_tags(repository, key, _own_manifest(repository, key), _no_change, int(now.timestamp()))
+        manifest = publish_tags(
+            repository, key, _own_manifest(repository, key.certificates), _no_change, int(now.timestamp())
+        )
         save_rotation(files, replace(plan.record, switched_at=now))
     return manifest
 
@@ -145,22 +160,23 @@ def _swap(files: KeyFiles) -> None:
     move_key_file(files.next_certificate, files.certificate)
 
 
-def _own_manifest(repository: OwnedRepository, key: SigningKey) -> Manifest:
-    """What the repository says now; TrustError unless the present, the last or the next signing key says so."""
+def _present_certificates(repository: OwnedRepository, lost: bool) -> tuple[Certificate, ...]:
+    """The certificate of the signing key, and those of the keys before and after it if it is not `lost`."""
+    return (known_certificate(repository),) if lost else load_signing_key(repository.keys).certificates
+
+
+def _own_manifest(repository: OwnedRepository, certificates: Collection[Certificate]) -> Manifest:
+    """What the repository says now; TrustError unless the key of one of these certificates says so."""
     what = f"{repository.store.address}/{MANIFEST_NAME}"
     signed = SignedText.parse(repository.store.read(MANIFEST_NAME), what)
     manifest = Manifest.parse(signed.text)
-    if not key.is_ours(signed) or manifest.repository != repository.name:
+    if not is_signed_by(certificates, signed) or manifest.repository != repository.name:
         raise TrustError(
             what=what,
             problem=f"it was not signed for {repository.name} by any signing key of ours",
             hint="somebody else publishes there; nothing was changed",
         )
     return manifest
-
-
-def _fingerprint(repository: OwnedRepository, key: SigningKey) -> Digest:
-    return key.certificate.fingerprint(repository.settings.algorithm)
 
 
 def _no_change(_history: History) -> None:
@@ -195,7 +211,7 @@ def told(repository: OwnedRepository, step: RotationStep, plan: RotationPlan) ->
         case RotationStep.DROP:
             return "sign a whitelist without the old certificate"
         case RotationStep.WAIT_TO_SWITCH | RotationStep.WAIT_TO_DROP:
-            whole = f"wait {int(plan.grace.total_seconds())} seconds"
+            whole = f"wait {counted(int(plan.grace.total_seconds()), 'second')}"
             known = plan.due_at if step is plan.step else None
             span = whole if known is None else f"wait until {known:%Y-%m-%d %H:%M:%S} UTC"
             return f"{span}, for caches to forget what is older"

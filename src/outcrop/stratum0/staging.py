@@ -60,6 +60,15 @@ class _Row(NamedTuple):
 
 _PUT = f"INSERT INTO staged VALUES ({', '.join('?' * len(_Row._fields))})"
 _REPLACE = _PUT.replace("INSERT", "REPLACE", 1)
+_SUBDIRECTORIES = """
+CASE WHEN mode & 0xf000 = 0x4000 THEN 2 + (SELECT count(*) FROM staged AS child
+  WHERE child.directory = CAST(staged.directory || '/' || staged.name AS BLOB) AND child.mode & 0xf000 = 0x4000)
+ELSE hardlinks END
+"""
+_IN_ORDER = (
+    f"SELECT {', '.join(_SUBDIRECTORIES if column == 'hardlinks' else column for column in _Row._fields)} "
+    "FROM staged ORDER BY directory, name"
+)
 
 
 class Staged(NamedTuple):
@@ -156,11 +165,11 @@ class Staging:
     def directories(self) -> Iterator[tuple[RepositoryPath, list[Staged]]]:
         """What comes in, a directory at a time: its path and its entries by name. Parents come before what they hold.
 
+        The link count of a directory is that of one which holds nothing else than what comes in.
         The repository's root, if it comes in, is the one entry without a name, in the directory without a name."""
         self._flush()
         with sqlite_border(_WHAT):
-            rows = self._database.execute("SELECT * FROM staged ORDER BY directory, name")
-            for directory, group in groupby(rows, key=lambda row: row[0]):
+            for directory, group in groupby(self._database.execute(_IN_ORDER), key=lambda row: row[0]):
                 yield RepositoryPath(directory), _with_link_counts([_staged(_Row(*row)) for row in group])
 
     def close(self) -> None:

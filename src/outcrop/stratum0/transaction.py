@@ -11,7 +11,7 @@ upper directory is never looked at again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -339,15 +339,3 @@ class Transactions:
         """Nobody else publishes, aborts or resumes this transaction meanwhile."""
         with exclusive(place.lock, f"the transaction {place.name}"):
             yield
-
-
-def open_bases(data_directory: Path, repository: OwnedRepository) -> Sequence[TransactionRecord]:
-    """The records of all transactions that are open: the revisions that they began from must not be collected."""
-    home = transactions_home(data_directory, repository.name)
-    found = []
-    for name in transaction_names(home):
-        try:
-            found.append(TransactionPlace(home, name).load())
-        except (NotFound, FormatError):
-            continue
-    return found

@@ -220,6 +220,22 @@ def transaction_names(home: Path) -> list[str]:
         raise storage_error(error) from error
 
 
+def open_transactions(data_directory: Path, repository: RepositoryName) -> list[TransactionRecord]:
+    """The records of all transactions that may still be published or looked at, by name.
+
+    One without a record that can be read is not among them: it can only be thrown away."""
+    home = transactions_home(data_directory, repository)
+    found = []
+    for name in transaction_names(home):
+        try:
+            record = TransactionPlace(home, name).load()
+        except (NotFound, FormatError):
+            continue
+        if record.stage is not Stage.PUBLISHED:
+            found.append(record)
+    return found
+
+
 def _remove(path: Path, device: int) -> None:
     """Removes `path` with all below it, read-only directories too; Busy at the border of another file system."""
     status = os.lstat(path)

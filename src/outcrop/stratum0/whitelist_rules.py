@@ -62,9 +62,9 @@ def remaining(end: datetime, now: datetime) -> str:
     if left <= timedelta(0):
         return f"expired {moment}"
     if left < _HOURS_ARE_TOLD_BELOW:
-        return f"expires in {_counted(int(left.total_seconds()) // 3600, 'hour')}, {moment}"
-    return f"expires in {_counted(left.days, 'day')}, {moment}"
+        return f"expires in {counted(int(left.total_seconds()) // 3600, 'hour')}, {moment}"
+    return f"expires in {counted(left.days, 'day')}, {moment}"
 
 
-def _counted(number: int, unit: str) -> str:
+def counted(number: int, unit: str) -> str:
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"

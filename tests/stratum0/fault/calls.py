@@ -53,11 +53,11 @@ def reason_against_tracing() -> str:
     with subprocess.Popen(["sleep", "60"]) as sleeper:
         try:
             with _strace(sleeper.pid, "--output=/dev/null"):
+                sleeper.kill()
                 return ""
         except PermissionError as error:
-            return f"strace may not trace: {error}"
-        finally:
             sleeper.kill()
+            return f"strace may not trace: {error}"
 
 
 def recording(trace: Path) -> Watch:

@@ -1,8 +1,8 @@
-"""A process that runs `outcrop` commands, each in a child that it forks: `python -m tests.stratum0.fault.command_server`.
+"""A process that runs `outcrop` commands, each in a child that it forks.
 
 Everything is imported once, so that a command costs some hundred milliseconds and not a second and a half. A line of
-JSON on standard input orders a command (`tests.stratum0.fault.commands`). Numbers on standard output answer: the child's
-process, where it waits to be watched, and then its exit code, negative for a signal.
+JSON on standard input orders a command (`tests.stratum0.fault.commands`). Numbers on standard output answer: the
+child's process, where it waits to be watched, and then its exit code, negative for a signal.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from outcrop.cli import app
 from outcrop.cli.registry import SECTIONS, NounPlace
 
 _PACKAGES = ("outcrop.cvmfs", "outcrop.storage", "outcrop.stratum0", "outcrop.stratum0.check", "outcrop.cli")
+
+_LATE = ("numpy", "_strptime")
+"""What commands import when they come to need it."""
 
 _PR_SET_PTRACER = 0x59616D61
 _ANY_PROCESS = ctypes.c_ulong(-1)
@@ -72,7 +75,7 @@ def _import_everything() -> None:
     repo = SECTIONS["Build and publish"]["repo"]
     assert isinstance(repo, NounPlace)
     below = [module.name for name in _PACKAGES for module in pkgutil.iter_modules(_path_of(name), f"{name}.")]
-    for module in [*(place.module for place in repo.verbs.values()), *below, "_strptime"]:
+    for module in [*(place.module for place in repo.verbs.values()), *below, *_LATE]:
         # What needs a package that is not installed is not needed here.
         with contextlib.suppress(ImportError):
             importlib.import_module(module)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +44,15 @@ class Ended:
 
 
 class CommandServer:
-    """A server for commands of the tests, with the library `preload` in front of libc's. Use as a context manager."""
+    """A server for commands of the tests, which make temporary files in the directory `temporary`, with the library
+    `preload` in front of libc's. Use as a context manager."""
 
-    def __init__(self, preload: Path | None = None) -> None:
+    def __init__(self, temporary: Path, preload: Path | None = None) -> None:
+        temporary.mkdir(exist_ok=True)
         environment = {
             **os.environ,
+            "TMPDIR": str(temporary),  # which SQLite reads once
+            "XDG_RUNTIME_DIR": str(temporary),
             "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
             "OPENBLAS_NUM_THREADS": "1",
             "LD_PRELOAD": str(preload or ""),
@@ -83,8 +87,7 @@ class CommandServer:
         open_files: int = 0,
         on_one_core: bool = True,
     ) -> Ended:
-        """Runs `outcrop` with `arguments` for the owner of `directory / "data"`; its temporary files go below
-        `directory` too. The command is told to stop where `watch` is to see its first step."""
+        """Runs `outcrop` with `arguments` for the owner of `directory / "data"`, seen by `watch` from the start."""
         order = CommandOrder(
             list(arguments), _environment(directory), str(self._output),
             waits=watch is not None, on_one_core=on_one_core, open_files=open_files, fault=fault,
@@ -116,13 +119,5 @@ class CommandServer:
         return Ended(code, _MET.sub("", said).strip(), int(match[1]) if match else 0)
 
 
-def _environment(directory: Path) -> Mapping[str, str]:
-    temporary = directory / "tmp"
-    temporary.mkdir(exist_ok=True)
-    return {
-        "OUTCROP_DATA_DIR": str(directory / "data"),
-        "TMPDIR": str(temporary),
-        "HOME": str(directory),
-        "XDG_RUNTIME_DIR": str(temporary),
-        "NO_COLOR": "1",
-    }
+def _environment(directory: Path) -> dict[str, str]:
+    return {"OUTCROP_DATA_DIR": str(directory / "data"), "HOME": str(directory), "NO_COLOR": "1"}

@@ -21,6 +21,7 @@ from outcrop.stratum0.content_index import SETTLED_NANOSECONDS
 from outcrop.stratum0.create import create_repository, plan_creation
 from outcrop.stratum0.incoming_directory import DirectoryTree
 from outcrop.stratum0.ingest import IngestRequest, ingest
+from outcrop.stratum0.key_files import new_private_key, write_private_key
 from outcrop.stratum0.keys import KeyFiles, create_missing_keys
 from outcrop.stratum0.lease import Leases
 from outcrop.stratum0.overlay import Way
@@ -31,8 +32,10 @@ from outcrop.stratum0.transaction_record import Stage, TransactionPlace, Transac
 NAME = repository_name("fault.example.org")
 TRANSACTION = "20261121-120000"
 
-_CHUNK_SIZES = {"minimum_chunk_size": 16 * 1024, "average_chunk_size": 32 * 1024, "maximum_chunk_size": 64 * 1024}
+_CHUNK_BYTES = 32 * 1024
 """Small, so that a file of some hundred kilobytes has several chunks."""
+_KEY_BITS = 1024
+"""They guard nothing, and are read thousands of times: a real key takes longer to read than all else that is done."""
 _CHUNKED_BYTES = 250_000
 _NEW_FILES = 70
 _PUBLISHED_BEFORE = ("past", "before", "touch")
@@ -41,11 +44,13 @@ _PUBLISHED_BEFORE = ("past", "before", "touch")
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A command that is interrupted, and where it begins: `setting` is a directory of a `Scenario`."""
+    """A command that is interrupted, and where it begins: `setting` is one of a `Scenario`. `clears_up` is whether it
+    takes away what an interrupted command has left in the storage."""
 
     name: str
     setting: str
     arguments: tuple[str, ...]
+    clears_up: bool = True
 
 
 class Scenario:
@@ -59,6 +64,7 @@ class Scenario:
         self.top = top
         self.trees = top / "trees"
         self.arena = top / "arena"
+        self.temporary = top / "temporary"
         self._settings = top / "settings"
         self._noise = random.Random(20261121)
         self._build_trees()
@@ -94,7 +100,7 @@ class Scenario:
             Action("resign", "repository", ("repo", "resign", NAME, "--days", "40")),
             Action("transaction-publish", "transaction", ("repo", "publish", NAME, "--transaction", TRANSACTION)),
             Action("transaction-abort", "transaction", ("repo", "abort", NAME, "--transaction", TRANSACTION)),
-            Action("create", "keys", ("repo", "create", NAME)),
+            Action("create", "keys", ("repo", "create", NAME), clears_up=False),
         )
 
     def begin(self, setting: str) -> Path:
@@ -133,7 +139,11 @@ class Scenario:
 
     def _build_settings(self) -> None:
         data = self.arena / "data"
-        create_missing_keys(KeyFiles(data, NAME), datetime.now(UTC))
+        data.mkdir(parents=True)
+        keys = KeyFiles(data, NAME)
+        for secret in (keys.master_key, keys.signing_key):
+            write_private_key(secret, new_private_key(_KEY_BITS))
+        create_missing_keys(keys, datetime.now(UTC))
         self._keep_as("keys")
         self._build_repository(data)
         self._keep_as("repository")
@@ -144,7 +154,13 @@ class Scenario:
         shutil.copytree(self.arena, self._settings / setting, symlinks=True)
 
     def _build_repository(self, data: Path) -> None:
-        settings = RepositorySettings(name=NAME, storage=str(data / "storage" / NAME), **_CHUNK_SIZES)
+        settings = RepositorySettings(
+            name=NAME,
+            storage=str(data / "storage" / NAME),
+            minimum_chunk_size=_CHUNK_BYTES // 2,
+            average_chunk_size=_CHUNK_BYTES,
+            maximum_chunk_size=_CHUNK_BYTES * 2,
+        )
         create_repository(plan_creation(data, settings, Metainfo(organisation="Tests")), datetime.now(UTC))
         repository = OwnedRepository.open(data, NAME)
         at = repository_path("/software")
@@ -180,4 +196,3 @@ class Scenario:
         upper = place.upper / "software"
         shutil.copytree(self.trees / "changed", upper, symlinks=True)
         (upper / ".wh.gone").touch()
-

@@ -13,16 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.stratum0.fault.aftermath import Aftermath
-from tests.stratum0.fault.calls import Call, Trace, killing, read_trace, reason_against_tracing, recording
+from tests.stratum0.fault.calls import Call, Trace, killing, read_trace, recording
 from tests.stratum0.fault.commands import CommandServer
 from tests.stratum0.fault.sweep import SECONDS, require_all, sample
 
-pytestmark = [
-    pytest.mark.fault,
-    pytest.mark.slow,
-    pytest.mark.timeout(SECONDS),
-    pytest.mark.skipif("reason_against_tracing()", reason="strace can trace nothing here"),
-]
+pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(SECONDS)]
 
 SHARES = 8
 """Into how many tests the sweep of the reference publish is cut, which run side by side."""
@@ -37,10 +32,10 @@ _CATALOG = re.compile(r'^rename\(.*, ".*/data/[0-9a-f]{2}/[0-9a-f]+C"\)')
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_publish_killed_at_any_call_is_whole_or_not_there(
-    share: int, aftermath_of: Callable[[str], Aftermath], server: CommandServer, tmp_path: Path
+    share: int, aftermath_of: Callable[[str], Aftermath], watched_server: CommandServer, tmp_path: Path
 ) -> None:
     aftermath = aftermath_of("publish")
-    trace = _trace(aftermath, server, tmp_path)
+    trace = _trace(aftermath, watched_server, tmp_path)
     assert trace.threads == 1
     assert len(trace.calls) >= 3 * 200, "every file of the reference publish is opened, written and renamed"
     contents = _contents(trace)
@@ -48,18 +43,19 @@ def test_publish_killed_at_any_call_is_whole_or_not_there(
     # What comes once is always tried; of what comes once a file, a sample.
     chosen = rare[share::SHARES]
     chosen += sample(contents[share::SHARES], -(-POINTS // SHARES) - len(chosen), f"publish {share}")
-    _kill_at_each(chosen, aftermath, server)
+    _kill_at_each(chosen, aftermath, watched_server)
 
 
 @pytest.mark.parametrize(
     "action", ["tag", "rollback", "gc", "resign", "transaction-publish", "transaction-abort", "create"]
 )
 def test_command_killed_at_any_call_is_done_or_not(
-    action: str, aftermath_of: Callable[[str], Aftermath], server: CommandServer, tmp_path: Path
+    action: str, aftermath_of: Callable[[str], Aftermath], watched_server: CommandServer, tmp_path: Path
 ) -> None:
     aftermath = aftermath_of(action)
-    trace = _trace(aftermath, server, tmp_path)
-    _kill_at_each(sample(trace.calls, OTHER_POINTS, action), aftermath, server, is_always_reached=trace.threads == 1)
+    trace = _trace(aftermath, watched_server, tmp_path)
+    chosen = sample(trace.calls, OTHER_POINTS, action)
+    _kill_at_each(chosen, aftermath, watched_server, is_always_reached=trace.threads == 1)
 
 
 def _trace(aftermath: Aftermath, server: CommandServer, directory: Path) -> Trace:
@@ -84,4 +80,4 @@ def _kill_at_each(
         assert ended.was_killed or (ended.code == 0 and not is_always_reached), ended
         aftermath.require(directory, thoroughly=thoroughly)
 
-    require_all(calls, look)
+    require_all(calls, look, aftermath.action.name)

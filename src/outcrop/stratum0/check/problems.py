@@ -67,6 +67,7 @@ class Kind(Enum):
     NESTING = ("nesting", Severity.INCONSISTENCY, _REPUBLISH)
     COUNTERS = ("counters", Severity.INCONSISTENCY, _REPUBLISH)
     EXPIRING = ("expiring", Severity.NOTE, _RESIGN)
+    BEHIND = ("behind", Severity.NOTE, "`outcrop repo repair {repository} --from URL --newer` takes it")
     REFLOG_DIFFERS = ("reflog-differs", Severity.NOTE, "the next publish puts it right")
     STRAY = ("stray", Severity.NOTE, "remove it, if nobody needs it")
     LEFTOVER = ("leftover", Severity.NOTE, "the next publish removes it")
