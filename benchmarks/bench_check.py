@@ -27,8 +27,8 @@ from outcrop.stratum0.check.owned import trusted_by
 from outcrop.stratum0.check.report import Depth
 from outcrop.stratum0.check.repository import CheckRequest, check_repository
 from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.incoming_directory import DirectoryTree
-from outcrop.stratum0.ingest import IngestRequest, ingest
+from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.ingest import IngestRequest, ingest
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.settings import RepositorySettings
 

@@ -25,11 +25,11 @@ from outcrop.cvmfs.metainfo import Metainfo
 from outcrop.cvmfs.names import repository_name
 from outcrop.cvmfs.paths import repository_path
 from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.incoming_directory import DirectoryTree
-from outcrop.stratum0.ingest import IngestRequest, ingest
-from outcrop.stratum0.keys import KeyFiles, create_missing_keys
+from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.ingest import IngestRequest, ingest
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.settings import RepositorySettings
+from outcrop.stratum0.signing.keys import KeyFiles, create_missing_keys
 
 TREE_BYTES = 40_000_000
 ROUNDS = 5

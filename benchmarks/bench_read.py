@@ -35,8 +35,8 @@ from outcrop.cvmfs.metainfo import Metainfo
 from outcrop.cvmfs.names import repository_name
 from outcrop.errors import MissingCapability
 from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.incoming_directory import DirectoryTree
-from outcrop.stratum0.ingest import IngestRequest, ingest
+from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.ingest import IngestRequest, ingest
 from outcrop.stratum0.serve import RepositoryServer
 from outcrop.stratum0.settings import RepositorySettings
 

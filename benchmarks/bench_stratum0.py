@@ -29,11 +29,11 @@ from outcrop.cvmfs.names import repository_name
 from outcrop.cvmfs.paths import repository_path
 from outcrop.directories import cache_directory
 from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.incoming_directory import DirectoryTree
-from outcrop.stratum0.ingest import IngestOutcome, IngestRequest, ingest
-from outcrop.stratum0.keys import KeyFiles, create_missing_keys
+from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.ingest import IngestOutcome, IngestRequest, ingest
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.settings import RepositorySettings
+from outcrop.stratum0.signing.keys import KeyFiles, create_missing_keys
 
 PACKAGES = ("numpy", "scipy", "pandas", "matplotlib", "sympy", "scikit-learn", "django")
 ROUNDS = 3
@@ -126,8 +126,8 @@ class _Publishing:
         repository = self._new_repository()
         script = (
             "import resource, sys; from datetime import UTC, datetime; from pathlib import Path\n"
-            "from outcrop.stratum0.ingest import IngestRequest, ingest\n"
-            "from outcrop.stratum0.incoming_directory import DirectoryTree\n"
+            "from outcrop.stratum0.publishing.ingest import IngestRequest, ingest\n"
+            "from outcrop.stratum0.publishing.incoming_directory import DirectoryTree\n"
             "from outcrop.stratum0.repository import OwnedRepository\n"
             "ingest(OwnedRepository.open(Path(sys.argv[1]), sys.argv[2]),"
             " IngestRequest(trees=(DirectoryTree(Path(sys.argv[3])),)), now=datetime.now(UTC))\n"

@@ -12,10 +12,10 @@ from pathlib import Path
 from outcrop.cvmfs.metainfo import Metainfo
 from outcrop.cvmfs.names import repository_name
 from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.key_files import write_key_file
-from outcrop.stratum0.keys import KeyFiles, create_missing_keys
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.settings import RepositorySettings
+from outcrop.stratum0.signing.key_files import write_key_file
+from outcrop.stratum0.signing.keys import KeyFiles, create_missing_keys
 
 NAME = repository_name("tools.example.org")
 

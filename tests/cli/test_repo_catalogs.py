@@ -13,7 +13,7 @@ from outcrop.cli.catalog_drawing import drawing
 from outcrop.cli.terminal import uncoloured, width
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.paths import RepositoryPath
-from outcrop.stratum0.catalog_overview import CatalogKind, CatalogSummary, Verdict
+from outcrop.stratum0.catalogs.catalog_overview import CatalogKind, CatalogSummary, Verdict
 from tests.cli.conftest import CommandLine
 from tests.stratum0.conftest import NAME, Publisher, new_publisher, test_keys
 from tests.stratum0.settling import SMALL, SettledRepository, files

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from outcrop.stratum0.rotation import begin
+from outcrop.stratum0.signing.rotation import begin
 from tests.cli.conftest import CommandLine
 from tests.cli.owned import NAME, own_repository
 

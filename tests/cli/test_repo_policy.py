@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from outcrop.cvmfs.names import repository_name
-from outcrop.stratum0.policy import EXAMPLE, Policy, policy_path
+from outcrop.stratum0.promises.policy import EXAMPLE, Policy, policy_path
 from outcrop.stratum0.settings import RepositorySettings, save_settings
 from tests.cli.conftest import CommandLine
 

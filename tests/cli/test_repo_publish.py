@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.stratum0.overlay import Way
+from outcrop.stratum0.transactions.overlay import Way
 from tests.cli.conftest import CommandLine
 from tests.stratum0.private_views import WAYS, play
 

@@ -12,8 +12,8 @@ import pytest
 
 from outcrop.cvmfs.notices import Notice
 from outcrop.cvmfs.paths import repository_path
+from outcrop.stratum0.promises.retire import Publication, announce
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.retire import Publication, announce
 from tests.cli.conftest import CommandLine
 from tests.stratum0.conftest import NAME, test_keys
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from outcrop.stratum0.policy import policy_path
+from outcrop.stratum0.promises.policy import policy_path
 from tests.cli.conftest import CommandLine, Outcome
 from tests.cli.revisions import NAME, new_publisher, owned, test_keys
 from tests.stratum0.conftest import Publisher

@@ -13,7 +13,7 @@ from outcrop.cvmfs.counters import Counts
 from outcrop.cvmfs.digest import Algorithm, Digest
 from outcrop.cvmfs.entry import Chunk, Entry, Mark
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, join, name, parent, path_hash
-from outcrop.stratum0.catalog_tree import MARKER, CatalogTree, WrittenCatalogs
+from outcrop.stratum0.catalogs.catalog_tree import MARKER, CatalogTree, WrittenCatalogs
 
 TOP = Entry(b"", stat.S_IFDIR | 0o755, size=4096, linkcount=2)
 

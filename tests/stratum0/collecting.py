@@ -17,12 +17,12 @@ from outcrop.cvmfs.objects import REFLOG_NAME, ObjectKind, ObjectName
 from outcrop.cvmfs.paths import repository_path
 from outcrop.cvmfs.reflog import Reference, ReferenceType, Reflog
 from outcrop.storage.interface import ReadableStore, WritableStore
-from outcrop.stratum0.collect import GarbageCollection, collect_garbage
-from outcrop.stratum0.incoming_directory import DirectoryTree
-from outcrop.stratum0.ingest import IngestRequest
-from outcrop.stratum0.reachable import manifest_objects, reachable_objects
+from outcrop.stratum0.collection.collect import GarbageCollection, collect_garbage
+from outcrop.stratum0.collection.reachable import manifest_objects, reachable_objects
+from outcrop.stratum0.collection.retention import Window
+from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.ingest import IngestRequest
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.retention import Window
 from tests.conformance.section16 import Violation, check_repository
 from tests.stratum0.conftest import NAME, Publisher
 from tests.stratum0.reading import content, published_tree

@@ -13,10 +13,10 @@ import pytest
 from outcrop.cvmfs.metainfo import Metainfo
 from outcrop.cvmfs.names import repository_name
 from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.ingest import IngestOutcome, IngestRequest, ingest
-from outcrop.stratum0.keys import KeyFiles, create_missing_keys
+from outcrop.stratum0.publishing.ingest import IngestOutcome, IngestRequest, ingest
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.settings import RepositorySettings
+from outcrop.stratum0.signing.keys import KeyFiles, create_missing_keys
 
 NAME = repository_name("test.example.org")
 BEGINNING = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.stratum0.overlay import PROGRAM, Way
+from outcrop.stratum0.transactions.overlay import PROGRAM, Way
 from tests.client.mount.private_place import reason_against_mounting
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,10 +15,10 @@ from outcrop.cvmfs.entry import Entry
 from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.objects import ObjectKind, ObjectName
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, ancestors, name, parent
-from outcrop.stratum0.account import account_of, summary_of
-from outcrop.stratum0.catalog_tree import MARKER, CatalogTree
-from outcrop.stratum0.publication import NextRevision, next_revision, publish_revision, revision_tags
-from outcrop.stratum0.revision_diff import catalog_loader
+from outcrop.stratum0.catalogs.catalog_tree import MARKER, CatalogTree
+from outcrop.stratum0.history.revision_diff import catalog_loader
+from outcrop.stratum0.publishing.account import account_of, summary_of
+from outcrop.stratum0.publishing.publication import NextRevision, next_revision, publish_revision, revision_tags
 from tests.stratum0.conftest import Publisher
 
 AUTHOR = "ada@build1"

@@ -17,13 +17,13 @@ from outcrop.cvmfs.entry import Entry
 from outcrop.cvmfs.names import Revision
 from outcrop.cvmfs.objects import ObjectKind, ObjectName
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, ancestors, join, name, parent
-from outcrop.stratum0.catalog_limits import CatalogLimits
-from outcrop.stratum0.catalog_tree import MARKER, CatalogTree
-from outcrop.stratum0.change import ChangeSummary
-from outcrop.stratum0.content_index import StoredContent
-from outcrop.stratum0.markers import AUTOMATIC_MARKER, is_kept_marker
-from outcrop.stratum0.nesting import DIRTAB_PATH, read_dirtab, settle_catalogs
-from outcrop.stratum0.publication import NextRevision, publish_revision
+from outcrop.stratum0.catalogs.catalog_limits import CatalogLimits
+from outcrop.stratum0.catalogs.catalog_tree import MARKER, CatalogTree
+from outcrop.stratum0.catalogs.markers import AUTOMATIC_MARKER, is_kept_marker
+from outcrop.stratum0.catalogs.nesting import DIRTAB_PATH, read_dirtab, settle_catalogs
+from outcrop.stratum0.publishing.change import ChangeSummary
+from outcrop.stratum0.publishing.content_index import StoredContent
+from outcrop.stratum0.publishing.publication import NextRevision, publish_revision
 from tests.conformance.section16 import Violation, check_repository
 from tests.stratum0.conftest import NAME, Publisher
 

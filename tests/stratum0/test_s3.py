@@ -16,8 +16,8 @@ from outcrop.cvmfs.paths import repository_path
 from outcrop.errors import AlreadyExists, NetworkError, StorageError
 from outcrop.storage.http import HttpStore
 from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.incoming_directory import DirectoryTree
-from outcrop.stratum0.ingest import IngestRequest, ingest
+from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.ingest import IngestRequest, ingest
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.serve import RepositoryServer
 from outcrop.stratum0.settings import RepositorySettings

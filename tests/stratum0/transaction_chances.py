@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from outcrop.stratum0.overlay import Way
-from outcrop.stratum0.transaction import OpenTransaction
+from outcrop.stratum0.transactions.overlay import Way
+from outcrop.stratum0.transactions.transaction import OpenTransaction
 from tests.conformance.section16 import check_repository
 from tests.stratum0.random_edits import RandomEdits
 from tests.stratum0.transaction_owner import NAME, Owner, outcrop, restart, small_tree, started, within, write

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from outcrop.stratum0.overlay import Way
+from outcrop.stratum0.transactions.overlay import Way
 from tests.stratum0.transaction_owner import NAME, Owner, outcrop, small_tree, started
 
 

@@ -17,16 +17,16 @@ from outcrop.cvmfs.names import repository_name
 from outcrop.cvmfs.paths import repository_path
 from outcrop.errors import OutcropError
 from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.incoming_directory import DirectoryTree
-from outcrop.stratum0.ingest import IngestRequest, ingest
-from outcrop.stratum0.lease import Leases
-from outcrop.stratum0.namespace import enter_namespace_of, in_child
-from outcrop.stratum0.overlay import Way
+from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.ingest import IngestRequest, ingest
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.settings import RepositorySettings
-from outcrop.stratum0.transaction import OpenTransaction, PublishOutcome, Transactions
-from outcrop.stratum0.transaction_record import TransactionPlace
-from outcrop.stratum0.view import discard_view
+from outcrop.stratum0.transactions.lease import Leases
+from outcrop.stratum0.transactions.namespace import enter_namespace_of, in_child
+from outcrop.stratum0.transactions.overlay import Way
+from outcrop.stratum0.transactions.transaction import OpenTransaction, PublishOutcome, Transactions
+from outcrop.stratum0.transactions.transaction_record import TransactionPlace
+from outcrop.stratum0.transactions.view import discard_view
 from tests.stratum0.reading import entries, published_manifest
 
 NAME = repository_name("transaction.example.org")

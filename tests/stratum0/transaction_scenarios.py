@@ -18,10 +18,10 @@ from pathlib import Path
 from outcrop.cli.transaction_mounts import ClientMounts
 from outcrop.cvmfs.paths import ROOT, RepositoryPath
 from outcrop.errors import Busy, InvalidValue, NotFound
-from outcrop.stratum0.ingest import IngestRequest
-from outcrop.stratum0.namespace import in_child
-from outcrop.stratum0.overlay import PROGRAM, Way
-from outcrop.stratum0.view import discard_view
+from outcrop.stratum0.publishing.ingest import IngestRequest
+from outcrop.stratum0.transactions.namespace import in_child
+from outcrop.stratum0.transactions.overlay import PROGRAM, Way
+from outcrop.stratum0.transactions.view import discard_view
 from tests.stratum0 import transaction_chances, transaction_commands
 from tests.stratum0.reading import entries
 from tests.stratum0.transaction_owner import (

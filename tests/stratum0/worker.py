@@ -15,11 +15,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from outcrop.cvmfs.paths import repository_path
-from outcrop.stratum0.collect import collect_garbage
-from outcrop.stratum0.incoming_directory import DirectoryTree
-from outcrop.stratum0.ingest import IngestRequest, ingest
+from outcrop.stratum0.collection.collect import collect_garbage
+from outcrop.stratum0.collection.retention import Window
+from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.ingest import IngestRequest, ingest
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.retention import Window
 from tests.stratum0.conftest import BEGINNING, NAME
 
 ROUNDS = 12

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from outcrop.cli.progress import size
 from outcrop.cli.terminal import Style, one_line, painted, width
 from outcrop.cvmfs.paths import shown
-from outcrop.stratum0.catalog_overview import CatalogSummary, Verdict
+from outcrop.stratum0.catalogs.catalog_overview import CatalogSummary, Verdict
 
 _GAP = "  "
 _BRANCH, _LAST_BRANCH, _TRUNK, _NO_TRUNK = "├─ ", "└─ ", "│  ", "   "

@@ -12,7 +12,7 @@ from outcrop.cvmfs.catalog_diff import Effect
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.paths import RepositoryPath
 from outcrop.cvmfs.revision_account import ChangeLine
-from outcrop.stratum0.changelog import LoggedRevision
+from outcrop.stratum0.history.changelog import LoggedRevision
 
 _AUTOMATIC = "generic-"
 """How the names of tags begin that no person chose: they are no headings."""

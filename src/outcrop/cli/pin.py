@@ -8,7 +8,7 @@ import sys
 import click
 
 from outcrop.cli.terminal import is_terminal
-from outcrop.stratum0.pkcs11_key import PIN_VARIABLE, TokenAccess, pin_from_environment
+from outcrop.stratum0.signing.pkcs11_key import PIN_VARIABLE, TokenAccess, pin_from_environment
 
 
 def token_access() -> TokenAccess:

@@ -15,10 +15,10 @@ from outcrop.cli.quantities import counted
 from outcrop.cvmfs.history import tag_name
 from outcrop.cvmfs.paths import repository_path, shown
 from outcrop.errors import UsageError
-from outcrop.stratum0.account import collapsed_changes
-from outcrop.stratum0.door import DoorRules
-from outcrop.stratum0.ingest import IngestOutcome, IngestRequest
-from outcrop.stratum0.ownership import AS_THEY_ARE, IdMap, Ownership
+from outcrop.stratum0.publishing.account import collapsed_changes
+from outcrop.stratum0.publishing.door import DoorRules
+from outcrop.stratum0.publishing.ingest import IngestOutcome, IngestRequest
+from outcrop.stratum0.publishing.ownership import AS_THEY_ARE, IdMap, Ownership
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -13,7 +13,7 @@ from outcrop.cvmfs.paths import shown
 from outcrop.directories import data_directory
 from outcrop.errors import OutcropError, UsageError
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.transaction import AbortOutcome, Transactions
+from outcrop.stratum0.transactions.transaction import AbortOutcome, Transactions
 
 
 @click.command(

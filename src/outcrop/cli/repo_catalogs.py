@@ -19,12 +19,12 @@ from outcrop.cvmfs.history import TRUNK
 from outcrop.cvmfs.names import repository_name
 from outcrop.cvmfs.paths import repository_path, shown
 from outcrop.directories import data_directory
-from outcrop.stratum0.catalog_overview import CatalogKind, CatalogSummary, Verdict, catalog_overview
-from outcrop.stratum0.catalog_tree import CatalogTree
-from outcrop.stratum0.log import RevisionRecord, root_reference
-from outcrop.stratum0.nesting import read_dirtab
+from outcrop.stratum0.catalogs.catalog_overview import CatalogKind, CatalogSummary, Verdict, catalog_overview
+from outcrop.stratum0.catalogs.catalog_tree import CatalogTree
+from outcrop.stratum0.catalogs.nesting import read_dirtab
+from outcrop.stratum0.history.log import RevisionRecord, root_reference
+from outcrop.stratum0.history.revision_names import named_revision
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.revision_names import named_revision
 
 RULES_TOLD = 8
 """How many rules a hint shows; `--json` has all."""

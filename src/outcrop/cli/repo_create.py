@@ -16,10 +16,10 @@ from outcrop.cvmfs.names import repository_name
 from outcrop.directories import data_directory
 from outcrop.storage.places import is_directory_address, repository_address
 from outcrop.storage.s3_address import S3Address
-from outcrop.stratum0.compressors import DEFAULT_COMPRESSOR, compressor_names
 from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.keys import WHITELIST_DAYS
+from outcrop.stratum0.publishing.compressors import DEFAULT_COMPRESSOR, compressor_names
 from outcrop.stratum0.settings import RepositorySettings
+from outcrop.stratum0.signing.keys import WHITELIST_DAYS
 
 
 @click.command(

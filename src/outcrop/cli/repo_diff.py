@@ -16,12 +16,12 @@ from outcrop.cvmfs.history import TRUNK, TRUNK_PREVIOUS
 from outcrop.cvmfs.names import repository_name
 from outcrop.cvmfs.paths import repository_path, shown
 from outcrop.directories import data_directory
-from outcrop.stratum0.account import collapsed_changes, summary_of
-from outcrop.stratum0.change import ChangeSummary
-from outcrop.stratum0.log import RevisionRecord
+from outcrop.stratum0.history.log import RevisionRecord
+from outcrop.stratum0.history.revision_diff import revision_differences
+from outcrop.stratum0.history.revision_names import named_revision
+from outcrop.stratum0.publishing.account import collapsed_changes, summary_of
+from outcrop.stratum0.publishing.change import ChangeSummary
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.revision_diff import revision_differences
-from outcrop.stratum0.revision_names import named_revision
 
 
 @click.command(

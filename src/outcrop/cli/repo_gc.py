@@ -11,10 +11,10 @@ from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.quantities import counted
 from outcrop.cvmfs.names import repository_name
 from outcrop.directories import data_directory
-from outcrop.stratum0.collect import DroppedRevision, GarbageCollection, collect_garbage
+from outcrop.stratum0.collection.collect import DroppedRevision, GarbageCollection, collect_garbage
+from outcrop.stratum0.collection.retention import Window
+from outcrop.stratum0.collection.sweep import Removal
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.retention import Window
-from outcrop.stratum0.sweep import Removal
 
 
 @click.command(

@@ -23,10 +23,10 @@ from outcrop.cvmfs.names import repository_name
 from outcrop.cvmfs.paths import repository_path
 from outcrop.directories import data_directory
 from outcrop.errors import InvalidValue, NotFound, UsageError
-from outcrop.stratum0.incoming import IncomingTree
-from outcrop.stratum0.incoming_directory import DirectoryTree
-from outcrop.stratum0.incoming_tarball import TarballTree
-from outcrop.stratum0.ingest import ingest
+from outcrop.stratum0.publishing.incoming import IncomingTree
+from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.incoming_tarball import TarballTree
+from outcrop.stratum0.publishing.ingest import ingest
 from outcrop.stratum0.repository import OwnedRepository
 
 

@@ -12,11 +12,11 @@ from outcrop.cli.pin import token_access
 from outcrop.cvmfs.names import repository_name
 from outcrop.directories import data_directory
 from outcrop.errors import UsageError
-from outcrop.stratum0.key_report import KeyReport, PublicHalf, report_keys
-from outcrop.stratum0.master_key import MasterKeyKind
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.token_move import move_to_token, plan_token_move
-from outcrop.stratum0.whitelist_rules import remaining
+from outcrop.stratum0.signing.key_report import KeyReport, PublicHalf, report_keys
+from outcrop.stratum0.signing.master_key import MasterKeyKind
+from outcrop.stratum0.signing.token_move import move_to_token, plan_token_move
+from outcrop.stratum0.signing.whitelist_rules import remaining
 
 _MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 _PLACES = {

@@ -16,7 +16,7 @@ from outcrop.cvmfs.paths import repository_path
 from outcrop.cvmfs.revision_account import RevisionAccount
 from outcrop.directories import data_directory
 from outcrop.errors import UsageError
-from outcrop.stratum0.changelog import LoggedRevision, Selection, changelog
+from outcrop.stratum0.history.changelog import LoggedRevision, Selection, changelog
 from outcrop.stratum0.repository import OwnedRepository
 
 _NOTHING = "-"

@@ -9,7 +9,7 @@ from outcrop.cli.options import examples, json_option
 from outcrop.cvmfs.names import repository_name
 from outcrop.cvmfs.paths import repository_path, shown
 from outcrop.directories import data_directory
-from outcrop.stratum0.policy import EXAMPLE, Standing, load_policy, policy_path
+from outcrop.stratum0.promises.policy import EXAMPLE, Standing, load_policy, policy_path
 from outcrop.stratum0.settings import load_settings
 
 

@@ -20,9 +20,9 @@ from outcrop.cli.publishing import (
 from outcrop.cli.transaction_mounts import ClientMounts
 from outcrop.cvmfs.names import repository_name
 from outcrop.directories import data_directory
-from outcrop.stratum0.ingest import IngestOutcome
+from outcrop.stratum0.publishing.ingest import IngestOutcome
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.transaction import PublishOutcome, Transactions
+from outcrop.stratum0.transactions.transaction import PublishOutcome, Transactions
 
 
 @click.command(

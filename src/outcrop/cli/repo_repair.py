@@ -22,7 +22,7 @@ from outcrop.stratum0.check.damage import memory_path, save_damage, saved_damage
 from outcrop.stratum0.check.memory import FileMemory
 from outcrop.stratum0.check.problems import Kind
 from outcrop.stratum0.check.report import Depth
-from outcrop.stratum0.repair import RepairOutcome, RepairRequest, Step, planned_repair, repair
+from outcrop.stratum0.repair.mending import RepairOutcome, RepairRequest, Step, planned_repair, repair
 from outcrop.stratum0.repository import OwnedRepository
 
 _CLIENT_SCHEMES = ("http://", "https://", "file://")

@@ -17,9 +17,10 @@ from outcrop.cvmfs.names import RepositoryName, repository_name
 from outcrop.cvmfs.whitelist import Whitelist
 from outcrop.directories import data_directory
 from outcrop.errors import NotFound, UsageError, storage_error
-from outcrop.stratum0.keys import WHITELIST_DAYS
-from outcrop.stratum0.master_key import MasterKey, open_master_key, open_own_master_key
-from outcrop.stratum0.offline_signing import (
+from outcrop.stratum0.repository import OwnedRepository
+from outcrop.stratum0.signing.keys import WHITELIST_DAYS
+from outcrop.stratum0.signing.master_key import MasterKey, open_master_key, open_own_master_key
+from outcrop.stratum0.signing.offline_signing import (
     check_signature,
     export_request,
     import_signature,
@@ -28,9 +29,8 @@ from outcrop.stratum0.offline_signing import (
     require_worth_signing,
     sign_request,
 )
-from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.signing_request import MAXIMUM_REQUEST_BYTES, SigningRequest
-from outcrop.stratum0.whitelist_care import renew_whitelist, upcoming_whitelist
+from outcrop.stratum0.signing.signing_request import MAXIMUM_REQUEST_BYTES, SigningRequest
+from outcrop.stratum0.signing.whitelist_care import renew_whitelist, upcoming_whitelist
 
 
 @click.command(

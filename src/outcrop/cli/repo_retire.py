@@ -14,9 +14,9 @@ from outcrop.cvmfs.notices import Notice, Notices, NoticeState, moment_text
 from outcrop.cvmfs.paths import RepositoryPath, repository_path, shown
 from outcrop.directories import data_directory
 from outcrop.errors import UsageError
-from outcrop.stratum0.ingest import IngestOutcome
+from outcrop.stratum0.promises.retire import Publication, announce, current_revision, doubts, retire_due, withdraw
+from outcrop.stratum0.publishing.ingest import IngestOutcome
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.retire import Publication, announce, current_revision, doubts, retire_due, withdraw
 
 _HELP = "`outcrop repo retire --help`"
 

@@ -12,9 +12,9 @@ from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cvmfs.names import repository_name
 from outcrop.directories import data_directory
-from outcrop.stratum0.account import collapsed_changes
+from outcrop.stratum0.history.rollback import RollbackOutcome, RollbackRequest, roll_back
+from outcrop.stratum0.publishing.account import collapsed_changes
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.rollback import RollbackOutcome, RollbackRequest, roll_back
 
 
 @click.command(

@@ -17,9 +17,10 @@ from outcrop.cli.quantities import counted
 from outcrop.cvmfs.names import repository_name
 from outcrop.directories import data_directory
 from outcrop.errors import NotFound, UsageError
-from outcrop.stratum0.keys import WHITELIST_DAYS, KeyFiles
-from outcrop.stratum0.master_key import MasterKey, open_master_key, open_own_master_key
-from outcrop.stratum0.master_rotation import (
+from outcrop.stratum0.repository import OwnedRepository
+from outcrop.stratum0.signing.keys import WHITELIST_DAYS, KeyFiles
+from outcrop.stratum0.signing.master_key import MasterKey, open_master_key, open_own_master_key
+from outcrop.stratum0.signing.master_rotation import (
     MasterRotation,
     activate,
     master_rotation,
@@ -27,9 +28,8 @@ from outcrop.stratum0.master_rotation import (
     require_no_older_key,
     require_usable,
 )
-from outcrop.stratum0.offline_signing import export_request, make_request
-from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.rotation import (
+from outcrop.stratum0.signing.offline_signing import export_request, make_request
+from outcrop.stratum0.signing.rotation import (
     RotationPlan,
     RotationStep,
     begin,
@@ -39,8 +39,8 @@ from outcrop.stratum0.rotation import (
     switch,
     told,
 )
-from outcrop.stratum0.rotation_record import load_rotation
-from outcrop.stratum0.whitelist_care import renew_whitelist
+from outcrop.stratum0.signing.rotation_record import load_rotation
+from outcrop.stratum0.signing.whitelist_care import renew_whitelist
 
 MAXIMUM_GRACE_SECONDS = 90 * 24 * 3600
 

@@ -14,9 +14,9 @@ from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.names import repository_name
 from outcrop.directories import data_directory
 from outcrop.errors import UsageError
+from outcrop.stratum0.history.tags import TagChange, carry_out, plan_removal, plan_tag
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.tags import TagChange, carry_out, plan_removal, plan_tag
-from outcrop.stratum0.whitelist_care import require_valid_whitelist
+from outcrop.stratum0.signing.whitelist_care import require_valid_whitelist
 
 
 @click.command(

@@ -22,11 +22,11 @@ from outcrop.cvmfs.names import repository_name
 from outcrop.cvmfs.paths import RepositoryPath, repository_path, shown
 from outcrop.directories import data_directory
 from outcrop.errors import UsageError
-from outcrop.stratum0.ingest import IngestRequest
-from outcrop.stratum0.namespace import run_command
-from outcrop.stratum0.overlay import Way, possible_ways
+from outcrop.stratum0.publishing.ingest import IngestRequest
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.transaction import OpenTransaction, Transactions, TransactionStatus
+from outcrop.stratum0.transactions.namespace import run_command
+from outcrop.stratum0.transactions.overlay import Way, possible_ways
+from outcrop.stratum0.transactions.transaction import OpenTransaction, Transactions, TransactionStatus
 
 _SHELL = "/bin/sh"
 

@@ -30,7 +30,7 @@ from outcrop.software.build import (
 from outcrop.software.changeset import Installation
 from outcrop.software.easybuild_run import BuildStep, StepState
 from outcrop.software.stack import STACK_FILE, Stack, find_stack
-from outcrop.stratum0.ingest import IngestOutcome
+from outcrop.stratum0.publishing.ingest import IngestOutcome
 from outcrop.stratum0.repository import OwnedRepository
 
 TREES_DIRECTORY = "trees"

@@ -22,7 +22,7 @@ from outcrop.client.repository import ClientSettings, OpenRepository, RevisionCh
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.entry import ENTRY_COLUMNS, Entry
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.view import MountedAt
+from outcrop.stratum0.transactions.view import MountedAt
 
 _COLUMNS_IN_FRONT = 4
 """A row of a listing begins with the hashes of two paths, two numbers each."""

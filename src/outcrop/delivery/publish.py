@@ -13,9 +13,9 @@ from outcrop.init.render import InitSettings, RenderedFile, render_init
 from outcrop.progress import SILENT, Progress
 from outcrop.software.build import BuildOutcome, PreparedBuild, mark_published
 from outcrop.software.changeset import ChangeSet
-from outcrop.stratum0.incoming_directory import DirectoryTree
-from outcrop.stratum0.ingest import IngestOutcome, IngestRequest, ingest
-from outcrop.stratum0.ownership import Ownership
+from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.ingest import IngestOutcome, IngestRequest, ingest
+from outcrop.stratum0.publishing.ownership import Ownership
 from outcrop.stratum0.repository import OwnedRepository
 
 STACK_OWNER = Ownership.all_to(0, 0)

@@ -42,7 +42,7 @@ from outcrop.software.sources.fetch import FetchSettings, fetch_sources
 from outcrop.stratum0.create import create_repository, plan_creation
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.settings import RepositorySettings, record_path
-from outcrop.stratum0.whitelist_care import renew_whitelist
+from outcrop.stratum0.signing.whitelist_care import renew_whitelist
 
 SHOWN_LINES = 4
 """How much of the program's answer is shown: enough to see that it is one."""

@@ -23,21 +23,21 @@ from outcrop.cvmfs.objects import (
 )
 from outcrop.errors import AlreadyExists, FormatError, TrustError, storage_error
 from outcrop.storage.places import create_store
-from outcrop.stratum0.account import account_of
-from outcrop.stratum0.catalog_tree import CatalogTree
-from outcrop.stratum0.change import ChangeSummary
-from outcrop.stratum0.keys import (
+from outcrop.stratum0.catalogs.catalog_tree import CatalogTree
+from outcrop.stratum0.lock import exclusive
+from outcrop.stratum0.publishing.account import account_of
+from outcrop.stratum0.publishing.change import ChangeSummary
+from outcrop.stratum0.publishing.publication import NextRevision, publish_revision
+from outcrop.stratum0.repository import OwnedRepository
+from outcrop.stratum0.settings import RepositorySettings, record_path, save_settings
+from outcrop.stratum0.signing.keys import (
     WHITELIST_DAYS,
     KeyFiles,
     SigningKey,
     create_missing_keys,
     load_signing_key,
 )
-from outcrop.stratum0.lock import exclusive
-from outcrop.stratum0.publication import NextRevision, publish_revision
-from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.settings import RepositorySettings, record_path, save_settings
-from outcrop.stratum0.whitelist_care import signed_whitelist
+from outcrop.stratum0.signing.whitelist_care import signed_whitelist
 
 ROOT_MODE = stat.S_IFDIR | 0o755
 FIRST_REVISION = Revision(1)

@@ -19,13 +19,13 @@ from outcrop.cvmfs.signed_text import SignedText
 from outcrop.errors import IntegrityError, NotFound, TrustError
 from outcrop.storage.interface import WritableStore
 from outcrop.storage.places import open_store
-from outcrop.stratum0.catalog_tree import CatalogTree
-from outcrop.stratum0.compressors import compression_of, compressor, database_compressor
-from outcrop.stratum0.content_index import ContentIndex
-from outcrop.stratum0.contents import ContentWriter
-from outcrop.stratum0.keys import KeyFiles, SigningKey, load_signing_key
+from outcrop.stratum0.catalogs.catalog_tree import CatalogTree
 from outcrop.stratum0.lock import alone_if_free, exclusive, shared
+from outcrop.stratum0.publishing.compressors import compression_of, compressor, database_compressor
+from outcrop.stratum0.publishing.content_index import ContentIndex
+from outcrop.stratum0.publishing.contents import ContentWriter
 from outcrop.stratum0.settings import RepositorySettings, load_settings, record_path
+from outcrop.stratum0.signing.keys import KeyFiles, SigningKey, load_signing_key
 
 WAIT_SECONDS = 600
 """How long one publisher waits for another to swap the manifest, or for garbage collection."""

@@ -15,9 +15,9 @@ from outcrop.cvmfs.manifest import DEFAULT_TTL_SECONDS
 from outcrop.cvmfs.names import RepositoryName, repository_name
 from outcrop.errors import FormatError, NotFound, storage_error
 from outcrop.storage.places import located_address, recorded_address
-from outcrop.stratum0.catalog_limits import DEFAULT_MAXIMUM_ENTRIES, DEFAULT_MINIMUM_ENTRIES, CatalogLimits
-from outcrop.stratum0.compressors import DEFAULT_COMPRESSOR, compressor_names
-from outcrop.stratum0.retention import DEFAULT_KEEP_DAYS
+from outcrop.stratum0.catalogs.catalog_limits import DEFAULT_MAXIMUM_ENTRIES, DEFAULT_MINIMUM_ENTRIES, CatalogLimits
+from outcrop.stratum0.collection.retention import DEFAULT_KEEP_DAYS
+from outcrop.stratum0.publishing.compressors import DEFAULT_COMPRESSOR, compressor_names
 
 DEFAULT_LIMITS = ChunkLimits()
 

@@ -15,12 +15,12 @@ from outcrop.cvmfs.signed_text import SignedText
 from outcrop.cvmfs.whitelist import Whitelist
 from outcrop.stratum0.check.owned import trusted_by
 from outcrop.stratum0.check.repository import FAST, FULL, CheckRequest, check_repository
-from outcrop.stratum0.collect import collect_garbage
-from outcrop.stratum0.lease import Leases
+from outcrop.stratum0.collection.collect import collect_garbage
+from outcrop.stratum0.collection.retention import Window
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.retention import Window
 from outcrop.stratum0.settings import record_path
-from outcrop.stratum0.transaction_record import transaction_names, transactions_home
+from outcrop.stratum0.transactions.lease import Leases
+from outcrop.stratum0.transactions.transaction_record import transaction_names, transactions_home
 from tests.conformance import section16
 from tests.stratum0.collecting import needed
 from tests.stratum0.fault.commands import CommandServer

@@ -17,17 +17,22 @@ from outcrop.cvmfs.metainfo import Metainfo
 from outcrop.cvmfs.names import repository_name
 from outcrop.cvmfs.objects import ObjectKind
 from outcrop.cvmfs.paths import repository_path
-from outcrop.stratum0.content_index import SETTLED_NANOSECONDS
 from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.incoming_directory import DirectoryTree
-from outcrop.stratum0.ingest import IngestRequest, ingest
-from outcrop.stratum0.key_files import new_private_key, write_private_key
-from outcrop.stratum0.keys import KeyFiles, create_missing_keys
-from outcrop.stratum0.lease import Leases
-from outcrop.stratum0.overlay import Way
+from outcrop.stratum0.publishing.content_index import SETTLED_NANOSECONDS
+from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.ingest import IngestRequest, ingest
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.settings import RepositorySettings
-from outcrop.stratum0.transaction_record import Stage, TransactionPlace, TransactionRecord, transactions_home
+from outcrop.stratum0.signing.key_files import new_private_key, write_private_key
+from outcrop.stratum0.signing.keys import KeyFiles, create_missing_keys
+from outcrop.stratum0.transactions.lease import Leases
+from outcrop.stratum0.transactions.overlay import Way
+from outcrop.stratum0.transactions.transaction_record import (
+    Stage,
+    TransactionPlace,
+    TransactionRecord,
+    transactions_home,
+)
 
 NAME = repository_name("fault.example.org")
 TRANSACTION = "20261121-120000"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from outcrop.stratum0.check.signed import Trusted
-from outcrop.stratum0.key_files import read_certificate
-from outcrop.stratum0.keys import load_public_keys
 from outcrop.stratum0.repository import OwnedRepository
+from outcrop.stratum0.signing.key_files import read_certificate
+from outcrop.stratum0.signing.keys import load_public_keys
 
 
 def trusted_by(repository: OwnedRepository, now: datetime) -> Trusted:

@@ -1,0 +1,1 @@
+"""Garbage collection: what is kept, and the removal of all else."""

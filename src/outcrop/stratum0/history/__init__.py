@@ -1,0 +1,1 @@
+"""Revisions: their names, what they changed, and the way back."""

@@ -1,0 +1,121 @@
+"""Takes trees in: contents into objects, entries into a staging area. No catalog is looked at."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from outcrop.cvmfs.compression import Compression
+from outcrop.cvmfs.digest import Algorithm
+from outcrop.cvmfs.entry import Entry, Mark
+from outcrop.cvmfs.paths import RepositoryPath, is_below, name, shown
+from outcrop.errors import InvalidValue
+from outcrop.progress import SILENT, Progress
+from outcrop.stratum0.create import DIRECTORY_BYTES
+from outcrop.stratum0.publishing.content_index import StoredContent
+from outcrop.stratum0.publishing.contents import ContentResult, ContentWriter
+from outcrop.stratum0.publishing.door import Door
+from outcrop.stratum0.publishing.incoming import Incoming, IncomingTree
+from outcrop.stratum0.publishing.layering import RESERVED
+from outcrop.stratum0.publishing.ownership import Ownership
+from outcrop.stratum0.publishing.staging import Staging
+
+WINDOW = 4096
+"""How many entries wait for their contents at once: many times what the cores have in hand, and little memory."""
+
+PROGRESS_ENTRIES = 64
+"""How many entries are told of at once: nobody reads faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """An entry whose content is on its way into the store."""
+
+    path: RepositoryPath
+    incoming: Incoming
+    content: ContentResult | None
+
+
+class Intake:
+    """Takes trees in at the path `at`, through `door`, with owners as `ownership` says.
+
+    Contents go to `writer`, but for those of the paths in `aside`, each of which has a writer of its own."""
+
+    def __init__(
+        self,
+        staging: Staging,
+        writer: ContentWriter,
+        door: Door,
+        *,
+        at: RepositoryPath,
+        ownership: Ownership,
+        aside: Mapping[RepositoryPath, ContentWriter] = MappingProxyType({}),
+    ) -> None:
+        self._staging = staging
+        self._writer = writer
+        self._door = door
+        self._at = at
+        self._ownership = ownership
+        self._aside = aside
+
+    def take(self, trees: Iterable[IncomingTree], progress: Progress = SILENT) -> None:
+        """Takes in all entries of `trees`; when this returns, all contents are in the store."""
+        progress.start("contents", None, "files")
+        for number, tree in enumerate(trees):
+            self._take_tree(tree, number, progress)
+        progress.finish()
+
+    def _take_tree(self, tree: IncomingTree, number: int, progress: Progress) -> None:
+        pending: deque[_Pending] = deque()
+        for count, incoming in enumerate(tree.entries(), start=1):
+            path = RepositoryPath(self._at + incoming.path)
+            if path.startswith(RESERVED) and any(is_below(path, reserved) for reserved in RESERVED):
+                raise InvalidValue(
+                    what=shown(path), problem="is kept for the publisher", hint="leave it out; nothing was published"
+                )
+            admitted = incoming if incoming.implied else self._door.admit(path, incoming, tree.address)
+            content = incoming.store(self._aside.get(path, self._writer)) if incoming.store else None
+            pending.append(_Pending(path, admitted, content))
+            if len(pending) > WINDOW:
+                self._stage(pending.popleft(), number)
+            if count % PROGRESS_ENTRIES == 0:
+                progress.advance(PROGRESS_ENTRIES, detail=shown(path))
+        while pending:
+            self._stage(pending.popleft(), number)
+
+    def _stage(self, one: _Pending, tree: int) -> None:
+        incoming = one.incoming
+        if incoming.link_to is not None:
+            self._staging.add_link(one.path, RepositoryPath(self._at + incoming.link_to), tree=tree)
+            return
+        content = one.content.value if one.content else None
+        entry = self._entry(name(one.path), incoming, content)
+        self._staging.add(one.path, entry, content.chunks if content else (), tree=tree, implied=incoming.implied)
+
+    def _entry(self, entry_name: bytes, incoming: Incoming, content: StoredContent | None) -> Entry:
+        attributes = incoming.attributes
+        size, digest = DIRECTORY_BYTES if attributes.is_directory else incoming.device, None
+        algorithm, compression = Algorithm.SHA1, Compression.ZLIB  # which mean nothing without a content
+        if incoming.symlink:
+            size = len(incoming.symlink)
+        if content is not None:
+            size, digest, compression = content.size, content.digest, content.compression
+            algorithm = (content.digest or content.chunks[0].digest).algorithm
+        return Entry(
+            name=entry_name,
+            mode=attributes.mode,
+            size=size,
+            mtime=attributes.mtime,
+            mtime_ns=attributes.mtime_ns,
+            uid=self._ownership.users(attributes.uid),
+            gid=self._ownership.groups(attributes.gid),
+            linkcount=2 if attributes.is_directory else 1,
+            digest=digest,
+            symlink=incoming.symlink,
+            xattrs=attributes.xattrs,
+            marks=Mark.CHUNKED if content is not None and content.chunks else Mark.NONE,
+            algorithm=algorithm,
+            compression=compression,
+        )

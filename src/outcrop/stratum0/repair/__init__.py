@@ -1,0 +1,1 @@
+"""Mending what a check has found."""

@@ -1,0 +1,1 @@
+"""Writable views of a revision, and the leases that keep their paths."""
