@@ -21,7 +21,7 @@ import msgspec
 from outcrop.cli import app
 from outcrop.cli.registry import SECTIONS, NounPlace
 
-_PACKAGES = ("outcrop.cvmfs", "outcrop.storage", "outcrop.stratum0", "outcrop.stratum0.check", "outcrop.cli")
+_PACKAGES = ("outcrop.cvmfs", "outcrop.storage", "outcrop.stratum0", "outcrop.cli")
 
 _LATE = ("numpy", "_strptime")
 """What commands import when they come to need it."""
@@ -74,7 +74,7 @@ def _import_everything() -> None:
     """Imports what commands import when they run."""
     repo = SECTIONS["Build and publish"]["repo"]
     assert isinstance(repo, NounPlace)
-    below = [module.name for name in _PACKAGES for module in pkgutil.iter_modules(_path_of(name), f"{name}.")]
+    below = [module.name for name in _PACKAGES for module in pkgutil.walk_packages(_path_of(name), f"{name}.")]
     for module in [*(place.module for place in repo.verbs.values()), *below, *_LATE]:
         # What needs a package that is not installed is not needed here.
         with contextlib.suppress(ImportError):

@@ -1,6 +1,6 @@
 """How many of the points at which a command may be interrupted are tried: all with `make fault`, else a sample.
 
-OUTCROP_TEST_SWEEP=all tries all, OUTCROP_TESTSEED replays a sample.
+OUTCROP_TEST_SWEEP=all tries all, OUTCROP_TEST_SEED replays a sample.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ IS_WHOLE = os.environ.get("OUTCROP_TEST_SWEEP") == "all"
 SECONDS = 3600 if IS_WHOLE else 300
 """How long one test may take."""
 
-SEED = int(os.environ.get("OUTCROP_TESTSEED", random.randrange(2**32)))
+SEED = int(os.environ.get("OUTCROP_TEST_SEED", random.randrange(2**32)))
 _SHOWN_FAILURES = 10
-_THOROUGH = 8
-"""In a sample, one of so many points gets the slow looks too."""
+_SOMETIMES = 8
+"""One of so many points gets the slow looks too."""
 
 
 def sample(points: Sequence[Point], number: int, what: str) -> list[Point]:
@@ -33,15 +33,17 @@ def sample(points: Sequence[Point], number: int, what: str) -> list[Point]:
     return [points[position] for position in sorted(chosen)]
 
 
-def require_all(points: Iterable[Point], look: Callable[[Point, bool], None], what: str) -> None:
+def require_all(
+    points: Iterable[Point], look: Callable[[Point, bool], None], what: str, *, always_thoroughly: bool = False
+) -> None:
     """Fails, naming the points and how to replay them, unless `look` is content with each point of `what`. It is told
     whether to look thoroughly."""
     failures = []
     for number, point in enumerate(points):
         try:
-            look(point, IS_WHOLE or number % _THOROUGH == 0)
+            look(point, always_thoroughly or number % _SOMETIMES == 0)
         except Exception as error:
             failures.append(f"{what}: {point}\n    {type(error).__name__}: {error}")
             if len(failures) == _SHOWN_FAILURES:
                 break
-    assert not failures, "\n".join(["", *failures, f"OUTCROP_TESTSEED={SEED} replays this"])
+    assert not failures, "\n".join(["", *failures, f"OUTCROP_TEST_SEED={SEED} replays this"])

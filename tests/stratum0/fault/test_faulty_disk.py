@@ -22,7 +22,7 @@ from tests.stratum0.fault.sweep import SECONDS, require_all, sample
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(SECONDS)]
 
-PUBLISH_POINTS, OTHER_POINTS = 12, 2
+PUBLISH_POINTS, OTHER_POINTS = 12, 1
 """How many calls are tried of each fault, in the reference publish and in each other command."""
 
 OTHERS = ("tag", "rollback", "gc", "resign", "transaction-publish", "transaction-abort", "create")

@@ -17,7 +17,7 @@ from tests.stratum0.fault.sweep import IS_WHOLE, SECONDS, SEED, require_all
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(SECONDS)]
 
-ROUNDS = 200 if IS_WHOLE else 15
+ROUNDS = 200 if IS_WHOLE else 10
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=["kill", "ctrl-c", "term"])

@@ -15,7 +15,7 @@ import pytest
 from tests.stratum0.fault.aftermath import Aftermath
 from tests.stratum0.fault.calls import Call, Trace, killing, read_trace, recording
 from tests.stratum0.fault.commands import CommandServer
-from tests.stratum0.fault.sweep import SECONDS, require_all, sample
+from tests.stratum0.fault.sweep import IS_WHOLE, SECONDS, require_all, sample
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(SECONDS)]
 
@@ -80,4 +80,4 @@ def _kill_at_each(
         assert ended.was_killed or (ended.code == 0 and not is_always_reached), ended
         aftermath.require(directory, thoroughly=thoroughly)
 
-    require_all(calls, look, aftermath.action.name)
+    require_all(calls, look, aftermath.action.name, always_thoroughly=IS_WHOLE)
