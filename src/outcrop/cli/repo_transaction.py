@@ -137,6 +137,8 @@ def _run(
 ) -> int:
     """Runs `words` in the view; then publishes as `request` says, or leaves the transaction open without one."""
     name, fqrn = opened.record.name, transactions.repository.name
+    # What is made anew is the usual case; where there is something already, this does nothing.
+    run_command(["mkdir", "-p", "--", str(opened.directory)], opened.view, _environment(opened), inside=opened.inside)
     code = run_command(words, opened.directory, _environment(opened), inside=opened.inside)
     if request is None:
         console.note(

@@ -88,7 +88,7 @@ def root_reference(repository: OwnedRepository, record: RevisionRecord) -> Catal
     if not _exists(repository, record.root_catalog):
         raise NotFound(
             what=f"the tree of revision {record.revision} of {repository.name}",
-            hint="its catalogs were collected; tagged revisions are kept: "
+            hint="its catalogs were collected; revisions with a tag of their own are kept: "
             f"`outcrop repo tag {repository.name}` lists them",
         )
     return CatalogReference(ROOT, record.root_catalog, len(repository.load_catalog(record.root_catalog)))

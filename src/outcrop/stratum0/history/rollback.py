@@ -13,6 +13,7 @@ future does not change because the past comes back.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -40,6 +41,7 @@ from outcrop.stratum0.publishing.change import ChangeSummary
 from outcrop.stratum0.publishing.publication import NextRevision, next_revision, publish_revision, revision_tags
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.signing.whitelist_care import require_valid_whitelist
+from outcrop.stratum0.transactions.lease import Leases
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,12 @@ def roll_back(
     """
     key = repository.signing_key()
     notes = require_valid_whitelist(repository, now, allow_expiring=request.allow_expiring)
-    with repository.publishing():
+    with ExitStack() as stack:
+        if not dry_run:
+            # A transaction that is open now would lay what is taken back over the older tree again.
+            leases = Leases(repository.keys.directory, repository.name)
+            stack.enter_context(leases.held([ROOT], "rollback", now))
+        stack.enter_context(repository.publishing())
         manifest = repository.manifest(key)
         target = named_revision(repository, manifest, request.to)
         if target.root_catalog == manifest.root_catalog:

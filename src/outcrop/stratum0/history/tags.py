@@ -33,10 +33,8 @@ def new_tag_name(text: str) -> str:
     return tag_name(text)
 
 
-def plan_tag(
-    repository: OwnedRepository, manifest: Manifest, name: str, *, revision: str = TRUNK, message: str, now: int
-) -> TagChange:
-    """The tag `name` for `revision`, named as `revision_names` says; NotFound if there is no such revision."""
+def require_new_tag(repository: OwnedRepository, manifest: Manifest, name: str) -> None:
+    """Returns if `name` can be given to a revision; AlreadyExists if it is, InvalidValue if it never can."""
     new_tag_name(name)
     existing = _find(repository, manifest, name)
     if existing is not None:
@@ -44,6 +42,13 @@ def plan_tag(
             what=f"the tag {name} (revision {existing.revision})",
             hint=f"`outcrop repo tag {repository.name} --delete {name}` takes it away",
         )
+
+
+def plan_tag(
+    repository: OwnedRepository, manifest: Manifest, name: str, *, revision: str = TRUNK, message: str, now: int
+) -> TagChange:
+    """The tag `name` for `revision`, named as `revision_names` says; NotFound if there is no such revision."""
+    require_new_tag(repository, manifest, name)
     record = named_revision(repository, manifest, revision)
     root = root_reference(repository, record)
     return TagChange(put=Tag(name, root.digest, record.revision, now, message, root.size))

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.dirtab import Dirtab
+from outcrop.cvmfs.history import Tag
 from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.objects import ObjectKind
 from outcrop.cvmfs.paths import ROOT, RepositoryPath
@@ -25,6 +26,7 @@ from outcrop.storage.memory import DiscardingStore, MemoryStore
 from outcrop.stratum0.catalogs.catalog_tree import CatalogTree
 from outcrop.stratum0.catalogs.markers import is_kept_marker
 from outcrop.stratum0.catalogs.nesting import DIRTAB_PATH, read_dirtab, settle_catalogs
+from outcrop.stratum0.history.tags import require_new_tag
 from outcrop.stratum0.promises.notice_edits import EditNotices
 from outcrop.stratum0.promises.standing_promises import StandingPromises
 from outcrop.stratum0.publishing.account import account_of
@@ -36,7 +38,13 @@ from outcrop.stratum0.publishing.incoming import IncomingTree
 from outcrop.stratum0.publishing.intake import Intake
 from outcrop.stratum0.publishing.layering import Layer, lay_over
 from outcrop.stratum0.publishing.ownership import KEEP_OWNERS, Ownership
-from outcrop.stratum0.publishing.publication import NextRevision, next_revision, publish_revision, revision_tags
+from outcrop.stratum0.publishing.publication import (
+    NextRevision,
+    next_revision,
+    publish_revision,
+    publish_tags,
+    revision_tags,
+)
 from outcrop.stratum0.publishing.staging import Staging
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.signing.keys import SigningKey
@@ -104,8 +112,9 @@ def ingest(
         stack.enter_context(repository.writing_objects())
         work = stack.enter_context(_Ingest(repository, request, now, progress, dry_run=dry_run))
         work.notes += warnings
-        if work.is_made_already():
+        if not request.tag and work.is_made_already():
             return work.nothing_to_do()
+        work.require_new_tag()
         work.take_in()
         stack.enter_context(repository.exclusively())
         return work.commit()
@@ -170,6 +179,18 @@ class _Ingest:
     def nothing_to_do(self) -> IngestOutcome:
         return IngestOutcome(ChangeSummary(), self._repository.manifest(self._key), False, tuple(self.notes))
 
+    def require_new_tag(self) -> None:
+        """Returns if the tag that was asked for, if any, can be given; it is asked again when others cannot give it.
+
+        A publish that is begun again after a kill finds its own tag on the revision that it has made."""
+        manifest = self._repository.manifest(self._key)
+        if self._request.tag and not self._has_tag(manifest):
+            require_new_tag(self._repository, manifest, self._request.tag)
+
+    def _has_tag(self, manifest: Manifest) -> bool:
+        tags = self._repository.tags(manifest)
+        return any(one.name == self._request.tag and one.root_catalog == manifest.root_catalog for one in tags)
+
     def take_in(self) -> None:
         """Stores all contents."""
         request = self._request
@@ -194,6 +215,7 @@ class _Ingest:
         manifest = repository.manifest(self._key)
         # Others may have published while this one waited, or a clock went back: times only ever grow.
         self._now = max(self._now, datetime.fromtimestamp(manifest.published_at or 0, UTC))
+        self.require_new_tag()
         summary = ChangeSummary()
         with (
             closing(repository.catalog_tree(manifest)) as tree,
@@ -212,14 +234,30 @@ class _Ingest:
                 now=self._moment,
             )
             if summary.is_empty:
+                manifest = self._with_tag(manifest)
                 self._remember(manifest)
                 return IngestOutcome(summary, manifest, False, self._notes())
+            if self._request.tag:
+                require_new_tag(repository, manifest, self._request.tag)
             upcoming = self._write(tree, summary, manifest)
         if self._dry_run:
             return IngestOutcome(summary, manifest, False, self._notes())
         new = publish_revision(repository, self._key, manifest, upcoming)
         self._remember(new)
         return IngestOutcome(summary, new, True, self._notes())
+
+    def _with_tag(self, manifest: Manifest) -> Manifest:
+        """The revision of `manifest` with the tag that was asked for: there was nothing else to publish."""
+        name = self._request.tag
+        if not name or self._has_tag(manifest):
+            return manifest
+        verb = "would be" if self._dry_run else "is now"
+        self.notes.append(f"nothing changes: revision {manifest.revision} {verb} called {name}")
+        if self._dry_run:
+            return manifest
+        size, root = manifest.root_catalog_size, manifest.root_catalog
+        tag = Tag(name, root, manifest.revision, self._moment, self._request.message, size)
+        return publish_tags(self._repository, self._key, manifest, lambda history: history.put(tag), self._moment)
 
     def _read(self, name: str) -> bytes:
         """An object of the store; in a dry run also one that was only put aside."""
