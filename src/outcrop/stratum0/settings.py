@@ -107,7 +107,7 @@ def load_settings(data_directory: Path, name: RepositoryName) -> RepositorySetti
             hint=f"your repositories are: {owned}" if owned else f"`outcrop repo create {name}` makes it",
         ) from error
     except OSError as error:
-        raise storage_error(error) from error
+        raise storage_error(error, str(path)) from error
 
 
 def save_settings(data_directory: Path, settings: RepositorySettings) -> None:

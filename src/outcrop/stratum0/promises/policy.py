@@ -248,4 +248,4 @@ def load_policy(data_directory: Path, repository: RepositoryName) -> Policy:
     except FileNotFoundError:
         return NO_PROMISES
     except OSError as error:
-        raise storage_error(error) from error
+        raise storage_error(error, str(path)) from error

@@ -124,7 +124,7 @@ def _read(path: Path) -> tuple[bytes, int]:
             what=f"the key file {path}", hint="bring it back from your backup, or work where the key is"
         ) from error
     except OSError as error:
-        raise storage_error(error) from error
+        raise storage_error(error, str(path)) from error
 
 
 def _not_a_key(path: Path, data: bytes, expected: str) -> InvalidValue:

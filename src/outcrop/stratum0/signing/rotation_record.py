@@ -97,7 +97,7 @@ def load_rotation(files: KeyFiles) -> RotationRecord | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise storage_error(error) from error
+        raise storage_error(error, what) from error
     try:
         record = msgspec.json.decode(data, type=_Record)
         return RotationRecord(

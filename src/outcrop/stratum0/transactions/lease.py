@@ -133,7 +133,7 @@ class Leases:
                 temporary.write_bytes(self._encoded(paths, purpose, now))
                 temporary.replace(path)
             except OSError as error:
-                raise storage_error(error) from error
+                raise storage_error(error, str(path)) from error
 
     def require_free(self, paths: Sequence[RepositoryPath]) -> None:
         """Busy, as `take` says it, if somebody holds one of `paths`; nothing is taken."""
@@ -188,7 +188,7 @@ class Leases:
                 temporary.replace(path)
             except OSError as error:
                 os.close(descriptor)
-                raise storage_error(error) from error
+                raise storage_error(error, str(path)) from error
             return path, descriptor
 
     def _refuse_conflicts(self, paths: Sequence[RepositoryPath], transaction: str, deadline: float = 0) -> None:
@@ -233,7 +233,7 @@ class Leases:
         except FileNotFoundError as error:
             raise NotFound(what=f"the lease {path}") from error
         except OSError as error:
-            raise storage_error(error) from error
+            raise storage_error(error, str(path)) from error
         except msgspec.DecodeError as error:
             raise FormatError(
                 what=str(path),

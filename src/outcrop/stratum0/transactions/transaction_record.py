@@ -159,7 +159,7 @@ class TransactionPlace:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFound(what=f"the record of the transaction {self.name}", hint=discard) from error
         except OSError as error:
-            raise storage_error(error) from error
+            raise storage_error(error, str(self.record)) from error
         except (ValueError, InvalidValue) as error:
             # Also msgspec's DecodeError.
             raise FormatError(
@@ -185,7 +185,7 @@ class TransactionPlace:
             temporary.write_bytes(msgspec.json.format(msgspec.json.encode(file)) + b"\n")
             temporary.replace(self.record)
         except OSError as error:
-            raise storage_error(error) from error
+            raise storage_error(error, str(self.record)) from error
 
     def remove(self) -> None:
         """Takes the directory away, the record last; nothing may be mounted in it. Busy if something still is."""
