@@ -197,7 +197,7 @@ class TransactionPlace:
                 self.directory.rmdir()
             self.lock.unlink(missing_ok=True)
         except OSError as error:
-            raise storage_error(error) from error
+            raise storage_error(error, str(self.directory)) from error
 
 
 def transactions_home(data_directory: Path, repository: RepositoryName) -> Path:
