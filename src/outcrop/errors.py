@@ -27,9 +27,17 @@ class OutcropError(Exception):
         self.hint = hint or self.default_hint.format(**fields)
         super().__init__(self.template.format(**fields))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuilt, (type(self), self.hint, self.fields)
+
     @property
     def message(self) -> str:
         return str(self)
+
+
+def _rebuilt(kind: type[OutcropError], hint: str, fields: dict[str, object]) -> OutcropError:
+    """An error that came from another process."""
+    return kind(hint=hint, **fields)
 
 
 class InvalidValue(OutcropError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,7 +112,7 @@ try:
 except StorageError:
     pass
 assert store.read(".cvmfspublished") == b"old"
-assert list(Path(sys.argv[1], "data/txn").iterdir()) == []
+assert not [path for path in Path(sys.argv[1], "data/txn").rglob("*") if path.is_file()]
 assert all(store.read(name) == data for name in store.names())
 print(number)
 """
@@ -164,10 +165,24 @@ def test_an_error_names_the_object_as_people_write_it(store: DirectoryStore) -> 
     assert caught.value.message.startswith(f"{store.root}/{name} ")
 
 
+def temporary_files(store: DirectoryStore) -> list[Path]:
+    return [path for path in (store.root / TEMPORARY_DIRECTORY).rglob("*") if path.is_file()]
+
+
+def test_a_repository_of_another_program_gets_the_directories_it_lacks(store: DirectoryStore) -> None:
+    shutil.rmtree(store.root / TEMPORARY_DIRECTORY)
+    (store.root / TEMPORARY_DIRECTORY).mkdir()
+    assert store.write(name_of(DATA), DATA) is True
+    assert store.discard_leftovers() == 0
+    shutil.rmtree(store.root / TEMPORARY_DIRECTORY)
+    with pytest.raises(StorageError, match="does not exist"):
+        store.write(name_of(b"other"), b"other")
+
+
 def test_leftovers_of_a_crash_are_discarded_and_do_not_disturb(store: DirectoryStore) -> None:
     temporary = store.root / TEMPORARY_DIRECTORY
     left = [f"{os.getpid()}.{threading.get_ident()}.{serial}" for serial in range(3)]
-    for name in [*left, "other"]:
+    for name in [*(f"{name_of(DATA)[5:7]}/{serial}" for serial in left), "other"]:
         (temporary / name).write_bytes(b"short")
     assert store.write(name_of(DATA), DATA) is True
     assert store.read(name_of(DATA)) == DATA
@@ -192,7 +207,7 @@ def test_stores_of_one_directory_do_not_disturb_each_other(store: DirectoryStore
     run_at_once([lambda one=one: write_all(one) for one in others])  # type: ignore[misc]
     assert trouble == []
     assert all(store.read(name_of(data)) == data for data in contents)
-    assert list((store.root / TEMPORARY_DIRECTORY).iterdir()) == []
+    assert temporary_files(store) == []
 
 
 def test_foreign_files_are_no_objects(store: DirectoryStore) -> None:
@@ -220,7 +235,7 @@ def test_a_writer_that_is_killed_leaves_whole_objects_and_leftovers(store: Direc
         number = int(name.rpartition("/")[2], 16)
         assert store.read(name) == b"%d" % number * 200_000
     store.discard_leftovers()
-    assert list((store.root / TEMPORARY_DIRECTORY).iterdir()) == []
+    assert temporary_files(store) == []
 
 
 @pytest.mark.parametrize("name", [b"\xc3\xbcber/\xe6\x9c\xac", b"latin1-\xe9"])

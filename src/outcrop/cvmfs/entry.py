@@ -164,14 +164,18 @@ class Entry:
     @property
     def flags(self) -> int:
         """The `flags` column."""
-        kind = self.kind
-        flags = _BITS_OF_KIND.get(kind, _FILE_BIT | _SPECIAL_BIT) | int(self.marks)
-        if kind is EntryKind.FILE:
-            flags |= self.compression << _COMPRESSION_SHIFT
-            if self.digest is not None or self.is_chunked:
-                algorithm = self.digest.algorithm if self.digest else self.algorithm
-                flags |= _ALGORITHMS.index(algorithm) << _ALGORITHM_SHIFT
-        return flags
+        algorithm = self.digest.algorithm if self.digest else self.algorithm if self.is_chunked else Algorithm.SHA1
+        return flags_of(stat.S_IFMT(self.mode), self.marks, algorithm, self.compression)
+
+
+@lru_cache(maxsize=1024)
+def flags_of(file_type: int, marks: Mark, algorithm: Algorithm, compression: Compression) -> int:
+    """The `flags` column of an entry of this type. The last two speak of a regular file's content alone."""
+    kind = _KINDS[file_type]
+    flags = _BITS_OF_KIND.get(kind, _FILE_BIT | _SPECIAL_BIT) | int(marks)
+    if kind is EntryKind.FILE:
+        flags |= compression << _COMPRESSION_SHIFT | _ALGORITHMS.index(algorithm) << _ALGORITHM_SHIFT
+    return flags
 
 
 class EntryRow(NamedTuple):

@@ -46,6 +46,10 @@ class FaultyStore:
         return self.store.writers
 
     @property
+    def is_shareable(self) -> bool:
+        return False
+
+    @property
     def address(self) -> str:
         return self.store.address
 

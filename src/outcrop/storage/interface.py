@@ -71,6 +71,10 @@ class WritableStore(ReadableStore, Protocol):
     def writers(self) -> int:
         """How many threads should write at once: one for each core, more where each waits for a server."""
 
+    @property
+    def is_shareable(self) -> bool:
+        """Whether another process that gets this object pickled writes to the same place, and should."""
+
     def write(self, name: str, data: bytes | bytearray | memoryview) -> bool:
         """Stores an object that never changes, whole or not at all; False if it was there already."""
 

@@ -19,6 +19,10 @@ class MemoryStore:
     def writers(self) -> int:
         return 1
 
+    @property
+    def is_shareable(self) -> bool:
+        return False
+
     def read(self, name: str, *, limit: int = DEFAULT_READ_LIMIT) -> bytes:
         data = self._object(name)
         if len(data) > limit:

@@ -72,6 +72,10 @@ class S3Store:
         return self._limits.writers
 
     @property
+    def is_shareable(self) -> bool:
+        return False
+
+    @property
     def address(self) -> str:
         return self.where.place
 

@@ -108,7 +108,8 @@ class Aftermath:
             state = self._succeed(directory, self._scenario.next_publish)
             assert state.revision == self._following.revision, state.summary
             assert state.entries.keys() == self._following.entries.keys(), state.summary
-        leftovers = [*(directory / "data" / "storage" / NAME / "data" / "txn").iterdir()]
+        temporary = directory / "data" / "storage" / NAME / "data" / "txn"
+        leftovers = [path for path in temporary.rglob("*") if path.is_file()]
         leftovers += [directory / "data" / file for file in set(_files_of_owner(directory)) - self._files]
         assert not leftovers, f"left over: {leftovers}"
         if thoroughly:

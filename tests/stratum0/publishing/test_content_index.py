@@ -53,7 +53,7 @@ def filled(path: Path) -> Path:
     """An index that knows two files, a content and a change."""
     index = opened(path)
     index.note_files([(identity(1), CONTENT), (identity(2, size=30), CHUNKED)])
-    index.note_contents([(RAW, DIGESTS[0])], ObjectKind.FILE)
+    index.note_contents([(RAW, DIGESTS[0].raw)], ObjectKind.FILE)
     index.note_made(b"change", DIGESTS[1])
     index.save()
     index.close()
@@ -66,7 +66,7 @@ def knows(path: Path, settings: str = SETTINGS) -> list[bool]:
     try:
         return [
             index.files([identity(1)]) == [CONTENT],
-            index.contents([RAW], ObjectKind.FILE) == [DIGESTS[0]],
+            index.contents([RAW], ObjectKind.FILE) == [DIGESTS[0].raw],
             index.is_made(b"change", DIGESTS[1]),
         ]
     finally:
@@ -83,9 +83,9 @@ def test_what_was_saved_is_known_to_the_next(filled: Path) -> None:
 def test_what_was_not_saved_is_not(path: Path) -> None:
     index = opened(path)
     index.note_files([(identity(), CONTENT)])
-    index.note_contents([(RAW, DIGESTS[0])], ObjectKind.FILE)
+    index.note_contents([(RAW, DIGESTS[0].raw)], ObjectKind.FILE)
     index.note_made(b"change", DIGESTS[1])
-    assert index.contents([RAW], ObjectKind.FILE) == [DIGESTS[0]], "within one publication a content is stored once"
+    assert index.contents([RAW], ObjectKind.FILE) == [DIGESTS[0].raw], "within one publication a content is stored once"
     index.close()
     assert knows(path) == NOTHING
 
@@ -116,7 +116,7 @@ def test_a_large_file_is_known_with_its_chunks(filled: Path) -> None:
 def test_a_content_is_known_by_kind(filled: Path) -> None:
     index = opened(filled)
     assert index.contents([RAW], ObjectKind.CHUNK) == [None]
-    assert index.contents([raw_digest(b"other"), RAW, RAW], ObjectKind.FILE) == [None, DIGESTS[0], DIGESTS[0]]
+    assert index.contents([raw_digest(b"other"), RAW, RAW], ObjectKind.FILE) == [None, DIGESTS[0].raw, DIGESTS[0].raw]
     index.close()
 
 
@@ -144,7 +144,7 @@ def test_other_settings_begin_anew(filled: Path) -> None:
 def test_what_was_stored_with_settings_of_before_is_not_saved(filled: Path) -> None:
     """The settings change while a long publication is under way."""
     late = opened(filled)
-    late.note_contents([(raw_digest(b"late"), DIGESTS[2])], ObjectKind.FILE)
+    late.note_contents([(raw_digest(b"late"), DIGESTS[2].raw)], ObjectKind.FILE)
     assert knows(filled, "another compressor") == NOTHING
     late.save()
     late.close()
@@ -164,9 +164,9 @@ def test_forgetting_begins_anew(filled: Path) -> None:
 
 def test_an_index_in_memory_leaves_nothing() -> None:
     index = opened(None)
-    index.note_contents([(RAW, DIGESTS[0])], ObjectKind.FILE)
+    index.note_contents([(RAW, DIGESTS[0].raw)], ObjectKind.FILE)
     index.save()
-    assert index.contents([RAW], ObjectKind.FILE) == [DIGESTS[0]]
+    assert index.contents([RAW], ObjectKind.FILE) == [DIGESTS[0].raw]
     index.close()
 
 
@@ -219,7 +219,7 @@ def test_damage_anywhere_is_survived_and_believed_nowhere(path: Path, seed: int)
     index.note_files(
         (one, StoredContent(30, content.compression, content.digest, content.chunks)) for one, content in known.items()
     )
-    index.note_contents([(raw_digest(b"%d" % number), DIGESTS[0]) for number in range(300)], ObjectKind.FILE)
+    index.note_contents([(raw_digest(b"%d" % number), DIGESTS[0].raw) for number in range(300)], ObjectKind.FILE)
     index.save()
     index.close()
     data = bytearray(path.read_bytes())

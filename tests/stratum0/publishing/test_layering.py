@@ -18,12 +18,16 @@ from hypothesis import strategies as st
 from outcrop.cvmfs.catalog import CatalogReference
 from outcrop.cvmfs.catalog_diff import Effect
 from outcrop.cvmfs.digest import Digest
-from outcrop.cvmfs.entry import Chunk, Entry, Mark
+from outcrop.cvmfs.dirtab import NO_RULES
+from outcrop.cvmfs.entry import Chunk, Entry, Mark, encode_entry
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, ancestors, is_below, name, parent, repository_path
 from outcrop.cvmfs.xattrs import Xattrs
 from outcrop.errors import AlreadyExists, InvalidValue, NotFound, OutcropError
 from outcrop.stratum0.catalogs.catalog_tree import MARKER, MAXIMUM_AWAKE, CatalogTree
+from outcrop.stratum0.catalogs.early_nesting import EarlyNesting
+from outcrop.stratum0.catalogs.markers import MarkerWriter
 from outcrop.stratum0.publishing.change import ChangeSummary
+from outcrop.stratum0.publishing.content_index import StoredContent
 from outcrop.stratum0.publishing.incoming_tarball import TarballTree
 from outcrop.stratum0.publishing.ingest import IngestRequest
 from outcrop.stratum0.publishing.layering import Layer, lay_over
@@ -92,8 +96,12 @@ def staged(change: Change) -> Staging:
             if isinstance(thing, str):
                 staging.add_link(path, repository_path(change.at + thing), tree=number)
             else:
-                staging.add(path, thing.entry(name(path)), thing.chunks(), tree=number)
+                staging.add(path, encode_entry(thing.entry(name(path))), thing.chunks(), tree=number)
     return staging
+
+
+def no_empty_object() -> StoredContent:
+    raise AssertionError("no marker is put without limits")
 
 
 def laid(store: CatalogStore, change: Change, *, stays: Iterable[str] = ()) -> ChangeSummary:
@@ -110,7 +118,12 @@ def laid(store: CatalogStore, change: Change, *, stays: Iterable[str] = ()) -> C
         now=9,
         brings_trees=bool(change.trees),
     )
-    store.change(lambda tree: lay_over(tree, layer, summary, kept.__contains__))
+
+    def change_tree(tree: CatalogTree) -> None:
+        writer = MarkerWriter(tree, summary, no_empty_object, 9)
+        lay_over(tree, layer, summary, kept.__contains__, EarlyNesting(tree, writer, None, NO_RULES))
+
+    store.change(change_tree)
     staging.close()
     return summary
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outcrop.cvmfs.digest import Algorithm, Digest
-from outcrop.cvmfs.entry import Chunk, Entry, Mark
+from outcrop.cvmfs.entry import Chunk, Entry, Mark, encode_entry
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, join, name, parent
 from outcrop.errors import InvalidValue
 from outcrop.stratum0.publishing.staging import Staged, Staging
@@ -45,7 +45,7 @@ def add(staging: Staging, *texts: str, tree: int = 0) -> None:
     """Files, and directories where the path ends with `/`."""
     for text in texts:
         entry = folder(text.rstrip("/")) if text.endswith("/") else file(text)
-        staging.add(path(text.rstrip("/")), entry, tree=tree)
+        staging.add(path(text.rstrip("/")), encode_entry(entry), tree=tree)
 
 
 def listed(staging: Staging) -> list[tuple[bytes, list[bytes]]]:
@@ -109,7 +109,7 @@ def test_an_entry_comes_out_as_it_went_in(staging: Staging) -> None:
         b"\xff latin", stat.S_IFREG | 0o640, 15, -3, 999_999_999, 2**32 - 1, 5, marks=Mark.CHUNKED,
         algorithm=Algorithm.SHAKE128,
     )  # fmt: skip
-    staging.add(RepositoryPath(b"/\xff latin"), entry, chunks)
+    staging.add(RepositoryPath(b"/\xff latin"), encode_entry(entry), chunks)
     ((_, (one,)),) = staging.directories()
     assert (one.row.name, one.row.mode, one.row.size) == (b"\xff latin", stat.S_IFREG | 0o640, 15)
     assert (one.row.mtime, one.row.mtimens, one.row.uid, one.row.gid) == (-3, 999_999_999, 2**32 - 1, 5)
@@ -121,9 +121,9 @@ class TestTwice:
     """The same path twice, with `between` other entries between the two."""
 
     def put_twice(self, staging: Staging, between: int, first: Entry, second: Entry, *trees: int) -> Staged:
-        staging.add(path("/f"), first, tree=trees[0] if trees else 0)
+        staging.add(path("/f"), encode_entry(first), tree=trees[0] if trees else 0)
         add(staging, *(f"/filler/{number}" for number in range(between)))
-        staging.add(path("/f"), second, tree=trees[1] if trees else 0)
+        staging.add(path("/f"), encode_entry(second), tree=trees[1] if trees else 0)
         return by_path(staging)[b"/f"]
 
     def test_a_member_that_stands_twice_alike_comes_in_once(self, staging: Staging, between: int) -> None:
@@ -145,26 +145,26 @@ class TestTwice:
 
     def test_an_implied_directory_gives_way_to_what_is_said_of_it(self, staging: Staging, between: int) -> None:
         said = folder("/d", mode=0o700, mtime=99)
-        staging.add(path("/d"), folder("/d"), implied=True)
+        staging.add(path("/d"), encode_entry(folder("/d")), implied=True)
         add(staging, *(f"/filler/{number}" for number in range(between)))
-        staging.add(path("/d"), said)
+        staging.add(path("/d"), encode_entry(said))
         assert by_path(staging)[b"/d"].row.mode == said.mode
         assert not by_path(staging)[b"/d"].implied
 
     @pytest.mark.parametrize("tree", [0, 1])
     def test_an_implied_directory_takes_nothing_back(self, staging: Staging, between: int, tree: int) -> None:
-        staging.add(path("/d"), folder("/d", mode=0o700, mtime=99))
+        staging.add(path("/d"), encode_entry(folder("/d", mode=0o700, mtime=99)))
         add(staging, *(f"/filler/{number}" for number in range(between)))
-        staging.add(path("/d"), folder("/d"), tree=tree, implied=True)
+        staging.add(path("/d"), encode_entry(folder("/d")), tree=tree, implied=True)
         found = by_path(staging)[b"/d"]
         assert (found.row.mode, found.row.mtime, found.implied) == (stat.S_IFDIR | 0o700, 99, False)
 
     def test_a_directory_that_a_later_tree_needs_takes_the_place_of_a_file(
         self, staging: Staging, between: int
     ) -> None:
-        staging.add(path("/d"), file("/d"))
+        staging.add(path("/d"), encode_entry(file("/d")))
         add(staging, *(f"/filler/{number}" for number in range(between)))
-        staging.add(path("/d"), folder("/d"), tree=1, implied=True)
+        staging.add(path("/d"), encode_entry(folder("/d")), tree=1, implied=True)
         assert by_path(staging)[b"/d"].is_directory
 
     def test_a_hard_link_takes_part_in_its_target(self, staging: Staging, between: int) -> None:
@@ -179,7 +179,7 @@ class TestTwice:
         staging.add_link(path("/b"), path("/a"))
         add(staging, *(f"/filler/{number}" for number in range(between)))
         staging.add_link(path("/b"), path("/a"))
-        staging.add(path("/a"), file("/a"))
+        staging.add(path("/a"), encode_entry(file("/a")))
         assert set(groups(staging)) == {b"/a", b"/b"}
 
 
@@ -202,7 +202,7 @@ def test_a_group_spans_one_directory(staging: Staging) -> None:
 def test_a_file_whose_twin_a_later_tree_replaces_stands_alone(staging: Staging) -> None:
     add(staging, "/a")
     staging.add_link(path("/b"), path("/a"))
-    staging.add(path("/b"), file("/b", "other"), tree=1)
+    staging.add(path("/b"), encode_entry(file("/b", "other")), tree=1)
     assert groups(staging) == {}
 
 
@@ -215,7 +215,7 @@ def test_a_hard_link_to_what_is_no_file_before_it_is_refused(staging: Staging, t
 
 
 def test_a_hard_link_may_lead_to_a_symbolic_link(staging: Staging) -> None:
-    staging.add(path("/s"), Entry(b"s", stat.S_IFLNK | 0o777, size=1, symlink=b"x"))
+    staging.add(path("/s"), encode_entry(Entry(b"s", stat.S_IFLNK | 0o777, size=1, symlink=b"x")))
     staging.add_link(path("/t"), path("/s"))
     assert {one.row.symlink for one in by_path(staging).values()} == {b"x"}
 
@@ -277,9 +277,9 @@ def put(staging: Staging, step: Step, target: RepositoryPath | None, *, read: bo
     if target is not None:
         staging.add_link(raw, target, tree=step.tree)
     elif step.kind == "file":
-        staging.add(raw, file(shown, step.content), tree=step.tree)
+        staging.add(raw, encode_entry(file(shown, step.content)), tree=step.tree)
     else:
-        staging.add(raw, folder(shown), tree=step.tree, implied=step.kind == "implied")
+        staging.add(raw, encode_entry(folder(shown)), tree=step.tree, implied=step.kind == "implied")
     if read:
         by_path(staging)
 

@@ -124,6 +124,10 @@ class CatalogTree:
         """The catalog that has what lies in `directory`, for reading only."""
         return self._inside(directory).catalog
 
+    def mountpoint_inside(self, directory: RepositoryPath) -> RepositoryPath:
+        """Where the catalog is mounted that has what lies in `directory`."""
+        return self._inside(directory).path
+
     @property
     def totals(self) -> Counts:
         """The counts of the whole tree as it was when its catalogs were last written."""

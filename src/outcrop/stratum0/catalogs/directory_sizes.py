@@ -5,13 +5,13 @@ Everything here is worked out from two passes over the catalog, whatever the num
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from outcrop.cvmfs.catalog import Catalog
 from outcrop.cvmfs.database import sqlite_border
 from outcrop.cvmfs.entry import Mark
-from outcrop.cvmfs.paths import PathHash, RepositoryPath, join, path_hash
+from outcrop.cvmfs.paths import PathHash, RepositoryPath, join, parent, path_hash
 from outcrop.stratum0.catalogs.catalog_limits import CatalogLimits
 
 MARKERS_OF_AN_AUTOMATIC_CATALOG = 2
@@ -75,6 +75,30 @@ def directories(catalog: Catalog, mountpoint: RepositoryPath) -> list[Directory]
         ]
         found.append(Directory(path, counts.get(key, 0), range(first, len(waiting)), is_splittable))
     return found
+
+
+def with_upcoming(found: Sequence[Directory], upcoming: Mapping[RepositoryPath, int]) -> list[Directory]:
+    """`found` and the directories that are still to come, in the same order.
+
+    `upcoming` says how many entries come directly into each directory, new or not, directories included."""
+    known = {one.path: one for one in found}
+    inside = {one.path: [found[child].path for child in one.children] for one in found}
+    linked = set(known)
+    for directory in upcoming:
+        path = directory
+        while path not in linked:
+            linked.add(path)
+            inside.setdefault(parent(path), []).append(path)
+            path = parent(path)
+    together: list[Directory] = []
+    waiting = [found[0].path]
+    for path in waiting:
+        first = len(waiting)
+        waiting += sorted(inside.get(path, ()))
+        old = known.get(path)
+        rows = (old.rows if old else 0) + upcoming.get(path, 0)
+        together.append(Directory(path, rows, range(first, len(waiting)), old is None or old.is_splittable))
+    return together
 
 
 def plan_split(found: Sequence[Directory], limits: CatalogLimits) -> SplitPlan:

@@ -99,7 +99,7 @@ def settle_catalogs(
 
 def _let_go(tree: CatalogTree, writer: MarkerWriter, changes: ChangeSummary) -> None:
     """Takes `.cvmfsautocatalog` from where somebody else put or took the marker beside it: the place is theirs now."""
-    changed = {change.path for change in changes.changes}
+    changed = {change.path for change in changes.changes if change.path.endswith((MARKER, AUTOMATIC_MARKER))}
     for path in sorted(changed):
         automatic = join(parent(path), AUTOMATIC_MARKER)
         if name(path) == MARKER and automatic not in changed:
@@ -109,6 +109,8 @@ def _let_go(tree: CatalogTree, writer: MarkerWriter, changes: ChangeSummary) -> 
 
 
 def _apply(dirtab: Dirtab, tree: CatalogTree, writer: MarkerWriter, changes: ChangeSummary) -> None:
+    if dirtab is NO_RULES and not any(change.path == DIRTAB_PATH for change in changes.changes):
+        return
     matching = {path for path in _directories_on(changes) if dirtab.matches(path)}
     if any(change.path == DIRTAB_PATH for change in changes.changes):
         matching.update(_matching_directories(tree, dirtab))

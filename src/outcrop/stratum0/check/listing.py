@@ -61,7 +61,8 @@ class _DirectoryListing:
         return tuple(f"{DATA_DIRECTORY}/{name}" for name in found)
 
     def leftovers(self) -> int:
-        return sum(1 for _ in self._entries(TEMPORARY_DIRECTORY))
+        directories = [TEMPORARY_DIRECTORY, *(f"{TEMPORARY_DIRECTORY}/{prefix}" for prefix in PREFIXES)]
+        return sum(is_file for directory in directories for _, is_file in self._entries(directory))
 
     def _entries(self, directory: str) -> Iterator[tuple[str, bool]]:
         try:

@@ -12,7 +12,6 @@ be relied on after a crash.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 import struct
@@ -23,12 +22,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from blake3 import blake3
+
 from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import DIGEST_BYTES, Algorithm, Buffer, Digest
 from outcrop.cvmfs.entry import Chunk
 from outcrop.cvmfs.objects import ObjectKind
 
-RAW_DIGEST_BYTES = 32
+_RAW_DIGEST = "BLAKE3"
+"""What names plain bytes: part of the settings, since an index with other names is of no use."""
+
 SETTLED_NANOSECONDS = 2 * 10**9
 """A file that changed later than this before it was read is not remembered: a further change within the granularity of
 the file system's clock would not show."""
@@ -81,17 +84,19 @@ class StoredContent:
 
 def raw_digest(data: Buffer) -> bytes:
     """The name of plain bytes in this index."""
-    return hashlib.blake2b(data, digest_size=RAW_DIGEST_BYTES).digest()
+    return blake3(data).digest()
 
 
 class ContentIndex:
     """The index in the file `path`, for contents that are stored as `settings` say; None keeps it in memory.
 
-    `settings` is any text: an index that was made with another one is begun anew."""
+    `settings` is any text: an index that was made with another one is begun anew. Pickled, it is the same file opened
+    again, without what is not saved."""
 
     def __init__(self, path: Path | None, settings: str, algorithm: Algorithm, compression: Compression) -> None:
         self._path = path
         self._settings = settings
+        self._origin = f"{_RAW_DIGEST} {settings}"
         self._algorithm = algorithm
         self._compression = compression
         self._lock = threading.Lock()
@@ -99,6 +104,9 @@ class ContentIndex:
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.executescript(_TABLES.format(schema="main"))
         self._attach()
+
+    def __reduce__(self) -> tuple[type[ContentIndex], tuple[object, ...]]:
+        return ContentIndex, (self._path, self._settings, self._algorithm, self._compression)
 
     def _attach(self) -> None:
         path = self._path
@@ -132,13 +140,13 @@ class ContentIndex:
             execute("BEGIN IMMEDIATE")
             for table in (*_KNOWLEDGE, "settings"):
                 execute(f"DELETE FROM known.{table}")
-            execute("INSERT INTO known.settings VALUES (?)", (self._settings,))
+            execute("INSERT INTO known.settings VALUES (?)", (self._origin,))
             execute("COMMIT")
 
     def _is_ours(self) -> bool:
         """Whether the file was made with the settings of this index."""
         rows = self._database.execute("SELECT text FROM known.settings").fetchall()
-        return rows == [(self._settings,)]
+        return rows == [(self._origin,)]
 
     def _known(self, query: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         """The rows that `query` finds; none in a file that turns out to be damaged."""
@@ -167,8 +175,8 @@ class ContentIndex:
             for identity, one in zip(identities, found, strict=True)
         ]
 
-    def contents(self, raws: Sequence[bytes], kind: ObjectKind) -> list[Digest | None]:
-        """The objects that hold plain bytes with these digests."""
+    def contents(self, raws: Sequence[bytes], kind: ObjectKind) -> list[bytes | None]:
+        """The digests of the objects that hold plain bytes with these digests."""
         places = ", ".join("?" * len(raws))
         known: dict[bytes, object] = {}
         with self._lock:
@@ -179,10 +187,7 @@ class ContentIndex:
                 )
                 known.update(rows)
         found = [known.get(raw) for raw in raws]
-        return [
-            Digest(self._algorithm, digest) if isinstance(digest, bytes) and len(digest) == DIGEST_BYTES else None
-            for digest in found
-        ]
+        return [digest if isinstance(digest, bytes) and len(digest) == DIGEST_BYTES else None for digest in found]
 
     def note_files(self, files: Iterable[tuple[FileIdentity, StoredContent]]) -> None:
         """Remembers what files hold."""
@@ -190,9 +195,9 @@ class ContentIndex:
         with self._lock:
             self._database.executemany("INSERT OR REPLACE INTO main.files VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def note_contents(self, contents: Iterable[tuple[bytes, Digest]], kind: ObjectKind) -> None:
-        """Remembers which objects hold the plain bytes with these digests."""
-        rows = [(raw, kind.value, digest.raw) for raw, digest in contents]
+    def note_contents(self, contents: Iterable[tuple[bytes, bytes]], kind: ObjectKind) -> None:
+        """Remembers which objects hold the plain bytes with these digests: plain digest first, then the object's."""
+        rows = [(raw, kind.value, digest) for raw, digest in contents]
         with self._lock:
             self._database.executemany("INSERT OR REPLACE INTO main.contents VALUES (?, ?, ?)", rows)
 

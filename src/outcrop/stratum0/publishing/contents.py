@@ -1,12 +1,13 @@
-"""From contents to objects: cut into chunks, compress, digest and store, on every core.
+"""Contents of files on their way into the store: cut into chunks, made objects of on every core.
 
-The digest is over the bytes as stored. The encoders and digests let go of the interpreter's lock, so threads do the
-work. Small files are handed over many at a time, large ones chunk by chunk; what waits in memory is bounded.
+Small files are handed over many at a time, large ones chunk by chunk; what waits in memory is bounded. A publication of
+some size gets processes that make the objects (`object_process`). Equal contents have equal sizes, so each process gets
+its own sizes: it is the one that sees them all, and stores each content once.
 """
 
 from __future__ import annotations
 
-import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,10 +21,11 @@ from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import Algorithm, Digest
 from outcrop.cvmfs.entry import Chunk
 from outcrop.cvmfs.objects import ObjectKind, ObjectName
-from outcrop.errors import InvalidValue, storage_error
 from outcrop.storage.interface import WritableStore
 from outcrop.stratum0.publishing.compressors import Compress
-from outcrop.stratum0.publishing.content_index import ContentIndex, FileIdentity, StoredContent, raw_digest
+from outcrop.stratum0.publishing.content_index import ContentIndex, FileIdentity, StoredContent
+from outcrop.stratum0.publishing.object_maker import ObjectMaker, OpenedFile, PlainBytes, changed_while_read
+from outcrop.stratum0.publishing.object_process import ObjectProcess, started_processes
 
 BATCH_BYTES = 4 * 1024 * 1024
 BATCH_FILES = 128
@@ -31,6 +33,13 @@ BATCH_FILES = 128
 
 WAITING_BYTES = 128 * 1024 * 1024
 """How much uncompressed content may wait for a core: eight of the largest chunks."""
+
+ALONE_BYTES = 8 * 1024 * 1024
+ALONE_FILES = 512
+"""What is done before processes are started: each takes half a second's work of its own before it does any."""
+
+MAXIMUM_PROCESSES = 6
+"""More would wait for the one that reads the tree, and each takes up to 80 MB."""
 
 
 Result = TypeVar("Result")
@@ -52,28 +61,35 @@ class ContentResult:
 
 @dataclass(frozen=True, slots=True)
 class _SmallFile:
-    """A file of at most one chunk: where it lies, or its bytes where they have been read."""
+    """A file of at most one chunk: its bytes, and which file it is where that is known."""
 
-    size: int
-    path: bytes = b""
+    source: PlainBytes
     identity: FileIdentity | None = None
-    data: bytes | None = None
 
-    def read(self) -> bytes:
-        if self.data is not None:
-            return self.data
-        with _OpenedFile(self.path) as source:
-            data = source.read(self.size + 1)
-        if len(data) != self.size:
-            raise _changed(self.path)
-        return data
+
+class _Lane:
+    """Small files that wait to be handed over together, and who makes objects of them."""
+
+    def __init__(self, maker: ObjectMaker | ObjectProcess, pool: Executor) -> None:
+        self.maker = maker
+        self.pool = pool
+        self.batch: list[_SmallFile] = []
+        self.batch_bytes = 0
+        self.future: Future[list[StoredContent]] = Future()
+
+    def close(self, *, cancel: bool) -> None:
+        self.pool.shutdown(wait=True, cancel_futures=cancel)
+        if isinstance(self.maker, ObjectProcess):
+            self.maker.close()
 
 
 class ContentWriter:
-    """Stores contents with several threads, or on a single core with none. Use as a context manager; leaving it waits
-    for all of them.
+    """Stores contents with several threads or processes, or on a single core with none. Use as a context manager;
+    leaving it waits for all of them.
 
-    What `index` knows is neither read nor compressed again, as long as the store still has it."""
+    What `index` knows is neither read nor compressed again, as long as the store still has it. Processes take over
+    after `alone_bytes` or `alone_files`, where the store can be written to from several (`WritableStore.is_shareable`).
+    """
 
     def __init__(
         self,
@@ -85,20 +101,24 @@ class ContentWriter:
         limits: ChunkLimits,
         index: ContentIndex,
         workers: int | None = None,
+        alone_bytes: int = ALONE_BYTES,
+        alone_files: int = ALONE_FILES,
     ) -> None:
         self._store = store
         self._algorithm = algorithm
-        self._compress = compress
         self._compression = compression
         self._limits = limits
         self._index = index
-        self._pool = _executor(workers or store.writers)
+        self._workers = workers or store.writers
+        self._alone_bytes = alone_bytes
+        self._alone_files = alone_files
+        self._maker = ObjectMaker(store, index, algorithm, compress)
+        first = _Lane(self._maker, _executor(self._workers))
+        self._all_lanes = [first]
+        self._lanes = [first]
         self._waiting = _Budget(WAITING_BYTES)
         self._began = time.time_ns()
         self._failure: BaseException | None = None
-        self._batch: list[_SmallFile] = []
-        self._batch_bytes = 0
-        self._batch_future: Future[list[StoredContent]] = Future()
 
     def __enter__(self) -> ContentWriter:
         return self
@@ -108,7 +128,8 @@ class ContentWriter:
     ) -> None:
         if kind is None:
             self.flush()
-        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+        for lane in self._all_lanes:
+            lane.close(cancel=kind is not None)
 
     def add_file(self, path: bytes, identity: FileIdentity) -> ContentResult:
         """Stores the file at `path`, which must not change while it is read.
@@ -116,14 +137,14 @@ class ContentWriter:
         Raises what went wrong with an earlier content, so that a full disk ends the work at once."""
         self._raise_failure()
         if identity.size <= self._limits.minimum:
-            return self._add_small(_SmallFile(identity.size, path, identity))
+            return self._add_small(_SmallFile(PlainBytes(identity.size, path), identity))
         (known,) = self._index.files([identity])
         if known is not None and self._is_there(known):
             return ContentResult(lambda: known)
-        with _OpenedFile(path) as source:
+        with OpenedFile(path) as source:
             result = self._add_large(source)
         if result.size != identity.size:
-            raise _changed(path)
+            raise changed_while_read(path)
 
         def resolve() -> StoredContent:
             content = result.value
@@ -141,22 +162,23 @@ class ContentWriter:
             data = source.read(size)
             if len(data) != size:
                 raise EOFError(f"{size - len(data)} bytes of a member are missing")
-            return self._add_small(_SmallFile(size, data=data))
+            return self._add_small(_SmallFile(PlainBytes(size, data=data)))
         result = self._add_large(source)
         if result.size != size:
             raise EOFError(f"{size - result.size} bytes of a member are missing")
         return result
 
     def _add_small(self, file: _SmallFile) -> ContentResult:
-        index, future = len(self._batch), self._batch_future
-        self._batch.append(file)
-        self._batch_bytes += file.size
-        if self._batch_bytes >= BATCH_BYTES or len(self._batch) >= BATCH_FILES:
-            self.flush()
+        lane = self._lane(file.source.size)
+        index, future = len(lane.batch), lane.future
+        lane.batch.append(file)
+        lane.batch_bytes += file.source.size
+        if lane.batch_bytes >= BATCH_BYTES or len(lane.batch) >= BATCH_FILES:
+            self._hand_over(lane)
 
         def resolve() -> StoredContent:
-            if future is self._batch_future:
-                self.flush()
+            if future is lane.future:
+                self._hand_over(lane)
             return future.result()[index]
 
         return ContentResult(resolve)
@@ -172,50 +194,85 @@ class ContentWriter:
         futures += [(len(piece), self._submit(piece, ObjectKind.CHUNK)) for piece in pieces]
         return LargeResult(self._compression, futures)
 
+    def _lane(self, size: int) -> _Lane:
+        """Who takes a content of `size` bytes."""
+        return self._lanes[size % len(self._lanes)]
+
+    def _count(self, size: int, files: int) -> None:
+        """Notes that this much was handed over: soon it may be worth the start of processes."""
+        self._alone_bytes -= size
+        self._alone_files -= files
+        if self._alone_bytes < 0 or self._alone_files < 0:
+            self._alone_bytes = self._alone_files = sys.maxsize
+            if self._store.is_shareable:
+                processes = started_processes(self._maker, min(self._workers, MAXIMUM_PROCESSES))
+                lanes = [_Lane(process, ThreadPoolExecutor(1, "contents")) for process in processes]
+                self._lanes = lanes or self._lanes
+                self._all_lanes += lanes
+
     def flush(self) -> None:
         """Hands the waiting small files over."""
-        batch, size, future = self._batch, self._batch_bytes, self._batch_future
-        if batch:
-            self._batch, self._batch_bytes, self._batch_future = [], 0, Future()
-            self._waiting.take(size)
+        for lane in list(self._all_lanes):
+            self._hand_over(lane)
 
-            def work() -> None:
-                try:
-                    future.set_result(self._store_batch(batch))
-                except BaseException as error:
-                    self._failure = self._failure or error
-                    future.set_exception(error)
-                finally:
-                    self._waiting.give(size)
+    def _hand_over(self, lane: _Lane) -> None:
+        batch, size, future = lane.batch, lane.batch_bytes, lane.future
+        if not batch:
+            return
+        lane.batch, lane.batch_bytes, lane.future = [], 0, Future()
+        self._waiting.take(size)
 
-            self._pool.submit(work)
+        def work() -> None:
+            try:
+                future.set_result(self._store_batch(lane.maker, batch))
+            except BaseException as error:
+                self._failure = self._failure or error
+                future.set_exception(error)
+            finally:
+                self._waiting.give(size)
+
+        lane.pool.submit(work)
+        self._count(size, len(batch))
 
     def _submit(self, data: bytes, kind: ObjectKind) -> Future[Digest]:
+        lane = self._lane(len(data))
         self._waiting.take(len(data))
 
         def work() -> Digest:
             try:
-                return self._store_contents([data], kind)[0]
+                return self._make(lane.maker, [PlainBytes(len(data), data=data)], kind)[0]
             except BaseException as error:
                 self._failure = self._failure or error
                 raise
             finally:
                 self._waiting.give(len(data))
 
-        return self._pool.submit(work)
+        future = lane.pool.submit(work)
+        self._count(len(data), 0)
+        return future
 
-    def _store_batch(self, batch: Sequence[_SmallFile]) -> list[StoredContent]:
+    def _store_batch(self, maker: ObjectMaker | ObjectProcess, batch: Sequence[_SmallFile]) -> list[StoredContent]:
         contents = self._known(batch)
         unknown = [position for position, content in enumerate(contents) if content is None]
-        digests = self._store_contents([batch[position].read() for position in unknown], ObjectKind.FILE)
+        digests = self._make(maker, [batch[position].source for position in unknown], ObjectKind.FILE)
         new = []
         for position, digest in zip(unknown, digests, strict=True):
             file = batch[position]
-            contents[position] = content = StoredContent(file.size, self._compression, digest)
+            contents[position] = content = StoredContent(file.source.size, self._compression, digest)
             if file.identity is not None:
                 new.append((file.identity, content))
         self._remember(new)
         return [content for content in contents if content is not None]
+
+    def _make(
+        self, maker: ObjectMaker | ObjectProcess, sources: Sequence[PlainBytes], kind: ObjectKind
+    ) -> list[Digest]:
+        if not sources:
+            return []
+        made = maker.make(sources, kind)
+        if maker is not self._maker:
+            self._index.note_contents(made.new, kind)
+        return [Digest(self._algorithm, raw) for raw in made.digests]
 
     def _remember(self, files: Sequence[tuple[FileIdentity, StoredContent]]) -> None:
         self._index.note_files((identity, content) for identity, content in files if identity.is_settled(self._began))
@@ -231,27 +288,6 @@ class ContentWriter:
         if content.digest is not None:
             return self._store.exists(ObjectName(content.digest, ObjectKind.FILE).path)
         return all(self._store.exists(ObjectName(chunk.digest, ObjectKind.CHUNK).path) for chunk in content.chunks)
-
-    def _store_contents(self, contents: Sequence[bytes], kind: ObjectKind) -> list[Digest]:
-        """Stores plain bytes as objects, unless the store has them already."""
-        raws = [raw_digest(data) for data in contents]
-        known = dict(zip(raws, self._index.contents(raws, kind), strict=True))
-        new: dict[bytes, Digest] = {}
-        digests = []
-        for raw, data in zip(raws, contents, strict=True):
-            digest = new.get(raw) or known[raw]
-            if digest is None or (raw not in new and not self._store.exists(ObjectName(digest, kind).path)):
-                digest = self._store_object(data, kind)
-                new[raw] = digest
-            digests.append(digest)
-        self._index.note_contents(new.items(), kind)
-        return digests
-
-    def _store_object(self, data: bytes, kind: ObjectKind) -> Digest:
-        stored = self._compress(data)
-        digest = Digest.of(stored, self._algorithm)
-        self._store.write(ObjectName(digest, kind).path, stored)
-        return digest
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -316,43 +352,3 @@ class _Budget:
         with self._changed:
             self._left += amount
             self._changed.notify_all()
-
-
-class _OpenedFile:
-    """The file at `path`, opened for reading without a buffer of ours; errors are told as StorageError."""
-
-    def __init__(self, path: bytes) -> None:
-        self._path = path
-
-    def __enter__(self) -> _OpenedFile:
-        try:
-            self._file = open(self._path, "rb", buffering=0)
-        except OSError as error:
-            raise storage_error(error, _shown(self._path)) from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def read(self, size: int) -> bytes:
-        """Up to `size` bytes; fewer only at the end of the file."""
-        pieces = []
-        try:
-            while size > 0 and (piece := self._file.read(size)):
-                pieces.append(piece)
-                size -= len(piece)
-        except OSError as error:
-            raise storage_error(error, _shown(self._path)) from error
-        return b"".join(pieces) if len(pieces) != 1 else pieces[0]
-
-
-def _shown(path: bytes) -> str:
-    return os.fsdecode(path)
-
-
-def _changed(path: bytes) -> InvalidValue:
-    return InvalidValue(
-        what=f"the file {_shown(path)}",
-        problem="changed while it was read",
-        hint="publish a tree that nobody writes to; nothing was published",
-    )

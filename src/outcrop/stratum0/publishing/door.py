@@ -8,7 +8,7 @@ that the change declares. What everybody may write is published without that, an
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from outcrop.cvmfs.paths import RepositoryPath, is_below, shown
 from outcrop.errors import InvalidValue
@@ -64,7 +64,7 @@ class Door:
             allowed_mode &= ~_PRIVILEGES
         if allowed_mode == mode:
             return incoming
-        return replace(incoming, attributes=replace(incoming.attributes, mode=allowed_mode))
+        return incoming._replace(attributes=incoming.attributes._replace(mode=allowed_mode))
 
     def notes(self) -> list[str]:
         """A sentence on each thing that was published otherwise than it came."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from outcrop.cvmfs.paths import RepositoryPath
 from outcrop.cvmfs.xattrs import NO_XATTRS, Xattrs
 from outcrop.stratum0.publishing.contents import ContentResult, ContentWriter
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """What an entry has besides its name and content. `mtime` in seconds and nanoseconds since 1970."""
 
     mode: int
@@ -32,8 +30,7 @@ class Attributes:
         return stat.S_ISREG(self.mode)
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """One entry on its way in. `path` is relative to the tree's top (empty for the top itself).
 
     `link_to` names an earlier entry of the same tree that this is a hard link to. `store` hands the content of a

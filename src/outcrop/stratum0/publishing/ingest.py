@@ -24,7 +24,8 @@ from outcrop.progress import SILENT, Progress
 from outcrop.storage.interface import WritableStore
 from outcrop.storage.memory import DiscardingStore, MemoryStore
 from outcrop.stratum0.catalogs.catalog_tree import CatalogTree
-from outcrop.stratum0.catalogs.markers import is_kept_marker
+from outcrop.stratum0.catalogs.early_nesting import EarlyNesting
+from outcrop.stratum0.catalogs.markers import MarkerWriter, is_kept_marker
 from outcrop.stratum0.catalogs.nesting import DIRTAB_PATH, read_dirtab, settle_catalogs
 from outcrop.stratum0.history.tags import require_new_tag
 from outcrop.stratum0.promises.notice_edits import EditNotices
@@ -274,7 +275,9 @@ class _Ingest:
             now=self._moment,
             brings_trees=bool(request.trees),
         )
-        lay_over(tree, layer, summary, stays=lambda path: is_kept_marker(tree, path, dirtab))
+        writer = MarkerWriter(tree, summary, lambda: self._store_text(b""), self._moment)
+        nesting = EarlyNesting(tree, writer, self._repository.settings.catalog_limits, dirtab)
+        lay_over(tree, layer, summary, lambda path: is_kept_marker(tree, path, dirtab), nesting)
 
     def _store_text(self, data: bytes) -> StoredContent:
         with self._repository.content_writer(self._index, self._store) as writer:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import stat
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import Algorithm
-from outcrop.cvmfs.entry import Entry, Mark
+from outcrop.cvmfs.entry import Mark, SoundRow, flags_of
 from outcrop.cvmfs.paths import RepositoryPath, is_below, name, shown
 from outcrop.errors import InvalidValue
 from outcrop.progress import SILENT, Progress
@@ -29,8 +30,7 @@ PROGRESS_ENTRIES = 64
 """How many entries are told of at once: nobody reads faster."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
+class _Pending(NamedTuple):
     """An entry whose content is on its way into the store."""
 
     path: RepositoryPath
@@ -91,31 +91,31 @@ class Intake:
             self._staging.add_link(one.path, RepositoryPath(self._at + incoming.link_to), tree=tree)
             return
         content = one.content.value if one.content else None
-        entry = self._entry(name(one.path), incoming, content)
-        self._staging.add(one.path, entry, content.chunks if content else (), tree=tree, implied=incoming.implied)
+        row = self._row(name(one.path), incoming, content)
+        self._staging.add(one.path, row, content.chunks if content else (), tree=tree, implied=incoming.implied)
 
-    def _entry(self, entry_name: bytes, incoming: Incoming, content: StoredContent | None) -> Entry:
+    def _row(self, entry_name: bytes, incoming: Incoming, content: StoredContent | None) -> SoundRow:
         attributes = incoming.attributes
-        size, digest = DIRECTORY_BYTES if attributes.is_directory else incoming.device, None
-        algorithm, compression = Algorithm.SHA1, Compression.ZLIB  # which mean nothing without a content
-        if incoming.symlink:
-            size = len(incoming.symlink)
+        mode = attributes.mode
+        is_directory = stat.S_ISDIR(mode)
+        size = DIRECTORY_BYTES if is_directory else len(incoming.symlink) or incoming.device
+        raw, marks, algorithm, compression = None, Mark.NONE, Algorithm.SHA1, Compression.ZLIB
         if content is not None:
-            size, digest, compression = content.size, content.digest, content.compression
+            size, compression = content.size, content.compression
             algorithm = (content.digest or content.chunks[0].digest).algorithm
-        return Entry(
+            marks = Mark.CHUNKED if content.chunks else Mark.NONE
+            raw = content.digest.raw if content.digest else None
+        return SoundRow(
             name=entry_name,
-            mode=attributes.mode,
+            mode=mode,
             size=size,
             mtime=attributes.mtime,
-            mtime_ns=attributes.mtime_ns,
+            mtimens=attributes.mtime_ns,
             uid=self._ownership.users(attributes.uid),
             gid=self._ownership.groups(attributes.gid),
-            linkcount=2 if attributes.is_directory else 1,
-            digest=digest,
+            hardlinks=2 if is_directory else 1,
+            hash=raw,
             symlink=incoming.symlink,
-            xattrs=attributes.xattrs,
-            marks=Mark.CHUNKED if content is not None and content.chunks else Mark.NONE,
-            algorithm=algorithm,
-            compression=compression,
+            xattr=attributes.xattrs.encode(),
+            flags=flags_of(stat.S_IFMT(mode), marks, algorithm, compression),
         )

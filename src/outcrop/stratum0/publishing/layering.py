@@ -17,6 +17,8 @@ from outcrop.cvmfs.notices import OUTCROP_DIRECTORY
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, ancestors, join, name, parent, shown
 from outcrop.errors import AlreadyExists, InvalidValue, NotFound
 from outcrop.stratum0.catalogs.catalog_tree import MARKER, CatalogTree
+from outcrop.stratum0.catalogs.early_nesting import EarlyNesting
+from outcrop.stratum0.catalogs.markers import AUTOMATIC_MARKER
 from outcrop.stratum0.create import DIRECTORY_BYTES
 from outcrop.stratum0.publishing.change import ChangeSummary, has_other_content, is_same_row
 from outcrop.stratum0.publishing.staging import Staged, Staging
@@ -45,17 +47,20 @@ class Layer:
     brings_trees: bool
 
 
-def lay_over(tree: CatalogTree, layer: Layer, summary: ChangeSummary, stays: StaysThere) -> None:
+def lay_over(tree: CatalogTree, layer: Layer, summary: ChangeSummary, stays: StaysThere, nesting: EarlyNesting) -> None:
     """Makes the changes, and notes each of them in `summary`."""
-    _Layering(tree, layer, summary, stays).run()
+    _Layering(tree, layer, summary, stays, nesting).run()
 
 
 class _Layering:
-    def __init__(self, tree: CatalogTree, layer: Layer, summary: ChangeSummary, stays: StaysThere) -> None:
+    def __init__(
+        self, tree: CatalogTree, layer: Layer, summary: ChangeSummary, stays: StaysThere, nesting: EarlyNesting
+    ) -> None:
         self._tree = tree
         self._layer = layer
         self._summary = summary
         self._stays = stays
+        self._nesting = nesting
         self._leading = frozenset((*ancestors(layer.at), layer.at)) if layer.brings_trees else frozenset()
         self._fresh: set[RepositoryPath] = set()
 
@@ -65,6 +70,7 @@ class _Layering:
         for path in self._layer.replace:
             self._remove_all_but_incoming(path)
         if self._layer.brings_trees:
+            self._plan_catalogs()
             self._make_way()
         for directory, staged in self._layer.staging.directories():
             self._put_directory(directory, staged)
@@ -98,6 +104,11 @@ class _Layering:
                     self._remove_all_but_incoming(join(path, child.name))
             self._tree.rest()
 
+    def _plan_catalogs(self) -> None:
+        layer = self._layer
+        if not layer.staging.has((MARKER, AUTOMATIC_MARKER)):
+            self._nesting.plan(layer.at, layer.staging.sizes())
+
     def _make_way(self) -> None:
         """Makes the directories that lead to where the trees go."""
         layer = self._layer
@@ -120,6 +131,8 @@ class _Layering:
             self._require_directory(directory, staged[0])
         if directory != ROOT and not tree.is_nested(directory) and any(_is_marker(one.row) for one in staged):
             tree.make_nested(directory)
+        if directory in self._fresh:
+            self._nesting.begin(directory)
         there = {} if directory in self._fresh else {row.name: row for row in tree.child_rows(directory)}
         standing = _standing_groups(staged, there)
         first_group, groups = 0, dict[int, int]()
@@ -191,7 +204,7 @@ class _Layering:
 
     def _follow_lone_markers(self) -> None:
         """Merges nested catalogs whose marker was taken away."""
-        for change in list(self._summary.changes):
+        for change in [one for one in self._summary.changes if one.path.endswith(MARKER)]:
             directory = parent(change.path)
             if name(change.path) != MARKER or directory == ROOT or self._tree.lookup(directory) is None:
                 continue

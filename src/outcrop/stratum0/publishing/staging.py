@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from outcrop.cvmfs.database import sqlite_border
 from outcrop.cvmfs.digest import DIGEST_BYTES, Digest
-from outcrop.cvmfs.entry import ENTRY_COLUMNS, Chunk, Entry, SoundRow, algorithm_of, encode_entry
+from outcrop.cvmfs.entry import ENTRY_COLUMNS, Chunk, SoundRow, algorithm_of
 from outcrop.cvmfs.paths import RepositoryPath, join, name, parent, shown
 from outcrop.errors import InvalidValue
 
@@ -101,18 +101,17 @@ class Staging:
     def add(
         self,
         path: RepositoryPath,
-        entry: Entry,
+        row: SoundRow,
         chunks: Sequence[Chunk] = (),
         *,
         tree: int = 0,
         implied: bool = False,
     ) -> None:
-        """Takes the entry at `path` in. An `implied` directory gives way to what is said of it, by any tree.
+        """Takes the entry `row` at `path` in. An `implied` directory gives way to what is said of it, by any tree.
 
         InvalidValue, now or when the entries are given back, if the same tree says something else of the path too."""
         packed = b"".join(_CHUNK.pack(one.offset, one.size, one.digest.raw) for one in chunks) if chunks else None
-        directory, _, last = path.rpartition(b"/")
-        self._put(_Row(directory, last, tree, implied, 0, packed, *encode_entry(entry)[1:]))
+        self._put(_Row(parent(path), name(path), tree, implied, 0, packed, *row[1:]))
 
     def add_link(self, path: RepositoryPath, target: RepositoryPath, *, tree: int = 0) -> None:
         """Takes a hard link to the entry at `target` in; InvalidValue if the tree has no such file before it."""
@@ -161,6 +160,20 @@ class Staging:
         key = (parent(path), name(path))
         row = self._waiting.get(key) or self._stored(key)
         return None if row is None else _staged(row)
+
+    def sizes(self) -> dict[RepositoryPath, int]:
+        """How many entries come in directly in each directory."""
+        self._flush()
+        with sqlite_border(_WHAT):
+            return dict(self._database.execute("SELECT directory, count(*) FROM staged WHERE name != x'' GROUP BY 1"))
+
+    def has(self, names: Sequence[bytes]) -> bool:
+        """Whether anything comes in that has one of these names, in whatever directory."""
+        self._flush()
+        places = ", ".join("?" * len(names))
+        with sqlite_border(_WHAT):
+            found = self._database.execute(f"SELECT 1 FROM staged WHERE name IN ({places}) LIMIT 1", names).fetchone()
+        return found is not None
 
     def directories(self) -> Iterator[tuple[RepositoryPath, list[Staged]]]:
         """What comes in, a directory at a time: its path and its entries by name. Parents come before what they hold.

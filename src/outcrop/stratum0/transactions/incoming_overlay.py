@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -107,7 +107,7 @@ class UpperDirectory:
             if is_below(one.path, self._path):
                 yield one.incoming
             elif is_below(self._path, one.path) and one.path != ROOT and self._present(one.path) is None:
-                yield replace(one.incoming, implied=True)
+                yield one.incoming._replace(implied=True)
 
     def plan(self) -> UpperPlan:
         """What is to be removed before the entries come in, and what must not be published."""
@@ -203,15 +203,15 @@ class UpperDirectory:
         attributes = incoming.attributes
         kept = tuple((key, value) for key, value in attributes.xattrs if not key.startswith(FOREIGN_XATTRS))
         if len(kept) != len(attributes.xattrs.items):
-            attributes = replace(attributes, xattrs=Xattrs(kept))
+            attributes = attributes._replace(xattrs=Xattrs(kept))
         old = self._present(incoming.path) if incoming.path else None
         if not self._owners_kept:
             uid, gid = (old.uid, old.gid) if old else (0, 0)
-            attributes = replace(attributes, uid=uid, gid=gid)
+            attributes = attributes._replace(uid=uid, gid=gid)
         if old is not None and old.mtime_ns is None and not attributes.mtime_ns:
             # A catalog without nanoseconds is shown as having none of them.
-            attributes = replace(attributes, mtime_ns=None)
-        return incoming if attributes is incoming.attributes else replace(incoming, attributes=attributes)
+            attributes = attributes._replace(mtime_ns=None)
+        return incoming if attributes is incoming.attributes else incoming._replace(attributes=attributes)
 
 
 def count_changes(root: Path) -> int:
