@@ -38,6 +38,7 @@ _HELP = "`outcrop repo retire --help`"
 @click.option("--withdraw", "withdrawing", is_flag=True, help="Take the notice for PATH back.")
 @click.option("--reason", default="", help="Why this is done, for the log.")
 @click.option("--due", is_flag=True, help="Take away all whose day has come, and leave stubs.")
+@click.option("--allow-expiring", is_flag=True, help="Publish though the whitelist has expired or soon will.")
 @author_option
 @dry_run_option
 @json_option
@@ -53,6 +54,7 @@ def command(
     withdrawing: bool,
     reason: str,
     due: bool,
+    allow_expiring: bool,
     author: str,
     dry_run: bool,
     as_json: bool,
@@ -69,7 +71,7 @@ def command(
         with current_revision(repository) as current:
             _list(console, current.notices, now, as_json)
         return
-    how = Publication(now, author, dry_run, console.progress(), reason)
+    how = Publication(now, author, dry_run, console.progress(), reason, allow_expiring)
     if due:
         outcome = retire_due(repository, how)
     elif withdrawing:

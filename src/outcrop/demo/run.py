@@ -168,10 +168,11 @@ def _build_and_publish(
         )
         summary = published.summary
         size = summary.bytes_in / 1e6
+        catalogs = "1 catalog" if summary.catalogs == 1 else f"{summary.catalogs} catalogs"
         if published.published:
             story.say(
                 f"revision {published.manifest.revision}: {summary.added:,} added, {summary.changed:,} changed, "
-                f"{summary.removed:,} removed; {size:.1f} MB, {summary.catalogs} catalogs, signed"
+                f"{summary.removed:,} removed; {size:.1f} MB, {catalogs}, signed"
             )
         else:
             story.say(f"nothing has changed since revision {published.manifest.revision}")

@@ -207,17 +207,18 @@ class DirectoryStore:
     def discard_leftovers(self) -> int:
         found = 0
         try:
-            for directory, _, names in os.walk(self._path(_TRANSACTION), onerror=_raise):
-                found += len(names)
-                for name in names:
-                    os.unlink(os.path.join(directory, name))
+            directories = [self._path(_TRANSACTION)]
+            while directories:
+                with os.scandir(directories.pop()) as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            directories.append(entry.path)
+                        else:
+                            os.unlink(entry.path)
+                            found += 1
         except OSError as error:
             raise storage_error(error) from error
         return found
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def _sync_file_system(descriptor: int) -> None:

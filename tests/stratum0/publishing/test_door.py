@@ -246,7 +246,7 @@ def test_directories_lose_their_set_group_id_bit(publisher: Publisher, tmp_path:
     archive = write_archive(tmp_path / "t.tar", directory("d", mode=0o2755), Member("d/f"))
     outcome = publisher.publish(IngestRequest(trees=(TarballTree(archive),)))
     assert entries(publisher.repository.store)[b"/d"].permissions == 0o755
-    assert outcome.notes == ("1 directories lost their set-group-ID bit, which means nothing to readers",)
+    assert outcome.notes == ("1 directory lost its set-group-ID bit, which means nothing to readers",)
 
 
 def test_duplicates_that_agree_come_in_once(publisher: Publisher, tmp_path: Path) -> None:

@@ -29,12 +29,13 @@ class EarlyNesting:
         """Plans for a tree at the path `at`: `upcoming` says how many entries come directly into each directory."""
         tree = self._tree
         limits = self._limits
-        if limits is None or (tree.lookup(at) is not None and tree.children(at)):
+        entries = sum(upcoming.values())
+        if limits is None or entries < limits.minimum or (tree.lookup(at) is not None and tree.children(at)):
             return
         nearest = next(path for path in reversed([*ancestors(at), at]) if tree.lookup(path) is not None)
         mountpoint = tree.mountpoint_inside(nearest)
         catalog = tree.catalog_inside(nearest)
-        if catalog.own.entries + sum(upcoming.values()) <= limits.maximum:
+        if catalog.own.entries + entries <= limits.maximum:
             return
         plan = plan_split(with_upcoming(directories(catalog, mountpoint), upcoming), limits)
         self._planned = frozenset(part.path for part in plan.parts if part.path in upcoming and part.path != at)

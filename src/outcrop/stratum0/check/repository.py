@@ -176,7 +176,7 @@ class _Check:
             self._findings.add(Kind.STRAY, "is no object", name=name)
         number = listing.leftovers()
         if number:
-            detail = f"{number} files of writers that are at work, or were interrupted"
+            detail = f"{number:,} {'file' if number == 1 else 'files'} of writers that are at work, or were interrupted"
             self._findings.add(Kind.LEFTOVER, detail, name=TEMPORARY_DIRECTORY)
 
     def _is_superseded(self, manifest: Manifest) -> bool:

@@ -24,16 +24,22 @@ from outcrop.stratum0.repository import OwnedRepository
 @dataclass(frozen=True, slots=True)
 class Publication:
     """How a retirement is published: `author` and `reason` go into the log; a `dry_run` computes everything and stores
-    nothing."""
+    nothing. `allow_expiring` lets a whitelist that has expired, or soon will, be no obstacle."""
 
     now: datetime
     author: str = ""
     dry_run: bool = False
     progress: Progress = SILENT
     reason: str = ""
+    allow_expiring: bool = False
 
     def publish(self, repository: OwnedRepository, request: IngestRequest) -> IngestOutcome:
-        request = replace(request, author=self.author, reason=request.reason or self.reason)
+        request = replace(
+            request,
+            author=self.author,
+            reason=request.reason or self.reason,
+            allow_expiring=self.allow_expiring,
+        )
         return ingest(repository, request, now=self.now, dry_run=self.dry_run, progress=self.progress)
 
 

@@ -14,8 +14,9 @@ from outcrop.cvmfs.paths import RepositoryPath
 class PathChange:
     """One path and what happens to it. Of a directory that goes away, only its own path is told.
 
-    `content` says whether a file's bytes, a link's target or the kind of the entry differ, not its attributes alone;
-    it is true of all that comes or goes. `entries` counts the entries at and below the path that the change is about.
+    `content` says whether a file's bytes, a link's target or the kind of the entry differ, or everybody lost the
+    permission to read or run it, not its other attributes alone; it is true of all that comes or goes. `entries` counts
+    the entries at and below the path that the change is about.
     """
 
     path: RepositoryPath
@@ -56,8 +57,15 @@ class ChangeSummary:
         self.changes.append(PathChange(path, Effect.REMOVED, entries=entries))
 
 
+_USED_BY_READERS = stat.S_IROTH | stat.S_IXOTH
+"""Who takes one of these from everybody takes the entry away, whatever it still holds."""
+
+
 def has_other_content(old: Entry, old_chunks: tuple[Chunk, ...], new: Entry, new_chunks: tuple[Chunk, ...]) -> bool:
-    """Whether a reader finds another kind of entry, other bytes or another target at the path of `old`."""
+    """Whether a reader finds another kind of entry, other bytes or another target at the path of `old`, or cannot get
+    at it any more."""
+    if _USED_BY_READERS & old.mode & ~new.mode and not old.is_symlink:
+        return True
     if old.is_directory and new.is_directory:
         return False
     return (old.kind, old.size, old.digest, old.symlink, old_chunks) != (

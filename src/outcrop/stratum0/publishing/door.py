@@ -71,13 +71,14 @@ class Door:
         notes = []
         if self._writable_count:
             examples = ", ".join(self._writable) + (", …" if self._writable_count > _EXAMPLES else "")
-            notes.append(
-                f"{self._writable_count:,} entries were writable by everybody, and are not any more: {examples}"
-            )
+            one = self._writable_count == 1
+            was, is_ = ("1 entry was", "is") if one else (f"{self._writable_count:,} entries were", "are")
+            notes.append(f"{was} writable by everybody, and {is_} not any more: {examples}")
         if self._group_count:
-            notes.append(
-                f"{self._group_count:,} directories lost their set-group-ID bit, which means nothing to readers"
+            which, its = (
+                ("1 directory", "its") if self._group_count == 1 else (f"{self._group_count:,} directories", "their")
             )
+            notes.append(f"{which} lost {its} set-group-ID bit, which means nothing to readers")
         return notes
 
     @staticmethod

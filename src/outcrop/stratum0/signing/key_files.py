@@ -24,11 +24,13 @@ _MAXIMUM_KEY_FILE_BYTES = 1024 * 1024
 """A thousand times what a key needs: a file that is none (a backup, an image) is not read whole."""
 
 
-def read_private_key(path: Path) -> rsa.RSAPrivateKey:
-    """The RSA key in `path`; InvalidValue if others may read the file or it holds something else."""
+def read_private_key(path: Path, *, validate: bool = True) -> rsa.RSAPrivateKey:
+    """The RSA key in `path`; InvalidValue if others may read the file or it holds something else.
+
+    `validate` as in `outcrop.cvmfs.signatures.load_private_key`."""
     data, mode = _read(path)
     try:
-        key = load_private_key(data, str(path))
+        key = load_private_key(data, str(path), validate=validate)
     except FormatError as error:
         raise _not_a_key(path, data, "a private RSA key in PEM without a passphrase") from error
     if mode & _OTHERS:

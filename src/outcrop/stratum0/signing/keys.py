@@ -126,7 +126,15 @@ class SigningKey:
         """The bytes of `.cvmfspublished` that say `manifest`."""
         text = manifest.encode()
         digest = digest_for_signing(text, algorithm)
-        return SignedText(text, digest, sign_manifest_digest(self.key, digest.text.encode())).encode()
+        signature = sign_manifest_digest(self.key, digest.text.encode())
+        # Also because the key's numbers were not validated when it was read.
+        if not is_manifest_signature(self.certificate.public_key, signature, digest.text.encode()):
+            raise TrustError(
+                what=f"the signing key of {manifest.repository}",
+                problem="it makes signatures that its own certificate refuses",
+                hint="the key file is damaged: bring it back from your backup; nothing was published",
+            )
+        return SignedText(text, digest, signature).encode()
 
     def is_ours(self, signed: SignedText) -> bool:
         """Whether the manifest in `signed` is our own work: signed with this key, or the one before or after it."""
@@ -185,7 +193,7 @@ def load_signing_key(files: KeyFiles) -> SigningKey:
 
 def _present_signing_key(files: KeyFiles) -> rsa.RSAPrivateKey:
     try:
-        return read_private_key(files.signing_key)
+        return read_private_key(files.signing_key, validate=False)
     except NotFound as error:
         raise NotFound(
             what=f"the signing key {files.signing_key}",
