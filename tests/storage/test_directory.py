@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.cvmfs.objects import MANIFEST_NAME, TEMPORARY_DIRECTORY
+from outcrop.cvmfs.objects import MANIFEST_NAME
 from outcrop.errors import StorageError
-from outcrop.storage.directory import DirectoryStore
+from outcrop.storage.directory import TEMPORARY_DIRECTORIES, DirectoryStore
 from tests.storage.conformance import name_of, run_at_once
 
 DATA = b"x" * 100_000
@@ -112,7 +112,7 @@ try:
 except StorageError:
     pass
 assert store.read(".cvmfspublished") == b"old"
-assert not [path for path in Path(sys.argv[1], "data/txn").rglob("*") if path.is_file()]
+assert not [path for path in Path(sys.argv[1], ".outcroptxn").rglob("*") if path.is_file()]
 assert all(store.read(name) == data for name in store.names())
 print(number)
 """
@@ -166,21 +166,20 @@ def test_an_error_names_the_object_as_people_write_it(store: DirectoryStore) -> 
 
 
 def temporary_files(store: DirectoryStore) -> list[Path]:
-    return [path for path in (store.root / TEMPORARY_DIRECTORY).rglob("*") if path.is_file()]
+    return [path for path in (store.root / TEMPORARY_DIRECTORIES[0]).rglob("*") if path.is_file()]
 
 
 def test_a_repository_of_another_program_gets_the_directories_it_lacks(store: DirectoryStore) -> None:
-    shutil.rmtree(store.root / TEMPORARY_DIRECTORY)
-    (store.root / TEMPORARY_DIRECTORY).mkdir()
+    shutil.rmtree(store.root / TEMPORARY_DIRECTORIES[0])
     assert store.write(name_of(DATA), DATA) is True
     assert store.discard_leftovers() == 0
-    shutil.rmtree(store.root / TEMPORARY_DIRECTORY)
+    shutil.rmtree(store.root)
     with pytest.raises(StorageError, match="does not exist"):
         store.write(name_of(b"other"), b"other")
 
 
 def test_leftovers_of_a_crash_are_discarded_and_do_not_disturb(store: DirectoryStore) -> None:
-    temporary = store.root / TEMPORARY_DIRECTORY
+    temporary = store.root / TEMPORARY_DIRECTORIES[0]
     left = [f"{os.getpid()}.{threading.get_ident()}.{serial}" for serial in range(3)]
     for name in [*(f"{name_of(DATA)[5:7]}/{serial}" for serial in left), "other"]:
         (temporary / name).write_bytes(b"short")

@@ -1,10 +1,11 @@
 """Objects in a directory, laid out as web servers and stock clients expect: `.cvmfs*` files and `data/xx/…`.
 
-An object is written below `data/txn` and renamed, so that a crash never leaves a short object under its final name. It
+An object is written below `.outcroptxn` and renamed, so that a crash never leaves a short object under its final name. It
 becomes durable with the one `syncfs` of its transaction, before the manifest that refers to it is swapped in.
 
 A file system puts new files beside their directory. Temporary files in 256 directories therefore lie apart: with all of
-them in one, two writers waited for each other, and ext4 took up to ten times as long to find room.
+them in one, as in the reference's `data/txn`, two writers waited for each other, and ext4 took up to ten times as long
+to find room. They are not below `data`, where the reference's checker takes directories of its own making only.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ from outcrop.errors import NotFound, OutcropError, StorageError, storage_error
 from outcrop.storage.interface import DEFAULT_READ_LIMIT, PIECE_BYTES, Fetched, Wanted
 
 _DATA = "data"
-_TRANSACTION = "data/txn"
+_TRANSACTION = ".outcroptxn"
+_REFERENCE_TRANSACTION = "data/txn"
+"""Where the reference publisher writes, and expects a directory."""
+
+TEMPORARY_DIRECTORIES = (_TRANSACTION, _REFERENCE_TRANSACTION)
+"""Below which files lie that are not objects yet; what an interrupted writer left is there too."""
+
 _PREFIXES = [f"{number:02x}" for number in range(256)]
 _DIRECTORY_MODE, _FILE_MODE = 0o775, 0o664
 """The reference's modes for what it serves, less the umask."""
@@ -42,9 +49,9 @@ class DirectoryStore:
     def create(cls, root: Path) -> DirectoryStore:
         """A store in the new or existing directory `root`, with all directories for objects."""
         try:
-            for parent in (_DATA, _TRANSACTION):
-                for prefix in _PREFIXES:
-                    (root / parent / prefix).mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+            prefixed = [f"{parent}/{prefix}" for parent in (_DATA, _TRANSACTION) for prefix in _PREFIXES]
+            for directory in (_REFERENCE_TRANSACTION, *prefixed):
+                (root / directory).mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
         except OSError as error:
             raise storage_error(error) from error
         return cls(root)
@@ -141,8 +148,9 @@ class DirectoryStore:
             return self._new_file(directory)
         except FileNotFoundError:
             # Another program made this repository. If there is more amiss, the second attempt says so.
-            with suppress(FileExistsError):
-                os.mkdir(directory, _DIRECTORY_MODE)
+            for missing in (self._path(_TRANSACTION), directory):
+                with suppress(FileExistsError):
+                    os.mkdir(missing, _DIRECTORY_MODE)
             return self._new_file(directory)
 
     def _new_file(self, directory: bytes) -> tuple[bytes, int]:
@@ -207,7 +215,7 @@ class DirectoryStore:
     def discard_leftovers(self) -> int:
         found = 0
         try:
-            directories = [self._path(_TRANSACTION)]
+            directories = [self._path(name) for name in TEMPORARY_DIRECTORIES if os.path.isdir(self._path(name))]
             while directories:
                 with os.scandir(directories.pop()) as entries:
                     for entry in entries:

@@ -205,11 +205,13 @@ def test_what_is_no_object_is_a_note(published: Publisher) -> None:
     (published.storage / "data" / "ab" / "note").write_text("x")
     (published.storage / "data" / "stray").write_text("x")
     (published.storage / "data" / "txn" / "left").write_text("x")
+    (published.storage / ".outcroptxn" / "ab" / "left").write_text("x")
 
     report = check_published(published)
 
     assert report.is_clean
     assert [(problem.kind, problem.name) for problem in report.problems] == [
+        (Kind.LEFTOVER, ".outcroptxn"),
         (Kind.STRAY, "data/ab/note"),
         (Kind.STRAY, "data/stray"),
         (Kind.LEFTOVER, "data/txn"),

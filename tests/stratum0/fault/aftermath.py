@@ -13,6 +13,7 @@ from outcrop.cvmfs.entry import Entry
 from outcrop.cvmfs.objects import REFLOG_NAME, WHITELIST_NAME
 from outcrop.cvmfs.signed_text import SignedText
 from outcrop.cvmfs.whitelist import Whitelist
+from outcrop.storage.directory import TEMPORARY_DIRECTORIES
 from outcrop.stratum0.check.owned import trusted_by
 from outcrop.stratum0.check.repository import FULL, check_repository
 from outcrop.stratum0.collection.collect import collect_garbage
@@ -108,8 +109,9 @@ class Aftermath:
             state = self._succeed(directory, self._scenario.next_publish)
             assert state.revision == self._following.revision, state.summary
             assert state.entries.keys() == self._following.entries.keys(), state.summary
-        temporary = directory / "data" / "storage" / NAME / "data" / "txn"
-        leftovers = [path for path in temporary.rglob("*") if path.is_file()]
+        storage = directory / "data" / "storage" / NAME
+        temporary = [path for name in TEMPORARY_DIRECTORIES for path in (storage / name).rglob("*")]
+        leftovers = [path for path in temporary if path.is_file()]
         leftovers += [directory / "data" / file for file in set(_files_of_owner(directory)) - self._files]
         assert not leftovers, f"left over: {leftovers}"
         if thoroughly:

@@ -26,7 +26,7 @@ POINTS = 200
 OTHER_POINTS = 10
 """How many of each other command."""
 
-_TEMPORARY = "/data/txn/"
+_TEMPORARY = "/.outcroptxn/"
 _CATALOG = re.compile(r'^rename\(.*, ".*/data/[0-9a-f]{2}/[0-9a-f]+C"\)')
 
 

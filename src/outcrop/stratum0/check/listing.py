@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from outcrop.cvmfs.objects import DATA_DIRECTORY, TEMPORARY_DIRECTORY
 from outcrop.errors import storage_error
-from outcrop.storage.directory import DirectoryStore
+from outcrop.storage.directory import TEMPORARY_DIRECTORIES, DirectoryStore
 from outcrop.storage.interface import ReadableStore
 from outcrop.stratum0.check.references import PREFIXES
 
@@ -31,8 +31,8 @@ class Listing(Protocol):
     def elsewhere(self) -> tuple[str, ...]:
         """What lies in `data/` beside the directories of objects."""
 
-    def leftovers(self) -> int:
-        """How many files interrupted writers left."""
+    def leftovers(self) -> Mapping[str, int]:
+        """How many files interrupted writers left below which directory."""
 
 
 def listing_of(store: ReadableStore) -> Listing | None:
@@ -60,9 +60,12 @@ class _DirectoryListing:
         found = sorted(name for name, is_file in self._entries(DATA_DIRECTORY) if is_file or name not in expected)
         return tuple(f"{DATA_DIRECTORY}/{name}" for name in found)
 
-    def leftovers(self) -> int:
-        directories = [TEMPORARY_DIRECTORY, *(f"{TEMPORARY_DIRECTORY}/{prefix}" for prefix in PREFIXES)]
-        return sum(is_file for directory in directories for _, is_file in self._entries(directory))
+    def leftovers(self) -> Mapping[str, int]:
+        found = {}
+        for top in TEMPORARY_DIRECTORIES:
+            directories = [top, *(f"{top}/{prefix}" for prefix in PREFIXES)]
+            found[top] = sum(is_file for directory in directories for _, is_file in self._entries(directory))
+        return {top: number for top, number in found.items() if number}
 
     def _entries(self, directory: str) -> Iterator[tuple[str, bool]]:
         try:
@@ -97,5 +100,5 @@ class _NamesListing:
     def elsewhere(self) -> tuple[str, ...]:
         return tuple(sorted(self._elsewhere))
 
-    def leftovers(self) -> int:
-        return self._leftovers
+    def leftovers(self) -> Mapping[str, int]:
+        return {TEMPORARY_DIRECTORY: self._leftovers} if self._leftovers else {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from outcrop.cvmfs.catalog import CatalogReference
 from outcrop.cvmfs.manifest import Manifest
-from outcrop.cvmfs.objects import MANIFEST_NAME, TEMPORARY_DIRECTORY, ObjectKind, ObjectName
+from outcrop.cvmfs.objects import MANIFEST_NAME, ObjectKind, ObjectName
 from outcrop.cvmfs.paths import ROOT
 from outcrop.cvmfs.signed_text import SignedText
 from outcrop.errors import OutcropError
@@ -174,10 +174,9 @@ class _Check:
     def _note_what_lies_around(self, listing: Listing) -> None:
         for name in listing.elsewhere():
             self._findings.add(Kind.STRAY, "is no object", name=name)
-        number = listing.leftovers()
-        if number:
+        for directory, number in listing.leftovers().items():
             detail = f"{number:,} {'file' if number == 1 else 'files'} of writers that are at work, or were interrupted"
-            self._findings.add(Kind.LEFTOVER, detail, name=TEMPORARY_DIRECTORY)
+            self._findings.add(Kind.LEFTOVER, detail, name=directory)
 
     def _is_superseded(self, manifest: Manifest) -> bool:
         """Whether somebody published meanwhile."""

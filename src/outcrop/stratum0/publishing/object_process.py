@@ -35,6 +35,7 @@ class ObjectProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
+            process_group=0,  # Ctrl-C is for the parent to answer
         )
         self._maker: ObjectMaker | None = maker
 
@@ -98,18 +99,20 @@ def _send(pipe: IO[bytes], value: object) -> None:
 
 
 def _main(parent: int) -> None:
-    """Does the jobs of the process `parent`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent decides
+    """Does the jobs of the process `parent`, until it has no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        return  # it ended before the signal was asked for
-    jobs, answers = sys.stdin.buffer, sys.stdout.buffer
+    # The parent may have ended before the signal was asked for; a pipe that it closed says that nothing is wanted.
+    if os.getppid() == parent:
+        with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):
+            _work(sys.stdin.buffer, sys.stdout.buffer)
+    os._exit(0)  # without another word to the pipe
+
+
+def _work(jobs: IO[bytes], answers: IO[bytes]) -> None:
     maker: ObjectMaker = pickle.load(jobs)
     while True:
-        try:
-            sources, kind = pickle.load(jobs)
-        except EOFError:
-            return
+        sources, kind = pickle.load(jobs)
         answer: MadeObjects | BaseException
         try:
             answer = maker.make(sources, kind)
