@@ -51,6 +51,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             del os.environ[name]
     os.environ.update(
         HOME=str(directory),
+        # What this machine knows of repositories has no part in a test either.
+        OUTCROP_CVMFS_ETC="",
         XDG_RUNTIME_DIR=str(runtime),
         LC_ALL="C.UTF-8",
         TZ="UTC",

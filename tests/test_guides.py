@@ -62,6 +62,15 @@ def test_read_a_repository(tmp_path: Path) -> None:
     follow("read-a-repository.md", tmp_path)
 
 
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_pack_and_carry(tmp_path: Path) -> None:
+    follow("pack-and-carry.md", tmp_path)
+
+
+def test_configure_a_client(tmp_path: Path) -> None:
+    follow("configure-a-client.md", tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.xdist_group("demo")

@@ -26,17 +26,25 @@ WITHOUT_JSON: dict[Path, str] = {
     ("cat",): "its answer is the bytes of files",
     ("completion",): "its answer is a script",
     ("help",): "its answer is a page for people",
+    ("mount", "units"): "its answer is files",
     ("repo", "serve"): "it answers over HTTP, until it is stopped",
     ("umount",): "it changes something, and has nothing to tell afterwards",
 }
 
 READS_ONLY: dict[Path, str] = {
+    ("cache", "status"): "reads a cache",
+    ("cache", "verify"): "shows what is damaged before `--repair` removes it",
     ("cat",): "reads a repository",
     ("completion",): "prints a script",
+    ("config", "list"): "reads settings",
+    ("config", "show"): "reads settings",
     ("detect",): "reads about this machine",
+    ("diff",): "reads a repository",
+    ("doctor",): "reads about this machine",
     ("find",): "reads a repository",
     ("help",): "prints a page",
     ("ls",): "reads a repository",
+    ("mount", "status"): "reads about mounts",
     ("repo", "catalogs"): "reads a repository",
     ("repo", "check"): "reads a repository",
     ("repo", "diff"): "reads a repository",
@@ -53,7 +61,7 @@ def places() -> dict[Path, CommandPlace | NounPlace]:
     found: dict[Path, CommandPlace | NounPlace] = {}
     for section in SECTIONS.values():
         for name, place in section.items():
-            found[name,] = place
+            found[tuple(name.split())] = place
             if isinstance(place, NounPlace):
                 found |= {(name, verb): below for verb, below in place.verbs.items()}
     return found
@@ -67,7 +75,9 @@ def context_of(path: Path) -> click.Context:
     """The context in which the command at `path` runs."""
     root = build_root()
     context = root.make_context(PROGRAM, [], resilient_parsing=True)
-    for name in path:
+    assert isinstance(context.command, LazyGroup)
+    names = [" ".join(path)] if " ".join(path) in context.command.places else path
+    for name in names:
         assert isinstance(context.command, LazyGroup)
         command = context.command.get_command(context, name)
         assert command is not None, name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tests.client.reading import contents_of, store_of
 from tests.cvmfs.databases import endless_catalog
 from tests.faulty_server import (
     HTML,
+    Request,
     Site,
     drip,
     endless,
@@ -172,6 +174,30 @@ def test_object_is_downloaded_once_however_many_threads_ask(tmp_path: Path, publ
             thread.join()
         contents.close()
     assert sorted(site.requests) == sorted(piece.object.path for piece in pieces)
+
+
+def test_thread_waits_for_its_object_and_not_for_all_that_come_with_it(tmp_path: Path, published: Published) -> None:
+    pieces = pieces_of(published, DATA)
+    site = Site(published.files)
+    slow = threading.Event()
+
+    def answer_late(request: Request) -> None:
+        slow.wait(20)
+        request.answer(b"")
+
+    site.faults[pieces[-1].object.path] = answer_late
+    with serving(site) as url:
+        contents = contents_of(HttpStore(url), store_of(published), cache=tmp_path)
+        batch = threading.Thread(target=contents.ensure, args=(pieces,))
+        batch.start()
+        while not site.busy:
+            time.sleep(0.001)
+        for piece, data in zip(pieces[:-1], DATA, strict=False):
+            assert bytes_of(contents, piece) == data
+        assert batch.is_alive()
+        slow.set()
+        batch.join()
+        contents.close()
 
 
 def test_thread_that_waits_for_a_failing_download_tries_itself(tmp_path: Path, published: Published) -> None:

@@ -308,3 +308,13 @@ def test_object_that_is_no_catalog_is_refused(tmp_path: Path) -> None:
     root = CatalogReference(RepositoryPath(b""), digest, 11)
     with pytest.raises(FormatError, match="the catalog at /"):
         tree_with(published, root, tmp_path).entry(b"")
+
+
+def test_a_tree_that_was_closed_is_read_again(tmp_path: Path) -> None:
+    with tree_of(library(), tmp_path) as (tree, _):
+        before = [located.path for located in tree.walk()]
+        with tree._shelf.use(tree.root):
+            tree.close()
+            assert tree.mountpoint(b"/shelf/inner").path == b"/shelf/inner"
+        tree.close()
+        assert [located.path for located in tree.walk()] == before

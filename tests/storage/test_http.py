@@ -14,6 +14,8 @@ from outcrop import __version__
 from outcrop.errors import InvalidValue, NetworkError, NotFound, StorageError
 from outcrop.storage.http import HttpStore, TransferLimits
 from outcrop.storage.interface import Wanted
+from outcrop.storage.way import NO_PROXY, Trouble, Way
+from tests.faulty_proxy import ProxySite, refusal
 from tests.faulty_server import (
     Site,
     drip,
@@ -64,7 +66,7 @@ def test_many_objects_come_over_few_connections(site: Site, store: HttpStore) ->
     outcomes = list(store.fetch(Wanted(name, sink) for name, sink in sinks.items()))
     assert all(fetched.error is None for fetched in outcomes)
     assert {name: sink.data for name, sink in sinks.items()} == site.files
-    assert len(site.connections) <= QUICK.parallel
+    assert len(site.connections) <= QUICK.most_parallel
 
 
 def test_connections_are_kept_between_fetches(site: Site, store: HttpStore) -> None:
@@ -78,7 +80,29 @@ def test_several_objects_are_asked_for_at_once_but_not_too_many(site: Site, stor
     site.files = {str(number): b"x" for number in range(40)}
     site.delay = 0.05
     list(store.fetch(Wanted(name, Collected()) for name in site.files))
-    assert 8 <= site.busiest <= QUICK.parallel
+    assert 8 <= site.busiest <= QUICK.most_parallel
+
+
+def test_more_is_asked_for_at_once_where_the_server_is_far_but_not_too_much(site: Site) -> None:
+    site.files = {str(number): bytes(1000) for number in range(300)}
+    site.delay = 0.03
+    limits = TransferLimits(parallel=4, most_parallel=12)
+    with serving(site) as url:
+        store = HttpStore(url, limits)
+        list(store.fetch(Wanted(name, Collected()) for name in site.files))
+        store.close()
+    assert 8 < site.busiest <= limits.most_parallel
+    assert len(site.connections) <= limits.most_parallel
+
+
+def test_a_narrow_line_is_not_shared_by_more(site: Site) -> None:
+    site.files = {str(number): bytes(10) for number in range(60)}
+    site.delay = 0.03
+    with serving(site) as url:
+        store = HttpStore(url, TransferLimits(parallel=4, most_parallel=12))
+        list(store.fetch(Wanted(name, Collected()) for name in site.files))
+        store.close()
+    assert site.busiest <= 4
 
 
 def test_client_says_who_it_is(site: Site, store: HttpStore) -> None:
@@ -241,6 +265,127 @@ def test_interrupt_during_a_transfer_is_heard_at_once(site: Site) -> None:
             store.read("a")
         assert time.monotonic() - began < 2
         timer.join()
+
+
+# Ways.
+
+NOWHERE = f"http://{'x' * 64}.test:3128"
+"""No name can have such a label, so no resolver is asked."""
+
+
+@pytest.fixture
+def proxy() -> Iterator[tuple[ProxySite, str]]:
+    site = ProxySite()
+    with serving(site) as url:
+        yield site, url
+
+
+def outcome(store: HttpStore, name: str = "a") -> Trouble | None:
+    """Whose trouble it is that `name` does not come."""
+    (fetched,) = store.fetch([Wanted(name, Collected())])
+    return fetched.trouble
+
+
+def test_objects_come_by_way_of_a_proxy(site: Site, store: HttpStore, proxy: tuple[ProxySite, str]) -> None:
+    site.files = {"a": b"1"}
+    by_proxy = store.by_way(Way(proxy[1]))
+    assert by_proxy.read("a") == b"1"
+    assert by_proxy.exists("a")
+    assert not by_proxy.exists("b")
+    assert proxy[0].requests[0] == f"{store.address}/a"
+
+
+def test_what_the_environment_says_of_proxies_gives_way_to_settings(
+    site: Site, store: HttpStore, proxy: tuple[ProxySite, str]
+) -> None:
+    site.files = {"a": b"1"}
+    os.environ["http_proxy"] = "http://127.0.0.1:1"
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ""
+    with pytest.raises(NetworkError, match="refused"):
+        store.read("a")
+    assert store.by_way(Way(NO_PROXY)).read("a") == b"1"
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1"
+    assert store.by_way(Way(proxy[1])).read("a") == b"1"
+    assert len(proxy[0].requests) == 1
+
+
+def test_request_goes_past_the_caches_on_the_way(site: Site, store: HttpStore, proxy: tuple[ProxySite, str]) -> None:
+    site.files = {"a": b"1"}
+    assert store.by_way(Way(proxy[1])).read("a") == b"1"
+    site.files = {"a": b"2"}
+    assert store.by_way(Way(proxy[1])).read("a") == b"1"
+    assert store.by_way(Way(proxy[1], fresh=True)).read("a") == b"2"
+
+
+@pytest.mark.parametrize(
+    ("number", "head", "trouble"),
+    [
+        (503, {}, Trouble.SERVER),
+        (503, {"X-Squid-Error": "ERR_DNS_FAIL 0"}, Trouble.PROXY),
+        (502, {"Proxy-Status": "cache; error=connection_refused"}, Trouble.PROXY),
+        (404, {"Proxy-Status": "cache; received-status=404"}, Trouble.MISSING),
+        (400, {}, Trouble.SERVER),
+        (429, {}, Trouble.SERVER),
+        (404, {}, Trouble.MISSING),
+        (410, {}, Trouble.MISSING),
+        (403, {}, Trouble.PROXY),
+        (407, {}, Trouble.PROXY),
+        (204, {}, Trouble.PROXY),
+    ],
+)
+def test_answer_by_way_of_a_proxy_says_whose_trouble_it_is(
+    store: HttpStore, proxy: tuple[ProxySite, str], number: int, head: dict[str, str], trouble: Trouble
+) -> None:
+    proxy[0].every = refusal(number, **head)
+    assert outcome(store.by_way(Way(proxy[1]))) is trouble
+
+
+@pytest.mark.parametrize(("number", "trouble"), [(403, Trouble.SERVER), (503, Trouble.SERVER), (404, Trouble.MISSING)])
+def test_without_a_proxy_every_refusal_is_the_servers(
+    site: Site, store: HttpStore, number: int, trouble: Trouble
+) -> None:
+    site.every = refusal(number, **{"X-Squid-Error": "ERR_DNS_FAIL 0"})
+    assert outcome(store) is trouble
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "trouble"),
+    [(hang_up, Trouble.BROKEN), (silence, Trouble.SLOW), (drip, Trouble.SLOW), (truncated(b"12"), Trouble.BROKEN)],
+)
+def test_line_that_breaks_is_told_from_a_slow_one(
+    site: Site, store: HttpStore, behaviour: object, trouble: Trouble
+) -> None:
+    site.every = behaviour  # type: ignore[assignment]
+    assert outcome(store) is trouble
+
+
+def test_proxy_that_cannot_be_found_is_the_proxys_trouble(store: HttpStore) -> None:
+    assert outcome(store.by_way(Way(NOWHERE))) is Trouble.PROXY
+
+
+def test_server_that_cannot_be_found_is_the_servers_trouble() -> None:
+    assert outcome(HttpStore(NOWHERE, QUICK)) is Trouble.SERVER
+
+
+def test_redirects_can_be_refused(site: Site, store: HttpStore) -> None:
+    site.files = {"b": b"there"}
+    site.faults = {"a": redirect("/b")}
+    strict = store.by_way(Way(NO_PROXY), TransferLimits(redirects=0))
+    with pytest.raises(NetworkError, match="302"):
+        strict.read("a")
+
+
+def test_server_that_refuses_everything_is_not_asked_for_everything(site: Site, store: HttpStore) -> None:
+    site.every = status(403)
+    outcomes = list(store.fetch(Wanted(str(number), Collected()) for number in range(500)))
+    assert {fetched.trouble for fetched in outcomes} == {Trouble.SERVER}
+    assert len(site.requests) < 100
+
+
+def test_missing_objects_are_no_reason_to_give_up(site: Site, store: HttpStore) -> None:
+    site.files = {"199": b"1"}
+    outcomes = list(store.fetch(Wanted(str(number), Collected()) for number in range(200)))
+    assert [fetched.wanted.name for fetched in outcomes if fetched.error is None] == ["199"]
 
 
 def test_only_web_addresses_are_accepted() -> None:

@@ -14,15 +14,21 @@ from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.reading import Reading, reading_options_with
 from outcrop.client.address import RepositoryAddress
-from outcrop.client.keys import load_keys
 from outcrop.client.mount.kernel import HELPER, MountOptions, may_mount_directly
 from outcrop.client.mount.mountinfo import mounts, our_mounts
-from outcrop.client.mount.processes import check_mountpoint, mount_in_background, mounted, wait
-from outcrop.client.mount.repository_tree import RepositoryTree, public_key_texts
+from outcrop.client.mount.processes import (
+    check_mountpoint,
+    is_dead,
+    mount_in_background,
+    mounted,
+    require_free,
+    wait,
+)
+from outcrop.client.mount.repository_tree import RepositoryTree, open_mounted_tree
 from outcrop.client.mount.unmounting import MountStatus, status
-from outcrop.client.repository import ClientSettings, RevisionChoice, open_repository
+from outcrop.client.repository import CURRENT, ClientSettings, RevisionChoice
 from outcrop.directories import state_directory
-from outcrop.errors import InvalidValue, UsageError
+from outcrop.errors import InvalidValue, OutcropError, UsageError
 
 CUSTOMARY_PLACE = Path("/cvmfs")
 
@@ -51,8 +57,10 @@ class MountPlan:
             revision = f"revision {choice.revision}"
         elif choice.root_catalog is not None:
             revision = f"the root catalog {choice.root_catalog}"
+        follows = "new revisions" if choice == CURRENT else "nothing: this revision stays"
         return [
             f"mount      {revision} of {self.address.name}",
+            f"follows    {follows}",
             f"at         {self.mountpoint}",
             f"from       {', '.join(self.address.servers)}",
             f"trusting   {', '.join(str(key) for key in self.address.keys)}",
@@ -62,10 +70,17 @@ class MountPlan:
         ]
 
     def open_tree(self) -> RepositoryTree:
-        return RepositoryTree(
-            open_repository(self.address, self.settings, self.choice),
-            public_keys=public_key_texts(load_keys(self.address.keys)),
-        )
+        return open_mounted_tree(self.address, self.settings, self.choice)
+
+    def obstacle(self) -> OutcropError | None:
+        """Why nothing can be mounted there, as things are."""
+        if is_dead(self.mountpoint):
+            return None
+        try:
+            require_free(self.mountpoint)
+        except OutcropError as error:
+            return error
+        return None
 
 
 @click.command(
@@ -98,14 +113,21 @@ def command(
 ) -> None:
     """Mount the repository REPO over FUSE at MOUNTPOINT, an empty directory (/cvmfs/FQRN by default).
 
-    It shows one revision for as long as it lasts, and is served in the background until `outcrop umount`.
+    It is served in the background until `outcrop umount`, and goes on to new revisions of the repository; one that is
+    asked for by --tag, --revision or --root-hash stays.
     """
     if listing:
         _list(console, [status(line) for line in our_mounts(mounts())], as_json)
         return
     if not reading.repository:
         raise UsageError(problem="which repository?", hint="`outcrop mount REPO [MOUNTPOINT]`, or `--list`")
-    address = reading.address()
+    address = reading.address(console)
+    if not address.may_be_mounted:
+        raise InvalidValue(
+            what=f"the repository {address.name}",
+            problem="is not among those that this site wants mounted",
+            hint="`CVMFS_REPOSITORIES` with `CVMFS_STRICT_MOUNT=yes` says so; `outcrop ls` and `checkout` read it",
+        )
     place = _place(mountpoint, address)
     plan = MountPlan(
         address=address,
@@ -172,6 +194,11 @@ def _tell_plan(console: Console, plan: MountPlan, as_json: bool) -> None:
         return
     for line in plan.lines():
         console.result(line)
+    obstacle = plan.obstacle()
+    if obstacle is not None:
+        console.warning(
+            f"it would not be mounted: {obstacle.message}" + (f" ({obstacle.hint})" if obstacle.hint else "")
+        )
 
 
 def _list(console: Console, found: Sequence[MountStatus], as_json: bool) -> None:

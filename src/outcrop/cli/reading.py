@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 
 from outcrop.cli.console import Console
 from outcrop.client.address import RepositoryAddress, find_address
-from outcrop.client.configuration import load_known_repositories
+from outcrop.client.configuration import load_known_repositories, stock_access
 from outcrop.client.repository import ClientSettings, OpenRepository, RevisionChoice, open_repository
 from outcrop.cvmfs.digest import Digest
 from outcrop.directories import config_directory, data_directory
@@ -34,9 +35,10 @@ class Reading:
     cache: Path | None
     external: tuple[str, ...]
 
-    def address(self) -> RepositoryAddress:
-        """Where the repository is, and what proves it."""
-        known = load_known_repositories(config_directory(), data_directory())
+    def address(self, console: Console) -> RepositoryAddress:
+        """Where the repository is, and what proves it; `console` hears what is amiss in the configuration."""
+        stock = stock_access(os.environ, console.warning)
+        known = load_known_repositories(config_directory(), data_directory(), stock, os.environ)
         return find_address(self.repository, known, name=self.name, keys=self.keys, external_servers=self.external)
 
     def choice(self) -> RevisionChoice:
@@ -51,7 +53,7 @@ class Reading:
     def open(self, console: Console) -> OpenRepository:
         """The repository, trusted and ready; `console` hears what had to be mended on the way."""
         choice = self.choice()
-        return open_repository(self.address(), self.settings(), choice, console.warning)
+        return open_repository(self.address(console), self.settings(), choice, console.warning)
 
 
 _OPTIONS = (

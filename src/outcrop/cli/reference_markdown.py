@@ -44,7 +44,10 @@ def exit_codes_page(codes: Sequence[ExitCode]) -> str:
 def _command(entry: CommandEntry) -> str:
     blocks = [f"## `{entry.name}`", f"```text\n{entry.usage}\n```", *map(_prose, entry.description)]
     if entry.parts:
-        rows = [f"| [`{entry.name} {name}`](#{entry.page}-{name}) | {summary} |" for name, summary in entry.parts]
+        rows = [
+            f"| [`{entry.name} {name}`](#{entry.page}-{name.replace(' ', '-')}) | {summary} |"
+            for name, summary in entry.parts
+        ]
         blocks.append("\n".join(["| command | |", "|---|---|", *rows]))
     blocks.append("\n".join(["| option | | variable |", "|---|---|---|", *map(_option, entry.options)]))
     if entry.examples:

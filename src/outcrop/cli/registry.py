@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class CommandPlace:
-    """A command: the module that holds it as `command`, and its one-line help."""
+    """A command: the module that holds it as `command`, and its one-line help.
+
+    A command with two words, such as `mount status`, stands beside one that is its first word."""
 
     module: str
     summary: str
@@ -34,12 +36,36 @@ SECTIONS: Sections = {
         "cat": CommandPlace("outcrop.cli.cat", "Write files of a repository to standard output."),
         "find": CommandPlace("outcrop.cli.find", "List what lies below a path of a repository."),
         "stat": CommandPlace("outcrop.cli.stat", "Show everything the catalog says of an entry."),
+        "diff": CommandPlace("outcrop.cli.diff", "Show what differs between two revisions of a repository."),
         "checkout": CommandPlace("outcrop.cli.checkout", "Copy a repository, or part of it, into a directory."),
         "mount": CommandPlace("outcrop.cli.mount", "Mount a repository over FUSE."),
+        "mount status": CommandPlace("outcrop.cli.mount_status", "Show what is mounted, and how it fares."),
+        "mount units": CommandPlace("outcrop.cli.mount_units", "Generate units for systemd or maps for autofs."),
         "umount": CommandPlace("outcrop.cli.umount", "Unmount a repository."),
+        "cache": NounPlace(
+            "The objects that were fetched: what there is, and how much.",
+            {
+                "status": CommandPlace("outcrop.cli.cache_status", "Show what the caches hold, and what limits them."),
+                "warm": CommandPlace("outcrop.cli.cache_warm", "Fetch what will be read."),
+                "evict": CommandPlace("outcrop.cli.cache_evict", "Remove objects from the cache."),
+                "verify": CommandPlace("outcrop.cli.cache_verify", "Check every object in the cache."),
+            },
+        ),
+        "config": NounPlace(
+            "The settings by which repositories are read.",
+            {
+                "show": CommandPlace("outcrop.cli.config_show", "Show the settings of a repository and their origins."),
+                "list": CommandPlace("outcrop.cli.config_list", "List the repositories that have a name."),
+            },
+        ),
     },
     "Run its software": {
+        "doctor": CommandPlace("outcrop.cli.doctor", "Say which ways of showing a repository work here, and why."),
+        "run": CommandPlace("outcrop.cli.run", "Run a command that sees a repository, the best way there is."),
         "detect": CommandPlace("outcrop.cli.detect", "Say which software target fits this machine, and why."),
+        "trace": CommandPlace("outcrop.cli.trace", "Record what a program reads of a repository."),
+        "pack": CommandPlace("outcrop.cli.pack", "Make an image of what a program needs."),
+        "relocate": CommandPlace("outcrop.cli.relocate", "Make copied programs run from another place."),
     },
     "Build and publish": {
         "repo": NounPlace(
@@ -62,6 +88,7 @@ SECTIONS: Sections = {
                 "policy": CommandPlace("outcrop.cli.repo_policy", "Show what is promised to users, and test a path."),
                 "retire": CommandPlace("outcrop.cli.repo_retire", "Announce that something will go, and take it away."),
                 "keys": CommandPlace("outcrop.cli.repo_keys", "Show the keys and when what they sign expires."),
+                "refresh": CommandPlace("outcrop.cli.repo_refresh", "Sign the freshness record anew."),
                 "resign": CommandPlace("outcrop.cli.repo_resign", "Sign the whitelist anew before it expires."),
                 "rotate": CommandPlace("outcrop.cli.repo_rotate", "Replace the signing key or the master key."),
                 "check": CommandPlace("outcrop.cli.repo_check", "Look for anything missing, damaged or inconsistent."),

@@ -10,6 +10,7 @@ from outcrop.cli.author import author_option
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cvmfs.digest import Algorithm
+from outcrop.cvmfs.freshness_announcement import DAY_SECONDS, FreshnessAnnouncement
 from outcrop.cvmfs.manifest import DEFAULT_TTL_SECONDS
 from outcrop.cvmfs.metainfo import Metainfo
 from outcrop.cvmfs.names import repository_name
@@ -29,6 +30,7 @@ from outcrop.stratum0.signing.keys import WHITELIST_DAYS
         "outcrop repo create software.example.org --storage /srv/cvmfs   # served from /srv/cvmfs/software.example.org",
         "outcrop repo create software.example.org --storage s3://bucket/cvmfs   # with credentials as for `aws`",
         "outcrop repo create software.example.org --storage 's3://bucket?endpoint=https://s3.example.org'",
+        "outcrop repo create software.example.org --freshness 7   # renewed by every publish and `repo refresh`",
     ),
 )
 @click.argument("fqrn")
@@ -55,6 +57,13 @@ from outcrop.stratum0.signing.keys import WHITELIST_DAYS
 )
 @click.option("--ttl", default=DEFAULT_TTL_SECONDS, show_default=True, help="Seconds until clients look for news.")
 @click.option("--days", default=WHITELIST_DAYS, show_default=True, help="Days that the first whitelist is valid.")
+@click.option(
+    "--freshness",
+    "freshness_days",
+    type=click.IntRange(1, 3650),
+    metavar="DAYS",
+    help="Promise readers a freshness record that is DAYS old at most.",
+)
 @click.option("--auto-tag/--no-auto-tag", default=True, show_default=True, help="Give every revision a tag.")
 @click.option("--administrator", default="", help="Who runs it, for its public meta-information.")
 @click.option("--email", default="", help="How to reach them.")
@@ -73,6 +82,7 @@ def command(
     compressor: str,
     ttl: int,
     days: int,
+    freshness_days: int | None,
     auto_tag: bool,
     administrator: str,
     email: str,
@@ -99,7 +109,13 @@ def command(
         ttl=ttl,
         auto_tag=auto_tag,
     )
-    metainfo = Metainfo(administrator=administrator, email=email, organisation=organisation, description=description)
+    metainfo = Metainfo(
+        administrator=administrator,
+        email=email,
+        organisation=organisation,
+        description=description,
+        freshness=FreshnessAnnouncement(freshness_days * DAY_SECONDS) if freshness_days else None,
+    )
     plan = plan_creation(data_directory(), settings, metainfo, days, author)
     if dry_run:
         if as_json:
@@ -124,4 +140,6 @@ def command(
     console.note(f"keep a copy of {plan.keys.master_key} in a safe place: it is all that proves the repository yours")
     if not is_directory_address(settings.storage):
         console.note(f"readers find it at {S3Address.parse(settings.storage).url} once the bucket lets everybody read")
+    if freshness_days:
+        console.note(f"let a timer call `outcrop repo refresh {name}`: readers refuse a record older than announced")
     console.note(f"next: outcrop repo ingest {name} DIRECTORY --at /PATH")

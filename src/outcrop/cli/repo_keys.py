@@ -11,8 +11,10 @@ from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.pin import token_access
 from outcrop.cvmfs.names import repository_name
 from outcrop.directories import data_directory
-from outcrop.errors import UsageError
+from outcrop.errors import OutcropError, UsageError
 from outcrop.stratum0.repository import OwnedRepository
+from outcrop.stratum0.signing.freshness import PublishedFreshness
+from outcrop.stratum0.signing.freshness_renewal import current_freshness, freshness_warnings
 from outcrop.stratum0.signing.key_report import KeyReport, PublicHalf, report_keys
 from outcrop.stratum0.signing.master_key import MasterKeyKind
 from outcrop.stratum0.signing.token_move import move_to_token, plan_token_move
@@ -60,13 +62,44 @@ def command(console: Console, *, fqrn: str, move_master_to_token: str | None, dr
         raise UsageError(problem="--dry-run belongs to --move-master-to-token", hint="without it nothing is changed")
     now = datetime.now(UTC)
     report = report_keys(repository, now)
-    for warning in report.warnings:
+    freshness = _freshness(repository)
+    warnings = (*report.warnings, *freshness_warnings(repository.name, freshness, now))
+    for warning in warnings:
         console.warning(warning)
     if as_json:
-        console.json(_document(repository, report, now))
+        console.json({**_document(repository, report, now), **_freshness_document(freshness), "warnings": warnings})
         return
-    for label, value in _lines(report, now):
+    for label, value in [*_lines(report, now), *_freshness_lines(freshness, now)]:
         console.result(f"{label:<12} {value}".rstrip())
+
+
+def _freshness(repository: OwnedRepository) -> PublishedFreshness | None:
+    try:
+        return current_freshness(repository)
+    except OutcropError:
+        return None  # the keys or the manifest are in trouble, which is among the warnings or for `repo check`
+
+
+def _freshness_lines(freshness: PublishedFreshness | None, now: datetime) -> list[tuple[str, str]]:
+    if freshness is None:
+        return []
+    until = freshness.holds_until
+    told = (
+        remaining(datetime.fromtimestamp(until, UTC), now) if until is not None else "none that readers could believe"
+    )
+    return [("freshness", f"record {told}" if until is not None else told)]
+
+
+def _freshness_document(freshness: PublishedFreshness | None) -> dict[str, object]:
+    if freshness is None:
+        return {"freshness": None}
+    until = freshness.holds_until
+    return {
+        "freshness": {
+            "expires": f"{datetime.fromtimestamp(until, UTC):{_MOMENT}}" if until is not None else None,
+            "maximum_age": freshness.announcement.maximum_age,
+        }
+    }
 
 
 def _move(console: Console, repository: OwnedRepository, uri: str, dry_run: bool, as_json: bool) -> None:
@@ -157,5 +190,4 @@ def _document(repository: OwnedRepository, report: KeyReport, now: datetime) -> 
             "new": rotation.new.text,
             "due": f"{rotation.due_at:{_MOMENT}}" if rotation.due_at is not None else None,
         },
-        "warnings": list(report.warnings),
     }

@@ -56,7 +56,7 @@ class LazyGroup(PoliteCommand, click.Group):
         place = self.places.get(cmd_name)
         if place is None:
             return None
-        path = (*self.path, cmd_name)
+        path = (*self.path, *cmd_name.split())
         if isinstance(place, NounPlace):
             return LazyGroup(path, {"Commands": place.verbs}, place.summary, [_quiet_option()])
         module = importlib.import_module(place.module)
@@ -67,17 +67,20 @@ class LazyGroup(PoliteCommand, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        two_words = " ".join(args[:2])
+        if len(args) > 1 and two_words in self.places:
+            return two_words, self.get_command(ctx, two_words), args[2:]
         name = args[0]
         if name not in self.places and not ctx.resilient_parsing and not name.startswith("-"):
             raise self._unknown(name, ctx)
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        # click would import every command to ask for its summary.
+        # click would import every command to ask for its summary. A shell completes one word at a time.
         found = [
             CompletionItem(name, help=place.summary)
             for name, place in sorted(self.places.items())
-            if name.startswith(incomplete)
+            if name.startswith(incomplete) and " " not in name
         ]
         return [*found, *PoliteCommand.shell_complete(self, ctx, incomplete)] if incomplete.startswith("-") else found
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples
 from outcrop.client.mount.mountinfo import mounts, our_mounts
-from outcrop.client.mount.unmounting import end_mount, wanted_mounts
+from outcrop.client.mount.unmounting import end_mount, users_of, wanted_mounts
 from outcrop.errors import OutcropError, UsageError
 
 
@@ -16,6 +18,7 @@ from outcrop.errors import OutcropError, UsageError
     epilog=examples(
         "outcrop umount /cvmfs/software.example.org",
         "outcrop umount software.example.org",
+        "outcrop umount http://server.example.org/cvmfs/software.example.org",
         "outcrop umount --lazy ./stack          # from sight now, for good when nobody uses it any more",
         "outcrop umount --all",
     ),
@@ -32,8 +35,12 @@ def command(console: Console, *, target: str | None, lazy: bool, every: bool, dr
     lines = mounts()
     kept: OutcropError | None = None
     for line in wanted_mounts(target, lines) if target else our_mounts(lines):
+        place = Path(line.mountpoint)
+        users = list(users_of(place)) if lazy or dry_run else []
         if dry_run:
             console.result(f"unmount {line.mountpoint} ({line.source}){' from sight' if lazy else ''}")
+            for user in users:
+                console.result(f"  used by {user}")
             continue
         try:
             end_mount(line, lazy=lazy)
@@ -42,5 +49,7 @@ def command(console: Console, *, target: str | None, lazy: bool, every: bool, dr
             kept = kept or error
         else:
             console.note(f"{line.mountpoint} is not mounted any more")
+            if users:
+                console.note(f"it goes for good when they end: {', '.join(users)}")
     if kept is not None:
         raise kept

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, unquote_to_bytes, urlsplit
 
-from outcrop.client.configuration import KnownRepositories
+from outcrop.client.known_repository import (
+    AS_PUBLISHED,
+    NOT_PINNED,
+    KnownRepositories,
+    KnownRepository,
+    Ownership,
+    RevisionPin,
+)
+from outcrop.client.network.settings import DEFAULT_NETWORK, NetworkSettings
 from outcrop.cvmfs.names import RepositoryName, repository_name
 from outcrop.errors import InvalidValue, NotFound
 from outcrop.storage.directory import DirectoryStore
@@ -26,12 +34,24 @@ from outcrop.storage.s3_address import SCHEME, S3Address
 class RepositoryAddress:
     """A repository to read: the name it must have, its servers in order, what proves it, servers of external files.
 
-    A server is a URL or a directory."""
+    A server is a URL or a directory. How servers are reached is in `network`, those of external files in
+    `external_network`. `cache_directory` is the directory of objects to use (None for the user's own), `cache_limit`
+    its size in bytes (0 for no limit, None where nothing is said). `pin` is the revision that the site wants read where
+    nobody asks for another, `blacklists` are files with what must not be believed. A mount shows owners by `ownership`,
+    and the site may not want one (`may_be_mounted`)."""
 
     name: RepositoryName
     servers: tuple[str, ...]
     keys: tuple[Path, ...]
     external_servers: tuple[str, ...] = ()
+    network: NetworkSettings = DEFAULT_NETWORK
+    external_network: NetworkSettings = DEFAULT_NETWORK
+    cache_limit: int | None = None
+    cache_directory: Path | None = None
+    pin: RevisionPin = NOT_PINNED
+    blacklists: tuple[Path, ...] = ()
+    ownership: Ownership = AS_PUBLISHED
+    may_be_mounted: bool = True
 
 
 def find_address(
@@ -58,8 +78,9 @@ def find_address(
             problem="cannot be trusted without its public key",
             hint=f"get the key from its owner and name it: `--key {expected}.pub`",
         )
-    external = tuple(external_servers) or (configured.external_servers if configured else ())
-    return RepositoryAddress(expected, (text,), chosen_keys, external)
+    # A URL says where the repository is; how it is read there is as for every repository.
+    base = configured or known.choice.over(KnownRepository(expected, (), ()))
+    return _address(base, expected, (text,), chosen_keys, external_servers)
 
 
 def open_store(server: str) -> ReadableStore:
@@ -87,8 +108,7 @@ def _known_address(
     found = known.find(text)
     if found is not None:
         expected = repository_name(name) if name else found.name
-        external = tuple(external_servers) or found.external_servers
-        return RepositoryAddress(expected, found.servers, tuple(keys) or found.keys, external)
+        return _address(found, expected, found.servers, tuple(keys) or found.keys, external_servers)
     if "/" in text:
         where = Path(text).absolute().as_uri()
         raise InvalidValue(
@@ -100,6 +120,29 @@ def _known_address(
     raise NotFound(
         what=f"a repository called {text!r}",
         hint=f"known are {names}" if names else "give its URL and `--key`, or name it in the configuration",
+    )
+
+
+def _address(
+    known: KnownRepository,
+    name: RepositoryName,
+    servers: tuple[str, ...],
+    keys: tuple[Path, ...],
+    external_servers: Sequence[str],
+) -> RepositoryAddress:
+    return RepositoryAddress(
+        name=name,
+        servers=servers,
+        keys=keys,
+        external_servers=tuple(external_servers) or known.external_servers,
+        network=known.network,
+        external_network=known.external_network,
+        cache_limit=known.cache_limit,
+        cache_directory=known.cache_directory,
+        pin=known.pin,
+        blacklists=known.blacklists,
+        ownership=known.ownership,
+        may_be_mounted=known.may_be_mounted,
     )
 
 

@@ -1,5 +1,7 @@
 """The place of a checkout: a directory beside the destination that takes its name when everything is in it.
 
+A single file is made in such a directory, too, and takes its name in the same way.
+
 The unfinished tree is locked as long as its process lives. One that nobody locks was left by a process that died, and
 the next checkout to the same destination takes it away.
 """
@@ -17,6 +19,7 @@ from outcrop.errors import AlreadyExists, NotFound, storage_error
 
 _UNFINISHED = "outcrop-unfinished"
 _PRIVATE = 0o700
+_READABLE = 0o666
 
 
 @contextmanager
@@ -27,13 +30,36 @@ def unfinished(destination: Path) -> Iterator[Path]:
     NotFound if the directory that it stands in is not there, StorageError when it cannot be written to."""
     destination = destination.resolve()
     check_free(destination)
+    with _private_place(destination) as place:
+        yield place
+        os.rename(place, destination)
+
+
+@contextmanager
+def unfinished_file(destination: Path) -> Iterator[Path]:
+    """A path in a new private directory. The file that the block makes there becomes `destination`, readable as the
+    umask allows; whatever else it leaves beside it is taken away.
+
+    `destination` must not exist; errors are those of `unfinished`."""
+    destination = destination.resolve()
+    check_new_file(destination)
+    with _private_place(destination) as place:
+        file = place / "file"
+        yield file
+        file.chmod(_READABLE & ~_umask())
+        os.rename(file, destination)
+        remove_tree(place)
+
+
+@contextmanager
+def _private_place(destination: Path) -> Iterator[Path]:
+    """A new locked directory beside `destination`, which is taken away if the block fails."""
     _remove_leftovers(destination)
     place = _new_place(destination)
     lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield place
-        os.rename(place, destination)
     except OSError as error:
         remove_tree(place)
         raise storage_error(error) from error
@@ -44,10 +70,28 @@ def unfinished(destination: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def check_free(destination: Path) -> None:
-    """Refuses a destination that is anything but missing or an empty directory, or whose parent is missing."""
+def _umask() -> int:
+    """The permissions that new files of this process do not get. There is no other way to ask."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def check_new_file(destination: Path) -> None:
+    """Refuses a destination that exists, or whose parent is missing."""
+    _check_parent(destination)
+    if os.path.lexists(destination):
+        raise AlreadyExists(what=str(destination), hint="name a file that does not exist; nothing was written")
+
+
+def _check_parent(destination: Path) -> None:
     if not destination.parent.is_dir():
         raise NotFound(what=f"the directory {destination.parent}", hint=f"make it: `mkdir -p {destination.parent}`")
+
+
+def check_free(destination: Path) -> None:
+    """Refuses a destination that is anything but missing or an empty directory, or whose parent is missing."""
+    _check_parent(destination)
     if destination.is_dir() and not destination.is_symlink():
         try:
             empty = not any(destination.iterdir())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from outcrop.client.checkout_links import file_names
 from outcrop.client.tree import Located, Tree
 from outcrop.cvmfs.entry import EntryKind
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, is_below, shown
@@ -30,14 +31,6 @@ class CheckoutPlan:
         return self.count(EntryKind.FILE)
 
 
-def hard_link_key(located: Located) -> tuple[bytes, int] | None:
-    """What the names of one file have in common: their directory and group. None for a file with one name."""
-    entry = located.entry
-    if not entry.is_file or not entry.hardlink_group or entry.linkcount < 2:
-        return None
-    return located.path.rpartition(b"/")[0], entry.hardlink_group
-
-
 def plan_checkout(tree: Tree, path: bytes = ROOT) -> CheckoutPlan:
     """The plan for the directory `path` of `tree`. Hidden entries, and other revisions that are bound into the tree,
     are left out, as they are in listings.
@@ -51,12 +44,4 @@ def plan_checkout(tree: Tree, path: bytes = ROOT) -> CheckoutPlan:
         located for located in tree.walk(path) if located.path == path or not located.entry.is_bind_mountpoint
     )
     assert all(is_below(located.path, path) for located in entries)
-    seen: set[tuple[bytes, int]] = set()
-    size = 0
-    for located in entries:
-        key = hard_link_key(located)
-        if located.entry.is_file and (key is None or key not in seen):
-            size += located.entry.size
-        if key is not None:
-            seen.add(key)
-    return CheckoutPlan(RepositoryPath(path), entries, size)
+    return CheckoutPlan(RepositoryPath(path), entries, file_names(entries).size)

@@ -1,105 +1,90 @@
-"""The repositories that this user can read by their names alone.
+"""Which repositories are known by name on this machine, to this user.
 
-From `config.toml` in the configuration directory:
+Sources, in the order that the user's own file may change (`outcrop.client.configuration_file`):
 
-    [repositories."software.example.org"]
-    servers = ["http://s1.example.org/cvmfs/@fqrn@", "http://s2.example.org/cvmfs/@fqrn@"]
-    keys = ["keys/example.org.pub"]
-    external_servers = ["http://data.example.org"]
-
-`@fqrn@` stands for the name, `@org@` for its first label. Keys are files or directories, relative to the file that
-names them. Repositories that this user owns need no entry: `<name>.toml` in the data directory says where their storage
-is, and `<name>.pub` is their key.
+1.  that file;
+2.  the repositories that this user owns: `<name>.toml` in the data directory says where the storage is, `<name>.pub` is
+    the key;
+3.  stock configurations of the site (`outcrop.client.stock_configuration`): `/etc/cvmfs`, or the directories that
+    `OUTCROP_CVMFS_ETC` names, with colons between them.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
-from outcrop.cvmfs.names import RepositoryName, repository_name
-from outcrop.errors import FormatError, InvalidValue, storage_error
+from outcrop import directories
+from outcrop.client.configuration_file import (
+    CONFIGURATION_NAME,
+    CONFIGURED,
+    OWNED,
+    ConfigurationFile,
+    converted,
+    load_configuration_file,
+    read_document,
+)
+from outcrop.client.known_repository import KnownRepositories, KnownRepository, RepositorySource
+from outcrop.client.stock_configuration import StockConfiguration
+from outcrop.client.stock_configuration_repository import ConfigurationCopies
+from outcrop.cvmfs.names import repository_name
+from outcrop.errors import InvalidValue, storage_error
 from outcrop.storage.places import located_address
 
-CONFIGURATION_NAME = "config.toml"
+STOCK_VARIABLE = "OUTCROP_CVMFS_ETC"
+_CACHE_VARIABLE = "OUTCROP_CACHE_DIR"
 _OWNED_SUFFIX = ".toml"
-_EDIT = "edit {}"
 
 
 @dataclass(frozen=True, slots=True)
-class KnownRepository:
-    """A repository with a name: its servers in order (URLs or directories), its keys, its servers of external files."""
+class StockAccess:
+    """How stock configurations are read. `directories` takes the place of those in the user's own file (None leaves
+    them), `copies` keeps copies of configuration repositories (None asks no network), `tell` hears what is amiss."""
 
-    name: RepositoryName
-    servers: tuple[str, ...]
-    keys: tuple[Path, ...]
-    external_servers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class KnownRepositories:
-    """All repositories with a name. What is configured comes before what is owned."""
-
-    by_name: Mapping[str, KnownRepository] = field(default_factory=dict)
-
-    def find(self, name: str) -> KnownRepository | None:
-        return self.by_name.get(name)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(sorted(self.by_name))
+    directories: tuple[Path, ...] | None = None
+    copies: ConfigurationCopies | None = None
+    tell: Callable[[str], None] = lambda _text: None
 
 
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    servers: list[str]
-    keys: list[str]
-    external_servers: list[str] = msgspec.field(default_factory=list)
+def stock_access(environment: Mapping[str, str], tell: Callable[[str], None]) -> StockAccess:
+    """How this user reads stock configurations: what the environment says, with copies in the state directory."""
+    named = environment.get(STOCK_VARIABLE)
+    places = None if named is None else tuple(Path(one).absolute() for one in named.split(":") if one)
+    copies = ConfigurationCopies(directories.state_directory(environment) / "configuration")
+    return StockAccess(places, copies, tell)
 
 
-class _Owned(msgspec.Struct, frozen=True):
-    storage: str
+def load_known_repositories(
+    config_directory: Path,
+    data_directory: Path,
+    stock: StockAccess | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> KnownRepositories:
+    """All that is known by name; both directories may be missing. Without `stock`, stock configurations are left alone.
+
+    A cache directory in the `environment` comes before those of files. FormatError names the file and the field that is
+    wrong; stock files are read when a name is asked for."""
+    own = load_configuration_file(config_directory / CONFIGURATION_NAME)
+    sources: list[RepositorySource] = []
+    for source in _sources(own, stock):
+        if source == CONFIGURED:
+            sources.append(_Listed(own.repositories))
+        elif source == OWNED:
+            sources.append(_Listed(owned_repositories(data_directory)))
+        elif stock is not None:
+            copies = stock.copies if own.uses_repositories else None
+            sources.append(StockConfiguration(Path(source), copies, stock.tell))
+    choice = own.choice
+    if environment and environment.get(_CACHE_VARIABLE):
+        choice = replace(choice, cache_directory=None, uses_stock_cache=False)
+    return KnownRepositories(sources=tuple(sources), choice=choice)
 
 
-Table = TypeVar("Table", bound=msgspec.Struct)
-
-
-def load_known_repositories(config_directory: Path, data_directory: Path) -> KnownRepositories:
-    """What the two directories say; either may be missing. FormatError names the file and the field that is wrong."""
-    owned = _owned(data_directory)
-    return KnownRepositories({**owned, **_configured(config_directory / CONFIGURATION_NAME)})
-
-
-def _configured(path: Path) -> dict[str, KnownRepository]:
-    document = _document(path)
-    tables = document.get("repositories", {})
-    if not isinstance(tables, dict):
-        raise FormatError(what=str(path), field="repositories", problem="is not a table", hint=_EDIT.format(path))
-    known = {}
-    for label, table in tables.items():
-        where = f'repositories."{label}"'
-        try:
-            name = repository_name(label)
-        except InvalidValue as error:
-            raise FormatError(what=str(path), field=where, problem="is no repository name", hint=error.hint) from error
-        settings = _converted(table, _Table, path, where)
-        for key, value in (("servers", settings.servers), ("keys", settings.keys)):
-            if not value:
-                raise FormatError(what=str(path), field=f"{where}.{key}", problem="is empty", hint=_EDIT.format(path))
-        known[label] = KnownRepository(
-            name=name,
-            servers=tuple(_filled_in(server, name) for server in settings.servers),
-            keys=tuple(path.parent / Path(key).expanduser() for key in settings.keys),
-            external_servers=tuple(_filled_in(server, name) for server in settings.external_servers),
-        )
-    return known
-
-
-def _owned(data_directory: Path) -> dict[str, KnownRepository]:
+def owned_repositories(data_directory: Path) -> dict[str, KnownRepository]:
+    """The repositories with a record in `data_directory`; FormatError for a record that cannot be understood."""
     try:
         files = sorted(data_directory.glob("*" + _OWNED_SUFFIX))
     except OSError as error:
@@ -110,32 +95,42 @@ def _owned(data_directory: Path) -> dict[str, KnownRepository]:
             name = repository_name(path.stem)
         except InvalidValue:
             continue
-        settings = _converted(_document(path), _Owned, path, "the file")
+        settings = converted(read_document(path), _Owned, path, "the file")
         storage = located_address(settings.storage, path.parent)
-        known[path.stem] = KnownRepository(name, (storage,), (path.with_suffix(".pub"),))
+        known[path.stem] = KnownRepository(name, (storage,), (path.with_suffix(".pub"),), source=str(path))
     return known
 
 
-def _document(path: Path) -> dict[str, object]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        # Also in somebody else's home, as after `su` or in a batch job: what is named on the command line is enough.
-        return {}
-    except OSError as error:
-        raise storage_error(error) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FormatError(
-            what=str(path), field="the TOML text", problem=f"cannot be read ({error})", hint=_EDIT.format(path)
-        ) from error
+class _Owned(msgspec.Struct, frozen=True):
+    storage: str
 
 
-def _converted(value: object, kind: type[Table], path: Path, where: str) -> Table:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise FormatError(what=str(path), field=where, problem=f"is wrong: {error}", hint=_EDIT.format(path)) from error
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A source that knows what is listed."""
+
+    repositories: Mapping[str, KnownRepository]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self.repositories))
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        return ()
+
+    def find(self, name: str) -> KnownRepository | None:
+        return self.repositories.get(name)
+
+    def source(self, name: str) -> str:
+        return self.repositories[name].source
 
 
-def _filled_in(template: str, name: RepositoryName) -> str:
-    return template.replace("@fqrn@", name).replace("@org@", name.split(".")[0])
+def _sources(own: ConfigurationFile, stock: StockAccess | None) -> list[str]:
+    """The sources in order; directories of the environment stand where the first directory of the file stood."""
+    if stock is None or stock.directories is None:
+        return list(own.sources)
+    named = [str(directory) for directory in stock.directories]
+    first = next((at for at, one in enumerate(own.sources) if one not in (CONFIGURED, OWNED)), len(own.sources))
+    rest = [one for one in own.sources[first:] if one in (CONFIGURED, OWNED)]
+    return [*own.sources[:first], *named, *rest]

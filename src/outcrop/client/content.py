@@ -10,6 +10,9 @@ from outcrop.cvmfs.objects import ObjectName
 
 _CHECKSUM_BYTES = 32
 
+BLOCK_BYTES = 4096
+"""What nearly every file system gives out at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExternalPlace:
@@ -40,6 +43,11 @@ class Content:
         if self.external is None:
             return f"the object {self.object}"
         return f"the external file {self.external.path.decode('utf-8', 'surrogateescape')}"
+
+
+def disk_bytes(size: int) -> int:
+    """What a file of `size` bytes counts as where room on disk is counted: whole blocks, at least one."""
+    return max(-(-size // BLOCK_BYTES), 1) * BLOCK_BYTES
 
 
 def new_checksum(compression: Compression) -> hashlib.blake2b:

@@ -1,29 +1,31 @@
 """The bytes behind a repository's digests: from the cache, or from a server by way of the cache.
 
 Every object is checked against its digest before anything uses it. A server that does not have an object, cannot be
-reached, or sends other bytes is passed over for the next one, and the one that answered is asked first from then on.
-Within a process an object is downloaded once, however many threads ask for it; several processes may download the same
-object, which is harmless.
+reached, or sends other bytes is passed over for the next one, and the one that answered is asked first from then on;
+`outcrop.client.network.route` has the rules. An object is downloaded once, however many threads and processes ask for
+it at the same time (`outcrop.client.claims`).
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from outcrop.client.cache import Cache, unwritable
+from outcrop.client.arrivals import Arrivals
+from outcrop.client.cache import TRANSACTION, Cache, unwritable
 from outcrop.client.catalog_file import open_catalog
+from outcrop.client.claims import Claims, Waiting
 from outcrop.client.content import Content, ExternalPlace
-from outcrop.client.download import Failure, download
+from outcrop.client.download import Downloaded, Landed, bring
+from outcrop.client.network.servers import Servers
 from outcrop.cvmfs.catalog import Catalog, CatalogReference
 from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.objects import ObjectKind, ObjectName
-from outcrop.errors import MissingCapability, OutcropError, StorageError
+from outcrop.errors import MissingCapability, StorageError
 from outcrop.progress import SILENT, Progress
 from outcrop.storage.interface import ReadableStore
 
@@ -57,33 +59,40 @@ def catalog_content(digest: Digest, size: int) -> Content:
 class Contents:
     """The contents of one repository, from `servers` by way of `caches`.
 
-    `servers` are in order of preference, `external` hold external files. The first of `caches` takes in what is
-    fetched, the others are read only. `spare_cache` is asked for a new first cache when nothing can be written to the
-    present one. `tell` is told, in a sentence, of everything that was mended on the way.
+    `servers` are in order of preference, `external` hold external files; `Servers` say by which ways they are reached,
+    a plain sequence is reached as its stores were opened. The first of `caches` takes in what is fetched, the others
+    are read only. `spare_cache` is asked for a new first cache when nothing can be written to the present one. `tell`
+    is told, in a sentence, of everything that was mended on the way. `waiting` says how long another process that
+    brings objects of so many bytes is waited for.
     """
 
     def __init__(
         self,
-        servers: Sequence[ReadableStore],
+        servers: Sequence[ReadableStore] | Servers,
         caches: Sequence[Cache],
         *,
-        external: Sequence[ReadableStore] = (),
+        external: Sequence[ReadableStore] | Servers = (),
         spare_cache: Callable[[StorageError], Cache | None] = lambda _error: None,
         tell: Callable[[str], None] = lambda _text: None,
+        waiting: Callable[[int], Waiting] = Waiting,
     ) -> None:
-        self._servers = list(servers)
-        self._external = list(external)
+        self._servers = servers if isinstance(servers, Servers) else Servers(servers, tell=tell)
+        self._external = external if isinstance(external, Servers) else Servers(external, tell=tell)
         self._caches = list(caches)
         self._spare_cache = spare_cache
-        self._tell = tell
-        self._lock = threading.Lock()
-        self._coming: dict[bytes, threading.Event] = {}
+        self._waiting = waiting
+        self._coming = Arrivals()
         self._sound_catalogs: set[Digest] = set()
+
+    @property
+    def servers(self) -> Servers:
+        """The servers, and how they are reached."""
+        return self._servers
 
     @property
     def server(self) -> ReadableStore:
         """The server that is asked first."""
-        return self._servers[0]
+        return self._servers.first
 
     def open(self, piece: Piece) -> int:
         """A descriptor of the file that holds the bytes of `piece`, fetched if need be. The caller closes it."""
@@ -129,9 +138,11 @@ class Contents:
             return file.read()
 
     def close(self) -> None:
-        """Lets go of the servers' connections."""
-        for server in (*self._servers, *self._external):
-            server.close()
+        """Lets go of the servers' connections, and of what is pinned in the caches."""
+        self._servers.close()
+        self._external.close()
+        for cache in self._caches:
+            cache.close()
 
     def _open(self, content: Content) -> int:
         for _ in range(_ATTEMPTS_AGAINST_EVICTION):
@@ -158,81 +169,83 @@ class Contents:
 
     def _obtain(self, contents: Sequence[Content], progress: Progress) -> None:
         """Makes all of `contents` present. What another thread is fetching already is waited for."""
-        own: list[Content] = []
-        others: list[tuple[Content, threading.Event]] = []
+        own: dict[bytes, Content] = {}
+        others: dict[bytes, Content] = {}
+
+        def landed(content: Content) -> None:
+            # Whoever waits for this one need not wait for the others.
+            key = content.key
+            own.pop(key, None)
+            self._coming.ended(key)
+            progress.advance(content.size or 0)
+
         try:
-            for content in {content.key: content for content in contents}.values():
+            for key, content in {content.key: content for content in contents}.items():
                 if any(cache.holds(content) for cache in self._caches):
                     progress.advance(content.size or 0)
-                    continue
-                with self._lock:
-                    coming = self._coming.get(content.key)
-                    if coming is None:
-                        self._coming[content.key] = threading.Event()
-                        own.append(content)
-                    else:
-                        others.append((content, coming))
-            self._fetch(own, progress)
+                elif self._coming.begin(key):
+                    own[key] = content
+                else:
+                    others[key] = content
+            self._fetch(list(own.values()), landed)
         finally:
-            with self._lock:
-                ended = [self._coming.pop(content.key) for content in own]
-            for event in ended:
-                event.set()
-        for content, event in others:
-            event.wait()
+            for key in own:
+                self._coming.ended(key)
+        for key, content in others.items():
+            self._coming.wait(key)
             # If the other thread failed, this one tries for itself and has the error as its own.
             self._obtain([content], progress)
 
-    def _fetch(self, contents: list[Content], progress: Progress) -> None:
-        internal = [content for content in contents if content.external is None]
-        self._fetch_from(self._servers, internal, progress)
+    def _fetch(self, contents: list[Content], landed: Landed) -> None:
+        self._fetch_from(self._servers, [content for content in contents if content.external is None], landed)
         external = [content for content in contents if content.external is not None]
-        if external and not self._external:
+        if external and not len(self._external):
             raise MissingCapability(
                 what=external[0].shown,
                 problem="no server for external files is known",
                 hint="name it with `--external URL`, or as `external_servers` in the configuration of the repository",
             )
-        self._fetch_from(self._external, external, progress)
+        self._fetch_from(self._external, external, landed)
 
-    def _fetch_from(self, servers: list[ReadableStore], contents: list[Content], progress: Progress) -> None:
+    def _fetch_from(self, servers: Servers, contents: list[Content], landed: Landed) -> None:
+        """Brings `contents` into the cache. What another process is bringing is waited for, though not for ever."""
         left = contents
-        first: Failure | None = None
-        for server in list(servers):
-            if not left:
-                break
-            failures = self._download(server, left, progress)
-            if failures and first is None:
-                first = failures[0]
-            elif first is not None and len(failures) < len(left):
-                self._prefer(servers, server, first.error)
-            left = [failure.content for failure in failures]
-        if left and first is not None:
-            raise first.error
+        waiting: Waiting | None = None
+        may_wait = True
+        while left:
+            downloaded = self._bring(servers, left, landed, claimed=may_wait)
+            if downloaded.failures:
+                raise downloaded.failures[0].error
+            if waiting is None:
+                waiting = self._waiting(max(content.size or 0 for content in left))
+            elif len(downloaded.elsewhere) < len(left):
+                waiting.something_came()
+            left = downloaded.elsewhere
+            may_wait = not left or waiting.goes_on()
 
-    def _download(self, server: ReadableStore, contents: list[Content], progress: Progress) -> list[Failure]:
-        """Downloads from one server. When the cache can take no more, a spare one steps in, once."""
-        failures = download(server, contents, self._caches[0], progress)
-        full = [failure for failure in failures if failure.of_cache]
+    def _bring(self, servers: Servers, contents: list[Content], landed: Landed, *, claimed: bool) -> Downloaded:
+        """Downloads into the first cache. When it can take no more, a spare one steps in, once."""
+        downloaded = self._bring_into(self._caches[0], servers, contents, landed, claimed=claimed)
+        full = [failure for failure in downloaded.failures if failure.of_cache]
         if not full:
-            return failures
+            return downloaded
         error = full[0].error
         spare = self._spare_cache(error) if isinstance(error, StorageError) and unwritable(error) else None
         if spare is None:
             raise error
         self._caches.insert(0, spare)
-        again = download(server, [failure.content for failure in full], spare, progress)
-        for failure in again:
-            if failure.of_cache:
-                raise failure.error
-        return again + [failure for failure in failures if not failure.of_cache]
+        again = self._bring_into(spare, servers, [failure.content for failure in full], landed, claimed=claimed)
+        again.failures += [failure for failure in downloaded.failures if not failure.of_cache]
+        again.elsewhere += downloaded.elsewhere
+        return again
 
-    def _prefer(self, servers: list[ReadableStore], server: ReadableStore, reason: OutcropError) -> None:
-        with self._lock:
-            if servers[0] is not server:
-                self._tell(f"{server.address} is asked first from now on: {reason}")
-                servers.remove(server)
-                servers.insert(0, server)
+    def _bring_into(
+        self, cache: Cache, servers: Servers, contents: list[Content], landed: Landed, *, claimed: bool
+    ) -> Downloaded:
+        if not claimed:
+            return bring(servers, contents, cache, landed)
+        with Claims(cache.root / TRANSACTION) as claims:
+            return bring(servers, contents, cache, landed, claims)
 
 
 def _vanished(content: Content) -> StorageError:

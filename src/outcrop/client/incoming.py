@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import Protocol
 
-from outcrop.client.content import Content, new_checksum
+from outcrop.client.content import Content, disk_bytes, new_checksum
 from outcrop.cvmfs.compression import MAXIMUM_DATABASE_BYTES, Compression, inflate, inflate_exactly
 from outcrop.cvmfs.digest import Hasher
 from outcrop.errors import FormatError, IntegrityError, OutcropError, StorageError, storage_error
@@ -34,9 +34,13 @@ class Keeper(Protocol):
     @property
     def root(self) -> Path: ...
 
+    def reserve(self, size: int) -> None: ...
+
+    def give_back(self, size: int) -> None: ...
+
     def open_temporary(self) -> tuple[int, bytes]: ...
 
-    def insert(self, content: Content, descriptor: int, temporary: bytes, checksum: bytes) -> None: ...
+    def insert(self, content: Content, descriptor: int, temporary: bytes, checksum: bytes, reserved: int) -> None: ...
 
 
 class Incoming:
@@ -57,6 +61,7 @@ class Incoming:
         self._temporary = b""
         self._stored = 0
         self._plain = 0
+        self._reserved = 0
         plain_limit = MAXIMUM_DATABASE_BYTES if content.size is None else content.size
         self._plain_limit = plain_limit
         self._stored_limit = plain_limit
@@ -101,6 +106,9 @@ class Incoming:
 
     def abandon(self) -> None:
         """Leaves nothing behind."""
+        if self._reserved:
+            reserved, self._reserved = self._reserved, 0
+            self._keeper.give_back(reserved)
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -147,6 +155,7 @@ class Incoming:
                 what=self.what, field="the zlib stream", problem=f"holds more than {self._plain_limit} bytes"
             )
         self._checksum.update(plain)
+        self._reserve()
         try:
             if self._descriptor < 0:
                 self._descriptor, self._temporary = self._keeper.open_temporary()
@@ -156,12 +165,27 @@ class Incoming:
         except OSError as error:
             raise self._storage_trouble(error) from error
 
-    def _keep(self) -> None:
+    def _reserve(self) -> None:
+        """Takes room for what has come, or for all that will come where that is known."""
+        needed = disk_bytes(self._plain if self.content.size is None else self.content.size)
+        if needed <= self._reserved:
+            return
         try:
-            self._keeper.insert(self.content, self._descriptor, self._temporary, self._checksum.digest())
+            self._keeper.reserve(needed - self._reserved)
+        except StorageError as error:
+            self.trouble = error
+            raise
         except OSError as error:
             raise self._storage_trouble(error) from error
-        self._temporary = b""
+        self._reserved = needed
+
+    def _keep(self) -> None:
+        checksum = self._checksum.digest()
+        try:
+            self._keeper.insert(self.content, self._descriptor, self._temporary, checksum, self._reserved)
+        except OSError as error:
+            raise self._storage_trouble(error) from error
+        self._temporary, self._reserved = b"", 0
 
     def _storage_trouble(self, error: OSError) -> StorageError:
         self.trouble = storage_error(error, f"the cache {self._keeper.root}")

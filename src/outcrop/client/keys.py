@@ -53,6 +53,8 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise NotFound(what=f"the public key {path}", hint="`--key` names a file, or a directory of them") from error
+        raise NotFound(
+            what=f"the public key {path}", hint="`--key` or the configuration names it: a file, or a directory of them"
+        ) from error
     except OSError as error:
         raise storage_error(error) from error

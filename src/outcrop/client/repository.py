@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -12,9 +13,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from outcrop import directories
 from outcrop.client.address import RepositoryAddress, open_store
-from outcrop.client.cache_choice import CacheChoice
+from outcrop.client.cache_choice import CacheChoice, CacheSettings
 from outcrop.client.contents import Contents
+from outcrop.client.freshness import FreshManifest, FreshnessSearch
+from outcrop.client.freshness_rules import Standing
 from outcrop.client.keys import load_keys
+from outcrop.client.known_repository import RevisionPin
+from outcrop.client.network.order_memory import ORDERS_NAME, OrderMemory
+from outcrop.client.network.server_order import order_servers
+from outcrop.client.network.servers import ServerByProxies, Servers
 from outcrop.client.state import SeenRevisions, keys_digest
 from outcrop.client.tree import Tree
 from outcrop.client.trust import (
@@ -23,6 +30,8 @@ from outcrop.client.trust import (
     Blacklist,
     Seen,
     TrustedManifest,
+    join_blacklists,
+    parse_blacklist,
     read_manifest,
     verify_certificate,
     verify_manifest,
@@ -36,7 +45,7 @@ from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.objects import MANIFEST_NAME, WHITELIST_NAME, ObjectKind, ObjectName
 from outcrop.cvmfs.paths import ROOT
 from outcrop.cvmfs.signed_text import MAXIMUM_SIGNED_TEXT_BYTES
-from outcrop.errors import InvalidValue, NotFound, OutcropError, StorageError
+from outcrop.errors import InvalidValue, NotFound, OutcropError, StorageError, storage_error
 from outcrop.storage.interface import ReadableStore
 
 
@@ -77,8 +86,8 @@ class OpenRepository:
     """A repository that is trusted and can be read. Use it as a context, or `close` it.
 
     `trusted` is the current manifest with its proofs, `root` the root catalog of the revision that `tree` shows,
-    `tag` the tag it was chosen by. `notes` are sentences about what had to be mended or done without; more may come
-    while reading."""
+    `tag` the tag it was chosen by, and it `follows` the repository if nobody chose one. `notes` are sentences about
+    what had to be mended or done without; more may come while reading."""
 
     trusted: TrustedManifest
     root: CatalogReference
@@ -86,6 +95,7 @@ class OpenRepository:
     contents: Contents
     notes: list[str]
     tag: Tag | None = None
+    follows: bool = True
 
     @property
     def name(self) -> RepositoryName:
@@ -134,36 +144,93 @@ def open_repository(
         notes.append(text)
         tell(text)
 
-    keys = load_keys(address.keys)
-    memory = _Memory(SeenRevisions(settings.state_directory), address.name, keys_digest(keys), note)
-    servers = [open_store(server) for server in address.servers]
-    trusted, ordered = _first_trusted(servers, address.name, keys, memory.recall(), settings)
-    memory.remember(trusted.seen)
-    caches = CacheChoice(settings.cache_directory, settings.cache, note)
-    external = [open_store(server) for server in address.external_servers]
-    contents = Contents(ordered, caches.open(), external=external, spare_cache=caches.spare, tell=note)
+    servers = reach_servers(address, settings, note)
+    settings = replace(settings, blacklist=_blacklist(address, settings))
+    try:
+        trusted = find_current(address, settings, note, servers=servers)
+    except BaseException:
+        servers.close()
+        raise
+    caches = CacheChoice(
+        settings.cache_directory, settings.cache or address.cache_directory, note, _cache_settings(address)
+    )
+    external = Servers([open_store(server) for server in address.external_servers], address.external_network, tell=note)
+    contents = Contents(servers, caches.open(), external=external, spare_cache=caches.spare, tell=note)
+    if choice == CURRENT:
+        choice = _pinned(address.pin, trusted.manifest, contents)
     root, tag = _chosen_root(trusted.manifest, choice, contents)
     tree = Tree(contents, root, address.name)
     tree.entry(ROOT)
-    return OpenRepository(trusted, root, tree, contents, notes, tag)
+    return OpenRepository(trusted, root, tree, contents, notes, tag, choice == CURRENT)
 
 
-def _first_trusted(
-    servers: list[ReadableStore],
-    name: RepositoryName,
+def reach_servers(address: RepositoryAddress, settings: ClientSettings, note: Callable[[str], None]) -> Servers:
+    """The servers of `address`, in the order that its network settings ask for; none of them is asked for contents."""
+    servers = Servers([open_store(server) for server in address.servers], address.network, tell=note)
+    order_servers(servers, address.network.order, OrderMemory(settings.cache_directory / ORDERS_NAME))
+    return servers
+
+
+def find_current(
+    address: RepositoryAddress,
+    settings: ClientSettings,
+    note: Callable[[str], None] = lambda _text: None,
+    held: Seen | None = None,
+    servers: Servers | None = None,
+) -> TrustedManifest:
+    """The first manifest that can be trusted and is fresh, among the servers of `address`; it is remembered as seen.
+    Where `servers` are reached already, the one that showed it is asked first from then on.
+
+    Whoever holds a revision open calls this again to learn of the next one, and says what it has as `held`: that counts
+    as seen even where nothing can be remembered. It goes on with that when this raises: TrustError, NetworkError,
+    FormatError or NotFound, the first server's own trouble."""
+    if servers is None:
+        with closing(reach_servers(address, settings, note)) as reached:
+            return find_current(address, settings, note, held, reached)
+    keys = load_keys(address.keys)
+    memory = _Memory(SeenRevisions(settings.state_directory), address.name, keys_digest(keys), note)
+    seen = max((one for one in (memory.recall(), held) if one is not None), key=lambda one: one.rank, default=None)
+    found, server = _first_fresh(servers.in_order, address, keys, seen, settings)
+    servers.prefer(server)
+    if found.standing is Standing.BEHIND:
+        revision = found.trusted.manifest.revision
+        note(f"no server has revision {found.newest} of {address.name} yet, so {revision} is read")
+    memory.remember(found.trusted.seen)
+    return found.trusted
+
+
+def _first_fresh(
+    servers: Sequence[ServerByProxies],
+    address: RepositoryAddress,
     keys: tuple[rsa.RSAPublicKey, ...],
     seen: Seen | None,
     settings: ClientSettings,
-) -> tuple[TrustedManifest, list[ReadableStore]]:
-    """The manifest of the first server that has one to be trusted, and the servers with that one first."""
+) -> tuple[FreshManifest, ServerByProxies]:
+    """The manifest of the first server that has a current one to be trusted; else the newest of those that are behind.
+
+    Where all fail, the first server's error."""
     first: OutcropError | None = None
-    for server in servers:
-        try:
-            trusted = trusted_manifest(server, name, keys, seen, settings)
-        except OutcropError as error:
-            first = first or error
-        else:
-            return trusted, [server, *(other for other in servers if other is not server)]
+    behind: tuple[FreshManifest, ServerByProxies] | None = None
+
+    def reach(url: str) -> ReadableStore:
+        return Servers([open_store(url)], address.network).in_order[0]
+
+    search = FreshnessSearch(servers, seen, settings.now(), settings.blacklist, reach)
+    try:
+        for server in servers:
+            try:
+                found = search.prove(trusted_manifest(server, address.name, keys, seen, settings), server)
+            except OutcropError as error:
+                first = first or error
+                continue
+            if found.standing is Standing.CURRENT:
+                return found, server
+            if behind is None or found.trusted.manifest.revision > behind[0].trusted.manifest.revision:
+                behind = found, server
+    finally:
+        search.close()
+    if behind is not None:
+        return behind
     assert first is not None, "an address has at least one server"
     raise first
 
@@ -175,13 +242,47 @@ def trusted_manifest(
     seen: Seen | None,
     settings: ClientSettings,
 ) -> TrustedManifest:
-    """The manifest that `server` has now, after every rule of `outcrop.client.trust`."""
+    """The manifest that `server` has now, after every rule of `outcrop.client.trust` but those of freshness."""
     claimed = read_manifest(_signed_file(server, MANIFEST_NAME), name)
     whitelist = verify_whitelist(_signed_file(server, WHITELIST_NAME), name, keys, settings.now())
     certificate_object = ObjectName(claimed.manifest.certificate, ObjectKind.CERTIFICATE)
     stored = server.read(certificate_object.path, limit=MAXIMUM_CERTIFICATE_BYTES)
     certificate = verify_certificate(stored, claimed, whitelist, settings.blacklist)
     return verify_manifest(claimed, certificate, seen, settings.blacklist)
+
+
+def _cache_settings(address: RepositoryAddress) -> CacheSettings:
+    """How caches are kept: as the environment says, else as the site does."""
+    settings = CacheSettings.from_environment()
+    if settings.limit_is_stated or address.cache_limit is None:
+        return settings
+    return replace(settings, limit=address.cache_limit or None, limit_is_stated=True)
+
+
+def _blacklist(address: RepositoryAddress, settings: ClientSettings) -> Blacklist:
+    """What `settings` and the files of the site forbid; StorageError for a file that cannot be read."""
+    listed = []
+    for path in address.blacklists:
+        try:
+            listed.append(parse_blacklist(path.read_bytes(), str(path)))
+        except OSError as error:
+            raise storage_error(error) from error
+    return join_blacklists([settings.blacklist, *listed])
+
+
+def _pinned(pin: RevisionPin, manifest: Manifest, contents: Contents) -> RevisionChoice:
+    """The revision that the site wants read where nobody asks for another."""
+    if pin.moment is None:
+        return RevisionChoice(pin.tag, None, pin.root_catalog)
+    until = int(pin.moment.timestamp())
+    earlier = [tag for tag in _tags(manifest, contents) if tag.timestamp <= until]
+    if not earlier:
+        raise NotFound(
+            what=f"a tag of {manifest.repository} from {pin.moment:%Y-%m-%d %H:%M} UTC or before",
+            hint="`CVMFS_REPOSITORY_DATE` in this machine's configuration asks for one",
+        )
+    newest = max(earlier, key=lambda tag: (tag.timestamp, tag.revision))
+    return RevisionChoice(root_catalog=newest.root_catalog)
 
 
 def _signed_file(server: ReadableStore, name: str) -> bytes:

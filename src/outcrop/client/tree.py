@@ -200,8 +200,9 @@ class Tree:
         return tuple(sorted(found))
 
     def close(self) -> None:
-        """Closes the catalogs that nobody uses."""
+        """Closes the catalogs that nobody uses, and forgets what is read again when it is wanted."""
         self._shelf.close()
+        self._maps.clear()
 
     def _at(self, path: bytes, origin: bytes) -> Located:
         entry = self.lookup(path)
@@ -233,8 +234,11 @@ class Tree:
     def _map(self, mountpoint: Mountpoint) -> CatalogMap:
         known = self._maps.get(mountpoint.path)
         if known is None:
-            with self._shelf.use(mountpoint):
-                known = self._maps[mountpoint.path]
+            with self._shelf.use(mountpoint) as catalog:
+                known = self._maps.get(mountpoint.path)
+                if known is None:
+                    # It was open when somebody called `close`.
+                    known = self._maps[mountpoint.path] = _catalogs_below(mountpoint, catalog)
         return known
 
     def _opened(self, mountpoint: Mountpoint) -> Catalog:

@@ -11,11 +11,20 @@ The chain, each link of which is checked where a function below names it:
 5.  The manifest carries a signature by the certificate's key (M2).
 6.  The manifest is not older than what this machine has seen: neither its revision (R1) nor its time of publishing (R2)
     goes back, and one revision never has two root catalogs (R3). No blacklist forbids the revision (R4).
-7.  The *root catalog* is the object that the manifest names, by its digest; everything below is reached by digests in
+7.  Where the repository announces a *freshness record*, in the meta-information that the manifest names, the manifest
+    is believed with such a record only (F1 to F8, kept in `outcrop.client.freshness_rules`). What was announced stays
+    so until a later manifest takes it back (F1). The record is for exactly this repository (F2), its certificate stands
+    the tests C1 to C3 (F3), and it carries a signature by that certificate's key (F4). It has ended neither by its own
+    word nor by the announced age, and was not issued in the future (F5). It is not older than one that this machine has
+    seen, but for what caches explain (F6). The manifest is not below the oldest revision that it lets servers show
+    (F7), and what both say of one revision is the same (F8). A server whose manifest is older than the record's is
+    passed over for another.
+8.  The *root catalog* is the object that the manifest names, by its digest; everything below is reached by digests in
     it. That is checked by whoever fetches objects (`outcrop.client.incoming`).
 
 The dates in a certificate mean nothing here, as in the reference client: the whitelist alone says what holds. Beyond
-the reference: R1 to R3 hold from one run to the next, and the end of validity is compared exactly, not by the hour.
+the reference: R1 to R3 hold from one run to the next, F1 to F8 end what would otherwise hold for ever, and the end of
+validity is compared exactly, not by the hour.
 
 Sources: whitelist.cc, manifest_fetch.cc, signature.cc of CernVM-FS 2.12.
 """
@@ -32,6 +41,7 @@ from outcrop.cvmfs.certificate import Certificate
 from outcrop.cvmfs.compression import inflate
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.fields import MAXIMUM_UINT64
+from outcrop.cvmfs.freshness_announcement import FreshnessAnnouncement
 from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.names import RepositoryName, Revision
 from outcrop.cvmfs.signatures import is_manifest_signature, is_whitelist_signature
@@ -44,12 +54,31 @@ MAXIMUM_CERTIFICATE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class SeenFreshness:
+    """What the newest accepted manifest announced in its meta-information (None for no announcement), and when the
+    newest record that was believed was issued (seconds since 1970)."""
+
+    metainfo: Digest | None
+    announcement: FreshnessAnnouncement | None
+    issued: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
-    """The newest state of a repository that was ever accepted: revision, time of publishing (seconds), root catalog."""
+    """The newest state of a repository that was ever accepted: revision, time of publishing (seconds), root catalog.
+
+    `freshness` is None where nothing is known of a promise."""
 
     revision: Revision
     timestamp: int | None
     root_catalog: Digest
+    freshness: SeenFreshness | None = None
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """Of two states of a repository, the newer one has the higher rank."""
+        issued = self.freshness.issued if self.freshness else None
+        return self.revision, self.timestamp or 0, issued or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +185,25 @@ def verify_certificate(
     """The certificate that `claimed` names, from the bytes `stored` of its object; TrustError if it must not sign."""
     manifest = claimed.manifest
     what = f"the certificate of {manifest.repository}"
-    # C1: the object that the manifest names.
-    if Digest.of(stored, manifest.certificate.algorithm) != manifest.certificate:
-        raise TrustError(what=what, problem="it is not the one that the manifest names")
+    return listed_certificate(stored, manifest.certificate, trusted.whitelist, blacklist, what=what, namer="manifest")
+
+
+def listed_certificate(
+    stored: bytes, digest: Digest, whitelist: Whitelist, blacklist: Blacklist, *, what: str, namer: str
+) -> TrustedCertificate:
+    """The certificate in the object `stored`, which `namer` (a manifest or a record) calls `digest`; TrustError if it
+    must not sign."""
+    # C1: the object that is named.
+    if Digest.of(stored, digest.algorithm) != digest:
+        raise TrustError(what=what, problem=f"it is not the one that the {namer} names")
     certificate = Certificate.parse(inflate(stored, what=what, limit=MAXIMUM_CERTIFICATE_BYTES), what)
     # C2: listed.
-    if not any(
-        certificate.fingerprint(fingerprint.algorithm) == fingerprint for fingerprint in trusted.whitelist.fingerprints
-    ):
+    if not any(certificate.fingerprint(fingerprint.algorithm) == fingerprint for fingerprint in whitelist.fingerprints):
         raise TrustError(what=what, problem="the whitelist does not list it")
     # C3: not blacklisted, in whatever algorithm.
     if any(certificate.fingerprint(fingerprint.algorithm) == fingerprint for fingerprint in blacklist.fingerprints):
         raise TrustError(what=what, problem="it is on the blacklist")
-    return TrustedCertificate(certificate, manifest.certificate, trusted.whitelist)
+    return TrustedCertificate(certificate, digest, whitelist)
 
 
 def verify_manifest(
@@ -224,7 +259,8 @@ def _refuse_going_back(manifest: Manifest, seen: Seen) -> None:
 
 def _now_seen(manifest: Manifest, seen: Seen | None) -> Seen:
     timestamps = [stamp for stamp in (manifest.published_at, seen.timestamp if seen else None) if stamp is not None]
-    return Seen(manifest.revision, max(timestamps, default=None), manifest.root_catalog)
+    freshness = seen.freshness if seen else None
+    return Seen(manifest.revision, max(timestamps, default=None), manifest.root_catalog, freshness)
 
 
 def parse_blacklist(text: bytes, what: str) -> Blacklist:

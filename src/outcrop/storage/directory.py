@@ -1,7 +1,7 @@
 """Objects in a directory, laid out as web servers and stock clients expect: `.cvmfs*` files and `data/xx/…`.
 
-An object is written below `.outcroptxn` and renamed, so that a crash never leaves a short object under its final name. It
-becomes durable with the one `syncfs` of its transaction, before the manifest that refers to it is swapped in.
+An object is written below `.outcroptxn` and renamed, so that a crash never leaves a short object under its final name.
+It becomes durable with the one `syncfs` of its transaction, before the manifest that refers to it is swapped in.
 
 A file system puts new files beside their directory. Temporary files in 256 directories therefore lie apart: with all of
 them in one, as in the reference's `data/txn`, two writers waited for each other, and ext4 took up to ten times as long

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from outcrop.cvmfs.entry import Entry
+from outcrop.cvmfs.freshness_announcement import DAY_SECONDS
 from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.metainfo import Metainfo
 from outcrop.cvmfs.names import Revision
@@ -38,6 +39,7 @@ from outcrop.stratum0.signing.keys import (
     load_signing_key,
 )
 from outcrop.stratum0.signing.whitelist_care import signed_whitelist
+from outcrop.stratum0.signing.whitelist_rules import counted
 
 ROOT_MODE = stat.S_IFDIR | 0o755
 FIRST_REVISION = Revision(1)
@@ -62,6 +64,10 @@ class CreationPlan:
         lines = [f"key {path}" + (" (is there, kept)" if path.exists() else "") for path in self.keys.all()]
         lines.append(f"storage {self.settings.storage}")
         lines.append(f"revision {FIRST_REVISION}, empty, signed, whitelisted for {self.whitelist_days} days")
+        if self.metainfo.freshness is not None:
+            lines.append(
+                f"freshness record, good for {counted(self.metainfo.freshness.maximum_age // DAY_SECONDS, 'day')}"
+            )
         lines.append(f"record {self.record}")
         return lines
 

@@ -25,7 +25,7 @@ IDLE_SECONDS = 60
 
 _SERVED = re.compile(
     r"(?:/cvmfs)?/(?P<repository>[A-Za-z0-9._-]+)/"
-    r"(?P<name>\.cvmfs(?:published|whitelist|reflog|_master_replica|_status\.json|_last_snapshot)"
+    r"(?P<name>\.cvmfs(?:published|whitelist|reflog|_master_replica|_status\.json|_last_snapshot|_outcrop_freshness)"
     r"|data/[0-9a-f]{2}/[0-9a-f]{38}(?:-rmd160|-shake128)?[PCHXML]?)"
 )
 _REPOSITORY_LIST = "/cvmfs/info/v1/repositories.json"

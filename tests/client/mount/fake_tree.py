@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
 
 from outcrop.client.contents import Piece
@@ -18,11 +19,11 @@ from outcrop.cvmfs.catalog_edit import EditableCatalog, nested_mountpoint, neste
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.entry import Entry, Mark
 from outcrop.cvmfs.objects import ObjectKind, ObjectName
-from outcrop.cvmfs.paths import ancestors
+from outcrop.cvmfs.paths import ancestors, is_below
 from outcrop.cvmfs.variant import expand
 from outcrop.errors import NetworkError
 
-ABOUT = About("fake.example.org", 7, "ab" * 20, tag="v1", host="http://localhost", public_keys="KEY\n")
+ABOUT = About("fake.example.org", 7, "ab" * 20, tag="v1", hosts=("http://localhost",), public_keys="KEY\n")
 MTIME, MTIME_NS = 1_500_000_000, 123_456_789
 DIRECTORY = Entry(b"", stat.S_IFDIR | 0o755, size=4096, linkcount=2, mtime=MTIME)
 
@@ -44,10 +45,12 @@ class FakeTree:
     broken: bool = False
     fetches: int = 0
     listings: int = 0
-
-    @property
-    def about(self) -> About:
-        return ABOUT
+    fetched_ahead: list[Digest] = field(default_factory=list)
+    told: tuple[str, ...] = ()
+    about: About = ABOUT
+    next: FakeTree | None = None
+    unreachable: bool = False
+    released: bool = False
 
     def put(self, path: bytes, entry: Entry) -> None:
         """Adds `entry`, and the directories that lead to it."""
@@ -134,7 +137,41 @@ class FakeTree:
 
     def catalog(self, path: bytes) -> CatalogInformation:
         mountpoint = path if path in self.nested else self._mountpoint_above(path)
-        return CatalogInformation(mountpoint, "cd" * 20, self._catalog(mountpoint).counters)
+        catalog = self._catalog(mountpoint)
+        return CatalogInformation(mountpoint, self._digest(mountpoint), catalog.counters)
+
+    def _digest(self, mountpoint: bytes) -> str:
+        """Changes with everything at and below `mountpoint`, as that of a real catalog does."""
+        everything = sorted(self.entries.items(), key=itemgetter(0))
+        below = [(path, entry, self.layouts.get(path)) for path, entry in everything if is_below(path, mountpoint)]
+        return Digest.of(repr(below).encode()).text
 
     def catalogs_loaded(self) -> int:
         return self.listings
+
+    def fetch(self, pieces: Sequence[Piece]) -> None:
+        self.fetched_ahead += [piece.object.digest for piece in pieces]
+        for piece in pieces:
+            os.close(self.open_piece(piece))
+
+    def metainfo(self) -> bytes | None:
+        return None
+
+    def notices(self) -> Sequence[str]:
+        return self.told
+
+    def newer(self) -> FakeTree | None:
+        if self.unreachable:
+            raise NetworkError(what="http://localhost", problem="does not answer")
+        return self.next
+
+    def release(self) -> None:
+        self.released = True
+
+    def successor(self) -> FakeTree:
+        """A copy to make the next revision of; `newer` gives it."""
+        self.next = replace(
+            self, entries=dict(self.entries), layouts=dict(self.layouts), nested=set(self.nested), fetched_ahead=[],
+            about=replace(self.about, revision=self.about.revision + 1), next=None, released=False,
+        )  # fmt: skip
+        return self.next

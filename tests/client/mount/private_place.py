@@ -39,14 +39,20 @@ def reason_against_mounting() -> str:
 needs_fuse = pytest.mark.skipif("reason_against_mounting()", reason="FUSE cannot be used here")
 
 
-def play(scenario: str, directory: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
-    """Runs the scenario called `scenario` in `directory`; fails with what it said if it fails, skips where nothing
-    can be mounted."""
+def play(
+    scenario: str,
+    directory: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    module: str = "scenarios",
+) -> None:
+    """Runs the scenario called `scenario` of `module` in `directory`; fails with what it said if it fails, skips where
+    nothing can be mounted."""
     reason = reason_against_mounting()
     if reason:
         pytest.skip(reason)
     ended = subprocess.run(
-        [*_namespaces(), sys.executable, "-m", "tests.client.mount.scenarios", scenario, str(directory), *arguments],
+        [*_namespaces(), sys.executable, "-m", f"tests.client.mount.{module}", scenario, str(directory), *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", **(environment or {})},
         stdin=subprocess.DEVNULL,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from outcrop.client.mount.open_files import FEWEST_FILES, MOST_FILES, OpenFile, OpenFiles, files_per_reader
+from outcrop.client.catalog_shelf import MAXIMUM_OPEN_CATALOGS
+from outcrop.client.mount.open_files import OpenFile, OpenFiles, descriptor_budget
 from tests.client.mount.fake_kernel import is_open
 
 
@@ -35,6 +36,8 @@ def test_dropping_what_is_not_there_changes_nothing() -> None:
 
 
 def test_few_descriptors_are_shared_out() -> None:
-    assert files_per_reader(64, 2) == FEWEST_FILES
-    assert files_per_reader(256, 2) == 48
-    assert files_per_reader(1_000_000, 2) == MOST_FILES
+    least, scanty, ample = (descriptor_budget(limit) for limit in (64, 256, 1_000_000))
+    assert least.files < scanty.files < ample.files
+    assert least.fetches < scanty.fetches < ample.fetches
+    connections = (scanty.fetches + scanty.ahead_threads) * (scanty.ahead_batch + 3)
+    assert connections + MAXIMUM_OPEN_CATALOGS + 2 * scanty.files < 200

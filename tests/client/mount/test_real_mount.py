@@ -52,3 +52,17 @@ def test_kill_minus_nine(tmp_path: Path, scenario: str) -> None:
 @pytest.mark.skipif(shutil.which("fusermount3") is None, reason="fusermount3 is not installed")
 def test_user_mounts_by_the_helper(tmp_path: Path) -> None:
     play("user_mounts_by_the_helper", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "new_revision_shows_and_running_jobs_go_on",
+        "new_revision_comes_by_itself",
+        "outage_is_survived_with_what_is_cached",
+        "chosen_revision_stays",
+        "old_revision_is_not_gone_back_to",
+    ],
+)
+def test_revisions(tmp_path: Path, scenario: str) -> None:
+    play(scenario, tmp_path, module="revision_scenarios")

@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from types import MappingProxyType
+from typing import TypeVar
 
 from outcrop.client.contents import Piece
 from outcrop.client.mount import protocol
 from outcrop.client.mount.listing import Listing, ListingRow
 from outcrop.client.mount.protocol import Attributes
+from outcrop.client.mount.tree import MountedTree
 from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.database import sqlite_border
 from outcrop.cvmfs.digest import DIGEST_BYTES, Algorithm, Digest
@@ -34,6 +36,8 @@ from outcrop.cvmfs.paths import PathHash
 from outcrop.cvmfs.variant import is_variant
 from outcrop.cvmfs.xattrs import NO_XATTRS, Xattrs
 from outcrop.errors import FormatError
+
+T = TypeVar("T")
 
 _DOTS = 2
 """`.` and `..` come before all entries in a listing."""
@@ -46,19 +50,24 @@ _DIRECTORY_MODE = 0o040755
 LinkTarget = Callable[[Entry], bytes]
 """Says where a link leads on this machine."""
 
+Likeness = tuple[object, ...]
+"""What two entries have in common that are the same: attributes, digest, link, extended attributes, marks."""
+
 
 class Directory:
     """One directory's entries. `first` is the number of the first one, `node` that of the directory itself, `parent`
-    that of the directory which holds it."""
+    that of the directory which holds it. `tree` is the earlier revision that still knows the entries, None while the
+    mounted one does."""
 
     __slots__ = (
         "_digests", "_marks", "_offsets", "_raw_targets", "_run", "_stored", "_targets", "_visible", "_xattrs",
-        "first", "node", "parent",
+        "first", "node", "parent", "tree",
     )  # fmt: skip
 
     def __init__(self, records: _Records) -> None:
         self.first = records.first
         self.node = self.parent = protocol.NO_NODE
+        self.tree: MountedTree | None = None
         offsets = array("I", (0,))
         end = 0
         for record in records.records:
@@ -134,6 +143,54 @@ class Directory:
         start = self._offsets[index]
         return self._run[start : start + protocol.ENTRY_OUT.size]
 
+    def number(self, index: int) -> int:
+        """The number of the entry at `index`, which may be older than this directory."""
+        (number,) = _NUMBER.unpack_from(self._run, self._offsets[index])
+        return int(number)
+
+    @property
+    def visible(self) -> int:
+        """How many entries a listing shows."""
+        return self._visible
+
+    def likeness(self, index: int) -> Likeness:
+        """What makes the entry at `index` the one that it is, wherever it stands in its directory. Chunks are not
+        part of it: the catalog has them."""
+        start = self._offsets[index]
+        return (
+            self._run[start + _BEHIND_NUMBER : start + protocol.ENTRY_OUT.size],
+            self._digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES],
+            self._stored[index],
+            self._targets.get(index),
+            self._raw_targets.get(index),
+            self.xattrs(index),
+            self.marks(index),
+        )
+
+    def renumber(self, numbers: Mapping[int, int]) -> None:
+        """Gives entries the numbers that `numbers` has for theirs. Only for a directory that nobody has seen."""
+        run = bytearray(self._run)
+        for index in range(len(self)):
+            kept = numbers.get(self.number(index))
+            if kept is not None:
+                for offset in _NUMBER_OFFSETS:
+                    _NUMBER.pack_into(run, self._offsets[index] + offset, kept)
+        self._run = bytes(run)
+
+    def part(self, index: int) -> Directory:
+        """A directory that holds nothing but the entry at `index`."""
+        records = _Records(self.number(index), lambda link: link.symlink)
+        records.add_record(
+            self._run[self._offsets[index] : self._offsets[index + 1]],
+            self._digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES],
+            self._stored[index],
+        )
+        records.targets, records.raw_targets = _only(self._targets, index), _only(self._raw_targets, index)
+        records.xattrs, records.marks = _only(self._xattrs, index), _only(self._marks, index)
+        part = Directory(records)
+        part.node, part.parent = self.node, self.parent
+        return part
+
     def mode(self, index: int) -> int:
         """The mode of the entry at `index`."""
         (mode,) = _MODE.unpack_from(self._run, self._offsets[index] + _MODE_OFFSET)
@@ -183,6 +240,11 @@ class Directory:
 _NO_BYTES: Mapping[int, bytes] = MappingProxyType({})
 _NO_XATTRS: Mapping[int, Xattrs] = MappingProxyType({})
 _NO_MARKS: Mapping[int, Mark] = MappingProxyType({})
+
+
+def _only(values: Mapping[int, T], index: int) -> dict[int, T]:
+    """What `values` says of `index`, said of 0."""
+    return {0: values[index]} if index in values else {}
 
 
 class _Records:
@@ -296,30 +358,37 @@ class _CatalogReader:
 
     def read_directory(self, parent: PathHash, rows: Iterable[ListingRow]) -> None:
         """The directory `parent`, whose entries are `rows`."""
-        first = self.next
+        first = number = self.next
         records = _Records(first, self._target)
+        # What stands in this loop is done for every entry of a repository.
+        add_record, add_digest, add_stored = records.records.append, records.digests.append, records.stored.append
+        cookie = _DOTS + 1 - first
         hidden: list[tuple[PathHash, Entry]] = []
         previous = b""
         for row in rows:
-            own = _OWN(row)
-            if own == self._root:
-                # The catalog above says the same of it.
-                continue
-            index = len(records.records)
-            record = plain_record(row, first + index, index + _DOTS + 1)
+            record = plain_record(row, number, number + cookie)
             if record is not None:
                 name, flags = row[_NAME_COLUMN], row[_FLAGS_COLUMN]
-                is_directory = flags == _DIRECTORY_FLAGS
-                records.add_record(record, _NO_DIGEST if is_directory else row[_HASH_COLUMN], _PLAIN_FLAGS[flags])
-                if is_directory:
-                    self.numbers[own] = first + index
+                add_record(record)
+                add_stored(_PLAIN_FLAGS[flags])
+                if flags == _DIRECTORY_FLAGS:
+                    add_digest(_NO_DIGEST)
+                    self.numbers[_OWN(row)] = number
+                else:
+                    add_digest(row[_HASH_COLUMN])
+                number += 1
             else:
+                own = _OWN(row)
+                if own == self._root:
+                    # The catalog above says the same of it. It is never plain: it has no name, or a mark.
+                    continue
                 entry = decode_entry(EntryRow(*row[_KEY_COLUMNS:]), self._what)
                 name = entry.name
                 if entry.is_hidden:
                     hidden.append((own, entry))
                 else:
                     self._add(records, own, entry)
+                    number += 1
             if name == previous:
                 problem = f"is one of two called {name[:80]!r}" if name else "has no name"
                 raise FormatError(what=self._what, field="an entry", problem=problem)
@@ -390,6 +459,10 @@ _PLAIN_FLAGS = {_DIRECTORY_FLAGS: 0} | {
 _NAME_LENGTH = struct.Struct("=I")
 _NAME_LENGTH_BEFORE_NAME = 8
 """A record has the length of the name and the type, four bytes each, in front of the name."""
+_NUMBER = struct.Struct("=Q")
+_NUMBER_OFFSETS = (0, protocol.ATTRIBUTES_OFFSET, protocol.DIRENT_OFFSET)
+"""Where a record has the number: as the node, in the attributes, in the directory entry."""
+_BEHIND_NUMBER = protocol.ATTRIBUTES_OFFSET + _NUMBER.size
 _SIZE = struct.Struct("=Q")
 _SIZE_OFFSET = protocol.ATTRIBUTES_OFFSET + 8
 _MODE = struct.Struct("=I")

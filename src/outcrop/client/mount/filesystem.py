@@ -14,11 +14,14 @@ from dataclasses import dataclass
 
 from outcrop.client.contents import Piece
 from outcrop.client.mount import protocol
+from outcrop.client.mount.activity import Activity, Tally
 from outcrop.client.mount.directory import Directory
-from outcrop.client.mount.information import INFORMATION_PREFIXES, information
+from outcrop.client.mount.information import INFORMATION_PREFIXES, Asked, information, takes_long
 from outcrop.client.mount.inodes import Nodes
 from outcrop.client.mount.open_files import OpenFile, OpenFiles
 from outcrop.client.mount.protocol import InitFlag, Opcode, Room
+from outcrop.client.mount.read_ahead import BATCH_FILES, ReadAhead, Submit
+from outcrop.client.mount.succession import Place
 from outcrop.client.mount.tree import MountedTree
 from outcrop.errors import IntegrityError
 
@@ -62,11 +65,12 @@ STALE = Refusal(errno.ESTALE)
 
 
 class Reader:
-    """What one thread that answers requests has for itself: a buffer, and the files it reads from."""
+    """What one thread that answers requests has for itself: a buffer, the files it reads from, its tally."""
 
-    def __init__(self, files: int) -> None:
+    def __init__(self, files: int, tally: Tally) -> None:
         self.buffer = memoryview(bytearray(protocol.MAXIMUM_READ_BYTES))
         self.files = OpenFiles(files)
+        self.tally = tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +81,32 @@ class _Layout:
     pieces: Sequence[Piece]
 
 
-class FileSystem:
-    """Answers for `tree`. Any number of threads may ask, each with a `Reader` of its own."""
+def _nowhere(_work: Callable[[], None]) -> None:
+    """Where read-ahead goes when there are no threads for it."""
 
-    def __init__(self, tree: MountedTree) -> None:
-        self.tree = tree
+
+class FileSystem:
+    """Answers for `tree`, and for the revisions that `nodes` moves on to. Any number of threads may ask, each with a
+    `Reader` of its own. `submit` has work done in other threads: what will probably be read next is fetched there,
+    `batch` files at once."""
+
+    def __init__(
+        self,
+        tree: MountedTree,
+        activity: Activity | None = None,
+        *,
+        submit: Submit = _nowhere,
+        batch: int = BATCH_FILES,
+    ) -> None:
         self.nodes = Nodes(tree)
+        self.activity = activity or Activity()
+        self._ahead = ReadAhead(self.nodes, submit, batch)
         self._layouts: dict[int, _Layout] = {}
+
+    @property
+    def tree(self) -> MountedTree:
+        """The revision that shows now."""
+        return self.nodes.tree
 
     def handlers(self, agreed: InitFlag) -> Mapping[int, Handler]:
         """What to call for each opcode, for a kernel that agreed to the flags of INIT."""
@@ -168,14 +191,16 @@ class FileSystem:
         place = self.nodes.place(node)
         whole = place.directory.whole_file(place.position)
         if whole is not None:
-            return self._read_whole(node, whole, offset, size, reader)
+            return self._read_whole(node, place, whole, offset, size, reader)
         layout = self._layouts.get(node) or self._layout(node)
         return self._read_pieces(node, layout, offset, size, reader)
 
-    def _read_whole(self, node: int, piece: Piece, offset: int, size: int, reader: Reader) -> Answer:
+    def _read_whole(self, node: int, place: Place, piece: Piece, offset: int, size: int, reader: Reader) -> Answer:
         descriptor = self.tree.open_cached(piece)
         if descriptor is None:
+            self._ahead.missed(node, *place)
             return self._read_later([piece], piece.offset, offset, size)
+        self._ahead.read(node)
         file = OpenFile(descriptor, piece.size)
         if offset == 0 and size >= piece.size:
             # The kernel has all of it now, and need not come back.
@@ -188,7 +213,7 @@ class FileSystem:
 
     def _layout(self, node: int) -> _Layout:
         file = self.nodes.node(node)
-        pieces = self.tree.pieces(file.path, file.entry)
+        pieces = file.tree.pieces(file.path, file.entry)
         if len(self._layouts) >= _REMEMBERED_LAYOUTS:
             self._layouts.clear()
         layout = self._layouts[node] = _Layout([piece.offset for piece in pieces], pieces)
@@ -204,6 +229,7 @@ class FileSystem:
             if file is None:
                 descriptor = self.tree.open_cached(piece)
                 if descriptor is None:
+                    self._ahead.missed_piece(layout.pieces, last - 1)
                     return self._read_later(layout.pieces[first:last], layout.offsets[first], offset, size)
                 file = OpenFile(descriptor, piece.size)
                 reader.files.add((node, number), file)
@@ -245,14 +271,14 @@ class FileSystem:
         if not name.startswith(INFORMATION_PREFIXES):
             return _NO_ATTRIBUTE
         size = bytes(body[: protocol.GETXATTR_IN.size])
-        place = self.nodes.node(node)
+        asked = Asked(self.tree, self.nodes.node(node), self.activity)
 
         def answer() -> Answer:
-            found = information(self.tree, place, name)
+            found = information(asked, name)
             return _NO_ATTRIBUTE if found is None else _fitted(found, memoryview(size))
 
-        if name.endswith(b"_counters"):
-            return Later(("counters", place.path), lambda: self.tree.catalog(place.path), answer)
+        if takes_long(name):
+            return Later((name, node), lambda: information(asked, name), answer)
         return answer()
 
 

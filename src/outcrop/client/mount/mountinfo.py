@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from outcrop.errors import FormatError
 
@@ -73,3 +74,9 @@ def our_mounts(lines: Iterable[MountLine]) -> list[MountLine]:
     """Those of `lines` that are ours and show, in their order."""
     listed = list(lines)
     return [line for line in listed if line.is_ours and mount_at(line.mountpoint, listed) is line]
+
+
+def source_name(target: str) -> str:
+    """Under which name the repository that commands call `target`, a name or a URL, is mounted."""
+    parts = urlsplit(target)
+    return unquote(parts.path).rstrip("/").rpartition("/")[2] if parts.scheme and "://" in target else target

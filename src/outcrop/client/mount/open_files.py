@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import NamedTuple
-
-FEWEST_FILES, MOST_FILES = 4, 64
-_RESERVED_DESCRIPTORS = 160
-"""Of `ulimit -n`: open catalogs (48), fetches (32 objects and their connections), the device, the log, spare ones."""
 
 
 class OpenFile(NamedTuple):
@@ -54,6 +52,39 @@ class OpenFiles:
         return len(self._files)
 
 
-def files_per_reader(descriptor_limit: int, readers: int) -> int:
-    """How many files each of `readers` threads may keep open under `ulimit -n` of `descriptor_limit`."""
-    return max(FEWEST_FILES, min(MOST_FILES, (descriptor_limit - _RESERVED_DESCRIPTORS) // readers))
+@dataclass(frozen=True, slots=True)
+class DescriptorBudget:
+    """What a server may have open at once: files of each reader, answers that wait for the network, threads that fetch
+    ahead, and files that one of these fetches at once."""
+
+    files: int
+    fetches: int
+    ahead_threads: int
+    ahead_batch: int
+
+
+_AMPLE = DescriptorBudget(files=64, fetches=32, ahead_threads=3, ahead_batch=32)
+"""For `_AMPLE_LIMIT` and more. A set of connections may come to each thread in turn and grow to the largest batch."""
+_AMPLE_LIMIT = 2048
+_SCANTY = DescriptorBudget(files=16, fetches=8, ahead_threads=1, ahead_batch=8)
+"""For `ulimit -n 256`: 9 sets of 8 connections and 3 descriptors of their own each, 48 catalogs, 32 files, what is
+being written, the device, the log: some 200."""
+_SCANTY_LIMIT = 256
+_LEAST = DescriptorBudget(files=4, fetches=4, ahead_threads=1, ahead_batch=2)
+
+
+def descriptor_budget(limit: int) -> DescriptorBudget:
+    """How `limit` descriptors (`ulimit -n`) are shared out."""
+    if limit >= _AMPLE_LIMIT:
+        return _AMPLE
+    return _SCANTY if limit >= _SCANTY_LIMIT else _LEAST
+
+
+def raise_descriptor_limit() -> int:
+    """Lets this process have as many descriptors as it may, often more than it is given; how many these are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        return soft
+    return hard

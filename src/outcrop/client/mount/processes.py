@@ -57,10 +57,17 @@ def check_mountpoint(mountpoint: Path) -> None:
     Raises NotFound, InvalidValue (no directory, or not empty), AlreadyExists (a mount that lives), StorageError.
     """
     clear_dead_mount(mountpoint)
+    require_free(mountpoint)
+
+
+def require_free(mountpoint: Path) -> None:
+    """Says why nothing can be mounted at `mountpoint`, and changes nothing. Raises as `check_mountpoint` does."""
     line = mount_at(os.path.realpath(mountpoint), mounts())
     if line is not None:
+        ours = line.is_ours
         raise errors.AlreadyExists(
-            what=f"a mount of {line.source} at {mountpoint}", hint=f"`outcrop umount {mountpoint}` takes it away"
+            what=f"a mount of {line.source}{'' if ours else f' ({line.type})'} at {mountpoint}",
+            hint=f"`{'outcrop umount' if ours else 'umount'} {mountpoint}` takes it away, or name another directory",
         )
     try:
         with os.scandir(mountpoint) as entries:
@@ -186,10 +193,10 @@ def _watch_from_afar(open_tree: OpenTree, options: MountOptions, log: Path | Non
         return
     _set_up_log(log)
     _leave_standard_streams(keep_errors=not detached and log is None)
-    _watch(open_tree, options, answer)
+    _watch(open_tree, options, log, answer)
 
 
-def _watch(open_tree: OpenTree, options: MountOptions, answer: int) -> None:
+def _watch(open_tree: OpenTree, options: MountOptions, log: Path | None, answer: int) -> None:
     """The watcher: starts the server, passes signals on, and takes a dead mount away."""
     watched = _FORWARDED | {signal.SIGCHLD}
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -199,7 +206,7 @@ def _watch(open_tree: OpenTree, options: MountOptions, answer: int) -> None:
     if server == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
         _end_when_parent_ends(watcher)
-        _end_with(lambda: _serve(open_tree, options, answer, watcher))
+        _end_with(lambda: _serve(open_tree, options, log, answer, watcher))
     os.close(answer)
     while True:
         number = signal.sigwait(watched)
@@ -210,7 +217,7 @@ def _watch(open_tree: OpenTree, options: MountOptions, answer: int) -> None:
     clear_dead_mount(options.mountpoint)
 
 
-def _serve(open_tree: OpenTree, options: MountOptions, answer: int, watcher: int) -> None:
+def _serve(open_tree: OpenTree, options: MountOptions, log: Path | None, answer: int, watcher: int) -> None:
     """The server: tells over `answer` that it is ready, or what went wrong."""
 
     def tell(content: dict[str, object]) -> None:
@@ -225,7 +232,7 @@ def _serve(open_tree: OpenTree, options: MountOptions, answer: int, watcher: int
         told = True
 
     try:
-        serve(open_tree, options, ready)
+        serve(open_tree, options, ready, log)
     except OutcropError as error:
         if not told:
             fields = {name: str(value) for name, value in error.fields.items()}

@@ -11,6 +11,8 @@ The rules, for the part that a read-only file system needs:
   root. A node must stay good until the kernel forgets it. LOOKUP answered with node 0 says: no such name.
 - Replies that carry attributes say for how long the kernel may keep the name and the attributes.
 - Directory entries are records padded to 8 bytes. Each has a cookie: where a later call goes on behind it.
+- What the kernel keeps can be taken back by notices, which are replies to no request. Taking back a name waits for
+  look-ups and listings of that directory which are under way, so afterwards none of them can bring back the old state.
 - FORGET, BATCH_FORGET and INTERRUPT have no reply. Opcodes that we do not know are answered with ENOSYS, which the
   kernel remembers for most of them. ENOSYS to OPEN and OPENDIR means: there are no handles, open needs no message,
   and what the kernel has cached of the file or directory stays good.
@@ -84,6 +86,13 @@ class Opcode(IntEnum):
     TMPFILE = 51
 
 
+class Notice(IntEnum):
+    """What a file system tells the kernel unasked: a reply to the request 0, with the code in place of the errno."""
+
+    INVALIDATE_INODE = 2
+    INVALIDATE_ENTRY = 3
+
+
 class InitFlag(IntFlag):
     """What kernel and file system agree on in INIT."""
 
@@ -117,6 +126,11 @@ GETXATTR_IN = struct.Struct("=II")
 GETXATTR_OUT = struct.Struct("=II")
 INTERRUPT_IN = struct.Struct("=Q")
 OPEN_OUT = struct.Struct("=QII")
+FORGET_IN = struct.Struct("=Q")
+BATCH_FORGET_IN = struct.Struct("=II")
+FORGET_ONE = struct.Struct("=QQ")
+NOTIFY_INODE_OUT = struct.Struct("=Qqq")
+NOTIFY_ENTRY_OUT = struct.Struct("=QII")
 STATFS_OUT = struct.Struct("=5Q4I24x")
 
 ATTRIBUTES_OFFSET = struct.calcsize(f"={_ENTRY}")
@@ -235,6 +249,35 @@ def reply_header(unique: int, body_bytes: int) -> bytes:
 def refusal(unique: int, errno: int) -> bytes:
     """A whole reply that says `errno`."""
     return OUT_HEADER.pack(OUT_HEADER.size, -errno, unique)
+
+
+def forget_name(directory: int, name: bytes) -> bytes:
+    """The notice that lets the kernel forget what `name` in `directory` is, or that there is no such name."""
+    return _notice(Notice.INVALIDATE_ENTRY, NOTIFY_ENTRY_OUT.pack(directory, len(name), 0) + name + b"\0")
+
+
+def forget_content(node: int) -> bytes:
+    """The notice that lets the kernel forget the attributes and the content of `node`, a directory's listing too."""
+    return _notice(Notice.INVALIDATE_INODE, NOTIFY_INODE_OUT.pack(node, 0, 0))
+
+
+def forget_attributes(node: int) -> bytes:
+    """The notice that lets the kernel forget the attributes of `node`."""
+    return _notice(Notice.INVALIDATE_INODE, NOTIFY_INODE_OUT.pack(node, -1, 0))
+
+
+def _notice(code: Notice, body: bytes) -> bytes:
+    return OUT_HEADER.pack(OUT_HEADER.size + len(body), code, 0) + body
+
+
+def forgotten_nodes(opcode: int, node: int, body: bytes | bytearray | memoryview) -> list[int]:
+    """The nodes that FORGET or BATCH_FORGET names."""
+    if opcode == Opcode.FORGET:
+        return [node]
+    (count, _) = BATCH_FORGET_IN.unpack_from(body)
+    available = (len(body) - BATCH_FORGET_IN.size) // FORGET_ONE.size
+    end = BATCH_FORGET_IN.size + min(count, available) * FORGET_ONE.size
+    return [one for one, _ in FORGET_ONE.iter_unpack(body[BATCH_FORGET_IN.size : end])]
 
 
 @dataclass(frozen=True, slots=True)

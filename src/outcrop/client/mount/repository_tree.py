@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from outcrop.client.address import RepositoryAddress
+from outcrop.client.cache_choice import OBJECTS_NAME
 from outcrop.client.contents import Piece
+from outcrop.client.keys import load_keys
 from outcrop.client.mount.listing import Listing, listing_of
 from outcrop.client.mount.tree import About, CatalogInformation
-from outcrop.client.repository import OpenRepository
+from outcrop.client.repository import (
+    CURRENT,
+    ClientSettings,
+    OpenRepository,
+    RevisionChoice,
+    find_current,
+    open_repository,
+)
+from outcrop.client.tree import Tree
+from outcrop.client.trust import Seen, TrustedManifest
+from outcrop.cvmfs.catalog import CatalogReference
 from outcrop.cvmfs.entry import Entry
-from outcrop.cvmfs.paths import ROOT
+from outcrop.cvmfs.notices import MAXIMUM_NOTICES_BYTES, NOTICES_PATH, Notice, Notices
+from outcrop.cvmfs.objects import ObjectKind, ObjectName
+from outcrop.cvmfs.paths import ROOT, shown
+
+DIRECT = "DIRECT"
+"""How the reference client calls a server that is reached without a proxy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a mounted tree says of itself besides its revision, and how it learns of the next one.
+
+    `cache` is a directory. `ask` finds what is current; None for a mount of a revision that was asked for by name,
+    which stays."""
+
+    servers: tuple[str, ...] = ()
+    external_servers: tuple[str, ...] = ()
+    proxy: str = DIRECT
+    cache: str = ""
+    ask: Callable[[Seen], TrustedManifest] | None = None
 
 
 class RepositoryTree:
@@ -22,12 +58,19 @@ class RepositoryTree:
     this process. `public_keys` are PEM texts, for whoever asks what the mount trusts."""
 
     def __init__(
-        self, repository: OpenRepository, *, public_keys: str = "", settings: Mapping[bytes, bytes] | None = None
+        self,
+        repository: OpenRepository,
+        *,
+        public_keys: str = "",
+        settings: Mapping[bytes, bytes] | None = None,
+        surroundings: Surroundings = Surroundings(),
     ) -> None:
         self._repository = repository
         self._tree = repository.tree
         self._contents = repository.contents
-        self._settings = dict(os.environb if settings is None else settings)
+        self._settings = dict(os.environb) if settings is None else settings
+        self._surroundings = surroundings
+        self._public_keys = public_keys
         self._catalogs: dict[bytes, CatalogInformation] = {}
         self._entered: set[bytes] = set()
         root = repository.tree.catalog_at(ROOT)
@@ -35,17 +78,23 @@ class RepositoryTree:
             self._revision = root.properties.revision
         finally:
             root.close()
-        self._public_keys = public_keys
 
     @property
     def about(self) -> About:
+        repository, around = self._repository, self._surroundings
+        first = repository.server
         return About(
-            fqrn=str(self._repository.name),
+            fqrn=str(repository.name),
             revision=self._revision,
-            root_hash=self._repository.root.digest.text,
-            tag=self._repository.tag.name if self._repository.tag else "",
-            host=self._repository.server,
+            root_hash=repository.root.digest.text,
+            tag=repository.tag.name if repository.tag else "",
+            hosts=(first, *(server for server in around.servers if server.rstrip("/") != first.rstrip("/"))),
+            external_hosts=around.external_servers,
+            proxy=around.proxy,
             public_keys=self._public_keys,
+            ttl=repository.manifest.ttl,
+            follows=around.ask is not None,
+            cache=around.cache,
         )
 
     def root(self) -> Entry:
@@ -73,6 +122,9 @@ class RepositoryTree:
     def open_piece(self, piece: Piece) -> int:
         return self._contents.open(piece)
 
+    def fetch(self, pieces: Sequence[Piece]) -> None:
+        self._contents.ensure(pieces)
+
     def catalog(self, path: bytes) -> CatalogInformation:
         mountpoint = self._tree.mountpoint(path)
         known = self._catalogs.get(mountpoint.path)
@@ -87,6 +139,84 @@ class RepositoryTree:
 
     def catalogs_loaded(self) -> int:
         return len(self._entered)
+
+    def metainfo(self) -> bytes | None:
+        digest = self._repository.manifest.metainfo
+        return None if digest is None else self._contents.document(ObjectName(digest, ObjectKind.METAINFO))
+
+    def notices(self) -> Sequence[str]:
+        entry = self._tree.lookup(NOTICES_PATH)
+        if entry is None or not entry.is_file or entry.size > MAXIMUM_NOTICES_BYTES:
+            return ()
+        data = bytearray()
+        for piece in self._tree.pieces(NOTICES_PATH, entry):
+            with open(self._contents.open(piece), "rb") as file:
+                data += file.read()
+        return [_sentence(notice) for notice in Notices.parse(bytes(data), "the notices") if notice.done is None]
+
+    def newer(self) -> RepositoryTree | None:
+        ask = self._surroundings.ask
+        if ask is None:
+            return None
+        current = ask(self._repository.trusted.seen)
+        manifest = current.manifest
+        if manifest.root_catalog == self._repository.root.digest:
+            return None
+        # What is open and known of objects and servers stays; only the tree is another one.
+        root = CatalogReference(ROOT, manifest.root_catalog, manifest.root_catalog_size)
+        tree = Tree(self._contents, root, manifest.repository)
+        tree.entry(ROOT)
+        return RepositoryTree(
+            replace(self._repository, trusted=current, root=root, tree=tree, tag=None),
+            public_keys=self._public_keys,
+            settings=self._settings,
+            surroundings=self._surroundings,
+        )
+
+    def release(self) -> None:
+        self._tree.close()
+        self._catalogs.clear()
+
+
+def open_mounted_tree(
+    address: RepositoryAddress, settings: ClientSettings, choice: RevisionChoice = CURRENT
+) -> RepositoryTree:
+    """The revision `choice` of the repository at `address`, to be mounted: the current one is followed by the next
+    ones, any other stays. What had to be mended is in the log of the mount. Raises as `open_repository` does."""
+    log = logging.getLogger("outcrop.mount")
+
+    def tell(note: str) -> None:
+        log.warning("%s", note)
+
+    repository = open_repository(address, settings, choice, tell)
+    surroundings = Surroundings(
+        servers=address.servers,
+        external_servers=address.external_servers,
+        proxy=_proxy_of(repository.server),
+        cache=str(settings.cache or settings.cache_directory / OBJECTS_NAME),
+        ask=(lambda held: find_current(address, settings, tell, held, repository.contents.servers))
+        if repository.follows
+        else None,
+    )
+    return RepositoryTree(
+        repository, public_keys=public_key_texts(load_keys(address.keys)), surroundings=surroundings
+    )  # fmt: skip
+
+
+def _proxy_of(server: str) -> str:
+    """The proxy by which the environment lets `server` be reached, as the reference client names it."""
+    parts = urlsplit(server)
+    if not parts.hostname or proxy_bypass(parts.hostname):
+        return DIRECT
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all") or DIRECT
+
+
+def _sentence(notice: Notice) -> str:
+    text = f"{shown(notice.path)} goes on {notice.on.isoformat()}"
+    if notice.successor is not None:
+        text += f"; use {shown(notice.successor)} instead"
+    return text + (f" ({notice.message})" if notice.message else "")
 
 
 def public_key_texts(keys: Iterable[rsa.RSAPublicKey]) -> str:

@@ -14,7 +14,7 @@ import errno
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -38,8 +38,9 @@ _AGAIN = frozenset({errno.EINTR, errno.EAGAIN, errno.ENOENT})
 """ENOENT: the request was withdrawn while we took it."""
 
 _NOBODY_WAITS = frozenset({errno.ENOENT, errno.ENODEV, errno.ECONNABORTED, errno.EPIPE, errno.ECONNRESET})
-_NO_REPLY = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET})
-"""Numbers stay good until the mount ends, so there is nothing to forget."""
+_FORGETTING = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET})
+_UNKNOWN_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL})
+"""The kernel does not know what it was told to forget."""
 
 _LOG = logging.getLogger("outcrop.mount")
 
@@ -47,16 +48,24 @@ _LOG = logging.getLogger("outcrop.mount")
 class Session:
     """Answers the kernel's requests that come through `device` for `file_system`.
 
-    `files` is how many cached files each reader keeps open.
+    `files` is how many cached files each reader keeps open, `fetches` how many answers may wait for the network.
     """
 
-    def __init__(self, device: int, file_system: FileSystem, *, readers: int = READERS, files: int = 32) -> None:
+    def __init__(
+        self,
+        device: int,
+        file_system: FileSystem,
+        *,
+        readers: int = READERS,
+        files: int = 32,
+        fetches: int = MAXIMUM_FETCHES,
+    ) -> None:
         self._device = device
         self._file_system = file_system
         self._readers = readers
         self._files = files
         self._handlers: Mapping[int, Handler] = {}
-        self._fetches = ThreadPoolExecutor(MAXIMUM_FETCHES, thread_name_prefix="fetch")
+        self._fetches = ThreadPoolExecutor(fetches, thread_name_prefix="fetch")
         self._lock = threading.Lock()
         self._waiting: dict[object, list[_Waiting]] = {}
         self._askers: dict[int, int] = {}
@@ -97,6 +106,18 @@ class Session:
         for thread in self._threads:
             thread.start()
 
+    def tell(self, notices: Iterable[bytes]) -> None:
+        """Hands `notices` to the kernel, in their order. A notice about a name waits for look-ups in that directory, so
+        no thread that answers may call this."""
+        for notice in notices:
+            try:
+                os.write(self._device, notice)
+            except OSError as error:
+                if error.errno in _ENDED:
+                    return
+                if error.errno not in _UNKNOWN_THERE:
+                    _LOG.error("the kernel does not take a notice: %s", error)
+
     def join(self) -> None:
         """Waits until all readers have ended."""
         for thread in self._threads:
@@ -120,12 +141,14 @@ class Session:
     def _serve(self) -> None:
         buffer = bytearray(_REQUEST_BYTES)
         view = memoryview(buffer)
-        reader = Reader(self._files)
+        reader = Reader(self._files, self._file_system.activity.new_tally())
+        tally = reader.tally
         header_bytes = protocol.IN_HEADER.size
         parse_header = protocol.IN_HEADER.unpack_from
         try:
             while length := self._receive(buffer):
                 _, opcode, unique, node, _, _, pid, _, _ = parse_header(buffer)
+                tally.requests += 1
                 handler = self._handlers.get(opcode)
                 if handler is not None:
                     answer = self._answer(handler, node, view[header_bytes:length], reader)
@@ -135,19 +158,36 @@ class Session:
                         self._reply(unique, answer)
                 elif opcode == Opcode.INTERRUPT:
                     self._interrupt(*protocol.INTERRUPT_IN.unpack_from(buffer, header_bytes))
-                elif opcode not in _NO_REPLY:
+                elif opcode in _FORGETTING:
+                    for one in protocol.forgotten_nodes(opcode, node, view[header_bytes:length]):
+                        self._file_system.nodes.forget(one)
+                else:
                     self._reply(unique, NOT_SUPPORTED)
         finally:
             reader.files.close()
 
-    @staticmethod
-    def _answer(handler: Handler, node: int, body: memoryview, reader: Reader) -> Answer:
+    def _answer(self, handler: Handler, node: int, body: memoryview, reader: Reader) -> Answer:
         try:
-            return handler(node, body, reader)
+            try:
+                return handler(node, body, reader)
+            except OutcropError as error:
+                if not _out_of_descriptors(error):
+                    raise
+                reader.files.close()
+                return handler(node, body, reader)
         except KeyError:
             return STALE
         except Exception as error:
-            return _failed(error)
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> Refusal:
+        """EIO, and a line in the log that says why."""
+        self._file_system.activity.failed(str(error))
+        if isinstance(error, OutcropError | OSError):
+            _LOG.error("%s", error)
+        else:
+            _LOG.error("a fault in outcrop itself", exc_info=error)
+        return Refusal(errno.EIO)
 
     def _postpone(self, later: Later, unique: int, pid: int) -> None:
         """Has `later` answered by the pool, together with all who wait for the same."""
@@ -165,13 +205,23 @@ class Session:
         try:
             later.prepare()
         except Exception as error:
-            failure = _failed(error)
+            failure = self._failed(error)
         with self._lock:
             waiting = self._waiting.pop(later.key)
         for unique, one in waiting:
-            answer = failure or _late_answer(one)
+            answer = failure or self._late_answer(one)
             if self._askers.pop(unique, None) is not None:
                 self._reply(unique, answer)
+
+    def _late_answer(self, later: Later) -> Answer:
+        try:
+            answer = later.answer()
+        except KeyError:
+            return STALE
+        except Exception as error:
+            return self._failed(error)
+        assert not isinstance(answer, Later), "what was prepared can be answered"
+        return answer
 
     def _interrupt(self, unique: int) -> None:
         """A process that is being killed need not wait for the network. (Other signals do not cut a read short: few
@@ -194,22 +244,8 @@ class Session:
 _Waiting = tuple[int, Later]
 
 
-def _late_answer(later: Later) -> Answer:
-    try:
-        answer = later.answer()
-    except Exception as error:
-        return _failed(error)
-    assert not isinstance(answer, Later), "what was prepared can be answered"
-    return answer
-
-
-def _failed(error: Exception) -> Refusal:
-    """EIO, and a line in the log that says why."""
-    if isinstance(error, OutcropError | OSError):
-        _LOG.error("%s", error)
-    else:
-        _LOG.error("a fault in outcrop itself", exc_info=error)
-    return Refusal(errno.EIO)
+def _out_of_descriptors(error: OutcropError) -> bool:
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.EMFILE, errno.ENFILE)
 
 
 _SIGKILL_BIT = 1 << 8

@@ -19,14 +19,22 @@ from outcrop.cvmfs.entry import Entry
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the information attributes say of the whole mount; empty where it is not known."""
+    """What the information attributes say of the whole mount; empty where it is not known.
+
+    `hosts` are the servers, the one that is asked first in front; `ttl` is in seconds; `follows` says whether newer
+    revisions take the place of this one. `cache` is the directory of objects."""
 
     fqrn: str
     revision: int
     root_hash: str
     tag: str = ""
-    host: str = ""
+    hosts: tuple[str, ...] = ()
+    external_hosts: tuple[str, ...] = ()
+    proxy: str = "DIRECT"
     public_keys: str = ""
+    ttl: int = 0
+    follows: bool = False
+    cache: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +49,8 @@ class CatalogInformation:
 class MountedTree(Protocol):
     """One revision of a repository, as the mount sees it. Paths are `b""` for the root, else `b"/a/b"`.
 
-    `listing`, `catalog` and `open_piece` may take as long as the network does; they raise OutcropError when it
-    gives up. The others answer at once.
+    `listing`, `catalog`, `pieces`, `fetch`, `open_piece`, `metainfo`, `notices` and `newer` may take as long as the
+    network does; they raise OutcropError when it gives up. The others answer at once.
     """
 
     @property
@@ -67,8 +75,25 @@ class MountedTree(Protocol):
     def open_piece(self, piece: Piece) -> int:
         """A descriptor of the plain bytes of `piece`, fetched if need be. The caller closes it."""
 
+    def fetch(self, pieces: Sequence[Piece]) -> None:
+        """Brings `pieces` into the cache, many at once."""
+
     def catalog(self, path: bytes) -> CatalogInformation:
-        """The catalog that `path` lies in."""
+        """The catalog that `path` lies in, which is in the cache afterwards."""
 
     def catalogs_loaded(self) -> int:
         """How many catalogs are open."""
+
+    def metainfo(self) -> bytes | None:
+        """What the repository says of itself, a JSON document; None if it says nothing."""
+
+    def notices(self) -> Sequence[str]:
+        """What is announced to be taken away, a sentence each."""
+
+    def newer(self) -> MountedTree | None:
+        """The revision that the repository shows now; None if it is this one, or if this one was asked for by name.
+
+        Besides the network's errors, TrustError and FormatError for what is not to be believed."""
+
+    def release(self) -> None:
+        """Lets go of what can be opened again: another revision shows from now on."""

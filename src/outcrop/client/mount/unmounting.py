@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outcrop.client.mount.kernel import DEVICE, unmount
-from outcrop.client.mount.mountinfo import MountLine, mount_at, our_mounts
+from outcrop.client.mount.mountinfo import MountLine, mount_at, our_mounts, source_name
 from outcrop.client.mount.processes import is_dead
+from outcrop.client.mount.report import REPORT_ATTRIBUTE, Report, parse_report
 from outcrop.errors import Busy, NotFound
 
 SERVER_SECONDS = 10.0
@@ -34,9 +35,9 @@ class MountStatus:
 
 
 def wanted_mounts(target: str, lines: list[MountLine]) -> list[MountLine]:
-    """The mounts of ours that `target` means: a mountpoint, or the name of a repository. NotFound if there is none."""
+    """The mounts of ours that `target` means: a mountpoint, or a repository's name or URL. NotFound for none."""
     ours = our_mounts(lines)
-    named = [line for line in ours if line.source == target]
+    named = [line for line in ours if line.source == source_name(target)]
     if named:
         return named
     place = os.path.realpath(target)
@@ -48,6 +49,15 @@ def wanted_mounts(target: str, lines: list[MountLine]) -> list[MountLine]:
             what=f"a mount of outcrop at {place}", hint=f"what is mounted there is {line.source} ({line.type})"
         )
     raise NotFound(what=f"a mount called {target}", hint=_LISTING)
+
+
+def report(line: MountLine) -> Report | None:
+    """Everything that the mount `line` tells of itself; None if nobody serves it any more, or nobody may look in."""
+    place = Path(line.mountpoint)
+    if is_dead(place):
+        return None
+    text = _attribute(place, REPORT_ATTRIBUTE)
+    return parse_report(text.encode(errors="surrogateescape"), f"the mount at {place}") if text else None
 
 
 def status(line: MountLine) -> MountStatus:

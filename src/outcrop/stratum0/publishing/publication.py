@@ -6,7 +6,9 @@ The order is what makes a crash harmless:
 2. history, certificate, meta-information;
 3. the reflog, which names all of them, so that nothing is ever published that garbage collection would not find;
 4. one sync of the file system: everything above is durable;
-5. the manifest, renamed into place.
+5. the manifest, renamed into place;
+6. where a freshness record is announced, the record for the new revision (`outcrop.stratum0.signing.freshness`). If the
+   one that lies there would not be believed, it is renewed before step 5 as well.
 
 Until step 5 readers see the old revision, whole. A reflog that is newer than the manifest is what a crash between 3 and
 5 leaves; it holds all that the manifest names, and is taken on.
@@ -30,6 +32,7 @@ from outcrop.cvmfs.reflog import Reference, ReferenceType, Reflog
 from outcrop.cvmfs.revision_account import RevisionAccount
 from outcrop.errors import FormatError, InvalidValue, NotFound
 from outcrop.stratum0.repository import OwnedRepository
+from outcrop.stratum0.signing.freshness import keep_readers_content, promised_freshness, publish_record
 from outcrop.stratum0.signing.keys import SigningKey
 
 TRUNK_DESCRIPTION = "current HEAD"
@@ -124,6 +127,15 @@ def publish_tags(
     return _publish(repository, key, manifest, manifest.history, edit, now)
 
 
+def publish_metainfo(
+    repository: OwnedRepository, key: SigningKey, manifest: Manifest, metainfo: bytes, now: int
+) -> Manifest:
+    """Publishes another meta-information for the same revision. Readers know it from its later time."""
+    digest = repository.store_database(metainfo, ObjectKind.METAINFO)
+    later = replace(manifest, metainfo=digest, published_at=(manifest.published_at or 0) + 1)
+    return _publish(repository, key, later, manifest.history, None, now)
+
+
 def publish_without(
     repository: OwnedRepository,
     key: SigningKey,
@@ -173,7 +185,12 @@ def _publish(
     )
     repository.store.replace(REFLOG_NAME, reflog)
     repository.store.sync()
+    promised = promised_freshness(repository, key, new)
+    if promised is not None:
+        keep_readers_content(repository, key, new, promised, now)
     repository.store.replace(MANIFEST_NAME, key.sign(new, repository.settings.algorithm))
+    if promised is not None:
+        publish_record(repository, key, new, promised, now)
     return new
 
 

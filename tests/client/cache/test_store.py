@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -11,51 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.client import cache_choice
 from outcrop.client.cache import STALE_SECONDS, Cache
-from outcrop.client.cache_choice import CacheChoice
+from outcrop.client.cache.checksum import CHECK_ATTRIBUTE
+from outcrop.client.cache.placing import place
 from outcrop.client.content import Content
-from outcrop.client.incoming import SMALL_BYTES
 from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import Algorithm, Digest
 from outcrop.cvmfs.objects import ObjectKind, ObjectName
 from outcrop.errors import FormatError, IntegrityError, OutcropError, StorageError
-
-SMALL, LARGE = b"small " * 10, os.urandom(4 * SMALL_BYTES) + b"0" * 5_000_000
-
-
-def content_of(
-    data: bytes,
-    compression: Compression = Compression.ZLIB,
-    algorithm: Algorithm = Algorithm.SHA1,
-    size: int | None = -1,
-) -> tuple[Content, bytes]:
-    """What asks for an object that holds `data`, and the stored bytes."""
-    stored = zlib.compress(data) if compression is Compression.ZLIB else data
-    name = ObjectName(Digest.of(stored, algorithm), ObjectKind.FILE)
-    return Content(name, compression, len(data) if size == -1 else size), stored
-
-
-def insert(cache: Cache, content: Content, stored: bytes, piece: int = 100_000) -> None:
-    incoming = cache.incoming(content)
-    try:
-        for begin in range(0, len(stored), piece):
-            incoming.write(stored[begin : begin + piece])
-        incoming.finish()
-    finally:
-        incoming.abandon()
-
-
-def read(cache: Cache, content: Content) -> bytes | None:
-    descriptor = cache.open(content)
-    if descriptor is None:
-        return None
-    with open(descriptor, "rb") as file:
-        return file.read()
-
-
-def leftovers(cache: Cache) -> list[str]:
-    return os.listdir(cache.root / "txn")
+from tests.client.cache.objects import LARGE, SMALL, content_of, insert, leftovers, read
 
 
 @pytest.fixture
@@ -81,7 +47,7 @@ def test_what_goes_in_comes_out(
     cache: Cache, data: bytes, compression: Compression, algorithm: Algorithm, known: bool
 ) -> None:
     content, stored = content_of(data, compression, algorithm, -1 if known else None)
-    assert read(cache, content) is None
+    assert read(cache, content) == (None if data or not known else b"")
     insert(cache, content, stored)
     assert read(cache, content) == data
     assert leftovers(cache) == []
@@ -98,7 +64,6 @@ def test_layout_is_that_of_the_references_alien_cache(cache: Cache) -> None:
 def test_objects_of_the_reference_are_used_although_nothing_vouches_for_them(cache: Cache) -> None:
     content, _ = content_of(SMALL)
     path = Path(os.fsdecode(cache.path(content)))
-    path.parent.mkdir()
     path.write_bytes(SMALL)
     assert read(cache, content) == SMALL
 
@@ -204,7 +169,6 @@ def test_directory_in_the_place_of_a_file_is_no_object(cache: Cache) -> None:
 def test_link_in_the_place_of_a_file_is_not_followed(cache: Cache, tmp_path: Path) -> None:
     content, stored = content_of(SMALL)
     path = Path(os.fsdecode(cache.path(content)))
-    path.parent.mkdir()
     (tmp_path / "elsewhere").write_bytes(SMALL)
     path.symlink_to(tmp_path / "elsewhere")
     assert read(cache, content) is None
@@ -239,7 +203,7 @@ def test_kill_in_the_middle_leaves_nothing_under_a_final_name(tmp_path: Path) ->
     program = """
 import os, signal, sys
 from pathlib import Path
-from tests.client.test_cache import LARGE, content_of
+from tests.client.cache.objects import LARGE, content_of
 from outcrop.client.cache import Cache
 content, stored = content_of(LARGE)
 incoming = Cache.create(Path(sys.argv[1]), tell=print).incoming(content)
@@ -252,37 +216,128 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert list(tmp_path.glob("??/*")) == []
 
 
-# Which cache is used.
+def test_object_without_bytes_needs_no_server(cache: Cache) -> None:
+    content, _ = content_of(b"")
+    assert cache.holds(content)
+    assert read(cache, content) == b""
+    assert leftovers(cache) == []
 
 
-def test_default_cache_is_below_the_cache_directory(tmp_path: Path, told: list[str]) -> None:
-    (cache,) = CacheChoice(tmp_path, None, told.append).open()
-    assert cache.root == tmp_path / "objects"
-    assert told == []
+def test_all_directories_are_there_for_a_reference_client_that_looks_for_the_last(cache: Cache) -> None:
+    names = {name for name in os.listdir(cache.root) if not name.startswith(".")}
+    assert names == {f"{number:02x}" for number in range(256)} | {"txn", "quarantaine"}
 
 
-def test_home_that_cannot_be_written_gives_way_to_a_private_cache(tmp_path: Path, told: list[str]) -> None:
-    (tmp_path / "home").write_text("a file, so that nothing can be made below it")
-    choice = CacheChoice(tmp_path / "home", None, told.append)
-    (cache,) = choice.open()
+def test_modes_follow_the_directory_that_a_site_prepared(tmp_path: Path) -> None:
+    tmp_path.chmod(0o2770)
+    before = os.umask(0o077)
+    try:
+        cache = Cache.create(tmp_path, tell=pytest.fail)
+        content, stored = content_of(SMALL)
+        insert(cache, content, stored)
+    finally:
+        os.umask(before)
+    path = Path(os.fsdecode(cache.path(content)))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o2770
+
+
+def test_nobody_outside_the_group_may_write(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    cache = Cache.create(tmp_path, tell=pytest.fail)
     content, stored = content_of(SMALL)
     insert(cache, content, stored)
-    assert "is kept until this ends only" in told[0]
-    root = cache.root
-    del choice
-    assert not root.exists()
+    path = Path(os.fsdecode(cache.path(content)))
+    assert not (path.stat().st_mode | path.parent.stat().st_mode) & stat.S_IWOTH
 
 
-def test_cache_that_was_asked_for_must_work(tmp_path: Path, told: list[str]) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match=str(tmp_path)):
-        CacheChoice(tmp_path, tmp_path / "file" / "cache", told.append).open()
+# Caches that are only read.
 
 
-def test_private_caches_of_dead_processes_are_removed(tmp_path: Path, told: list[str]) -> None:
-    import tempfile
+def lower_of(cache: Cache, told: list[str]) -> Cache:
+    return Cache(cache.root, tell=told.append, read_only=True)
 
-    dead = Path(tempfile.mkdtemp(prefix=f"{cache_choice._PRIVATE_PREFIX}{os.getuid()}-999999999-"))
-    (tmp_path / "home").touch()
-    CacheChoice(tmp_path / "home", None, told.append).open()
-    assert not dead.exists()
+
+def test_read_only_cache_is_read_and_never_written(cache: Cache, told: list[str]) -> None:
+    content, stored = content_of(SMALL)
+    insert(cache, content, stored)
+    path = cache.path(content)
+    os.utime(path, (1, 1))
+    # What this mount does by itself on a read is not ours to prevent; ours would set the time to this moment.
+    before = sorted((entry.path, entry.stat().st_mtime_ns) for entry in os.scandir(cache.root))
+    assert read(lower_of(cache, told), content) == SMALL
+    assert sorted((entry.path, entry.stat().st_mtime_ns) for entry in os.scandir(cache.root)) == before
+    assert not (cache.root / ".outcrop" / "pins").exists()
+
+
+def test_damage_in_a_read_only_cache_is_passed_over_and_told_once(cache: Cache, told: list[str]) -> None:
+    content, stored = content_of(SMALL)
+    insert(cache, content, stored)
+    path = Path(os.fsdecode(cache.path(content)))
+    path.write_bytes(b"x" * len(SMALL))
+    lower = lower_of(cache, told)
+    assert read(lower, content) is None
+    assert not lower.holds(content)
+    assert path.exists()
+    assert len(told) == 1
+    assert "passed over" in told[0]
+
+
+# File systems that lack something.
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK])
+def test_file_system_without_links_is_renamed_on(tmp_path: Path, number: int) -> None:
+    def refuse(_old: bytes, _new: bytes) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "xx").mkdir()
+    for expected in (True, False):
+        (tmp_path / "new").write_bytes(SMALL)
+        final = os.fsencode(tmp_path / "xx" / "object")
+        assert place(os.fsencode(tmp_path / "new"), final, len(SMALL), refuse) is expected
+        assert os.listdir(tmp_path) == ["xx"]
+        assert os.listdir(tmp_path / "xx") == ["object"]
+
+
+def test_object_that_came_first_stays(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).write_bytes(SMALL)
+    final = os.fsencode(tmp_path / "object")
+    assert place(os.fsencode(tmp_path / "first"), final, len(SMALL))
+    inode = (tmp_path / "object").stat().st_ino
+    assert not place(os.fsencode(tmp_path / "second"), final, len(SMALL))
+    assert (tmp_path / "object").stat().st_ino == inode
+    assert os.listdir(tmp_path) == ["object"]
+
+
+def test_file_system_without_attributes_serves_by_size_alone(cache: Cache, told: list[str]) -> None:
+    content, stored = content_of(SMALL)
+    insert(cache, content, stored)
+    os.removexattr(cache.path(content), CHECK_ATTRIBUTE)
+    assert read(again(cache, told), content) == SMALL
+    Path(os.fsdecode(cache.path(content))).write_bytes(SMALL[:-1])
+    assert read(again(cache, told), content) is None
+
+
+@pytest.mark.fault
+def test_thousands_of_objects_need_few_descriptors(tmp_path: Path) -> None:
+    program = """
+import os, resource, sys
+from pathlib import Path
+from outcrop.client.cache import Cache
+from outcrop.client.cache.quota import Quota
+from outcrop.cvmfs.compression import Compression
+from outcrop.cvmfs.objects import ObjectKind
+from tests.client.cache.objects import content_of, insert, read
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+before = len(os.listdir("/proc/self/fd"))
+cache = Cache.create(Path(sys.argv[1]), tell=sys.exit, quota=Quota(500 * 4096))
+for number in range(3000):
+    kind = ObjectKind.CATALOG if number % 3 == 0 else ObjectKind.FILE
+    content, stored = content_of(b"%d" % number, Compression.NONE, kind=kind)
+    insert(cache, content, stored)
+    assert read(cache, content) == b"%d" % number
+assert len(os.listdir("/proc/self/fd")) == before
+"""
+    subprocess.run([sys.executable, "-c", program, tmp_path], check=True)

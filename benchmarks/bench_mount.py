@@ -1,0 +1,224 @@
+"""How fast a mount of a large tree is, against the same tree on the local disk.
+
+Method: the reference tree of `bench_stratum0` (seven Python packages, twice) is published once into a directory that is
+kept for the next run (`OUTCROP_BENCH_DIR`, by default below the cache directory) and served by nginx on loopback. In
+turns, the local disk comes first in every round: `find -type f -size +100000c`, `tar c | wc -c`, `python -c "import
+numpy, scipy, pandas, sympy"`, 20,000 small files in random order by `stat` and by open and read. Each over the local
+tree with the kernel's caches warm; over a fresh mount with everything in the objects' cache; again over the same mount;
+and, for import and tar, over a fresh mount with an empty cache. Memory is that of the server process after `find` and
+after `tar` over everything.
+
+What it leaves out: networks with latency; several programs at once; EROFS.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.bench_stratum0 import reference_tree
+from benchmarks.timing import print_circumstances
+from benchmarks.trees import ReferenceTree, measured
+from outcrop.client.address import RepositoryAddress
+from outcrop.client.mount.processes import RunningMount, mounted
+from outcrop.client.mount.repository_tree import open_mounted_tree
+from outcrop.client.repository import ClientSettings
+from outcrop.cvmfs.metainfo import Metainfo
+from outcrop.cvmfs.names import repository_name
+from outcrop.directories import cache_directory
+from outcrop.stratum0.create import create_repository, plan_creation
+from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.ingest import IngestRequest, ingest
+from outcrop.stratum0.settings import RepositorySettings
+
+NAME = repository_name("bench.example.org")
+ROUNDS = 3
+FILES = 20_000
+PORT = 8473
+IMPORTS = "import numpy, scipy, pandas, sympy"
+_SERVER = """
+worker_processes 2; pid {place}/nginx.pid; error_log {place}/nginx.log; daemon off; {user}
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; sendfile on; tcp_nodelay on; keepalive_requests 1000000;
+  client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi;
+  uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;
+  server {{ listen 127.0.0.1:{port}; root {storage}; }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A work: seconds on the local disk, over the mount, the ratio that is aimed at (0 for none)."""
+
+    name: str
+    local: float
+    mount: float
+    target: float
+
+
+def main() -> None:
+    """Prints the table."""
+    print_circumstances()
+    kept = Path(os.environ.get("OUTCROP_BENCH_DIR") or cache_directory() / "benchmarks" / "mount")
+    tree = _published(kept)
+    print(f"tree: {tree}; best of {ROUNDS} rounds")
+    with tempfile.TemporaryDirectory(prefix="outcrop-bench-") as scratch, _nginx(Path(scratch), kept / "storage"):
+        _Bench(Path(scratch), kept, tree).run()
+
+
+def _published(kept: Path) -> ReferenceTree:
+    done = kept / "tree"
+    if not done.exists():
+        kept.mkdir(parents=True, exist_ok=True)
+        reference_tree(kept / "tree.new")
+        settings = RepositorySettings(name=NAME, storage=str(kept / "storage" / NAME))
+        repository = create_repository(plan_creation(kept / "data", settings, Metainfo()), datetime.now(UTC))
+        ingest(repository, IngestRequest(trees=(DirectoryTree(kept / "tree.new"),)), now=datetime.now(UTC))
+        (kept / "tree.new").rename(done)
+    return measured(done)
+
+
+@contextmanager
+def _nginx(place: Path, storage: Path) -> Iterator[None]:
+    user = "user root;" if os.geteuid() == 0 else ""
+    configuration = place / "nginx.conf"
+    configuration.write_text(_SERVER.format(place=place, storage=storage, port=PORT, user=user))
+    with subprocess.Popen(["nginx", "-c", str(configuration), "-e", str(place / "nginx.log")]) as server:
+        try:
+            time.sleep(0.5)
+            yield
+        finally:
+            server.terminate()
+
+
+class _Bench:
+    def __init__(self, place: Path, kept: Path, tree: ReferenceTree) -> None:
+        self._place, self._tree = place, tree
+        key = kept / "data" / f"{NAME}.pub"
+        self._address = RepositoryAddress(NAME, (f"http://127.0.0.1:{PORT}/{NAME}",), (key,))
+        self._mountpoint = place / "mount"
+        self._mountpoint.mkdir()
+        self._small = _small_files(tree.directory)
+        self._rows: dict[str, list[Row]] = {}
+
+    def run(self) -> None:
+        for _ in range(ROUNDS):
+            self._cold("import, empty cache", _import, 2.5)
+            # This one leaves everything in the cache.
+            self._cold("tar, empty cache", _tar, 0)
+            self._cached()
+        self._print()
+
+    @contextmanager
+    def _mount(self) -> Iterator[RunningMount]:
+        settings = ClientSettings(cache=self._place / "cache", state_directory=self._place / "state")
+        with mounted(
+            lambda: open_mounted_tree(self._address, settings), self._mountpoint, source=NAME, log=self._place / "log"
+        ) as running:
+            yield running
+
+    def _cold(self, name: str, work: Callable[[Path], object], target: float) -> None:
+        shutil.rmtree(self._place / "cache", ignore_errors=True)
+        local = _seconds(work, self._tree.directory)
+        with self._mount() as running:
+            self._add(name, local, _seconds(work, running.mountpoint), target)
+
+    def _cached(self) -> None:
+        works: list[tuple[str, Callable[[Path], object], float, float]] = [
+            ("find", _find, 4, 2),
+            ("tar", _tar, 2, 2),
+            ("import", _import, 1.2, 1.2),
+            (f"stat of {FILES:,} files", lambda place: _stat_all(place, self._small), 0, 0),
+            (f"open+read of {FILES:,} files", lambda place: _read_all(place, self._small), 0, 0),
+        ]
+        for name, work, first, again in works:
+            local = min(_seconds(work, self._tree.directory) for _ in range(2))
+            with self._mount() as running:
+                self._add(f"{name}, first", local, _seconds(work, running.mountpoint), first)
+                self._add(f"{name}, again", local, _seconds(work, running.mountpoint), again)
+                if name in ("find", "tar"):
+                    memory = _memory(running.server)
+                    self._rows.setdefault(f"memory after {name}", []).append(Row("", 0, memory, 150))
+
+    def _add(self, name: str, local: float, mount: float, target: float) -> None:
+        self._rows.setdefault(name, []).append(Row(name, local, mount, target))
+
+    def _print(self) -> None:
+        print(f"{'':34} {'local s':>8} {'mount s':>8} {'ratio':>6} {'target':>7}")
+        for name, rows in self._rows.items():
+            best = min(rows, key=lambda row: row.mount)
+            if name.startswith("memory"):
+                print(f"{name:34} {'':>8} {best.mount:5.0f} MB {'':>6} {best.target:4.0f} MB")
+                continue
+            target = f"{best.target:7.1f}" if best.target else ""
+            rate = ""
+            if name.endswith("files, again"):
+                rate = f"  {FILES / best.mount:,.0f}/s"
+            elif name == "tar, empty cache":
+                rate = f"  {self._tree.bytes / best.mount / 1e6:,.0f} MB/s, 40 aimed at"
+            print(f"{name:34} {best.local:8.2f} {best.mount:8.2f} {best.mount / best.local:6.2f} {target:>7}{rate}")
+
+
+def _seconds(work: Callable[[Path], object], place: Path) -> float:
+    began = time.perf_counter()
+    work(place)
+    return time.perf_counter() - began
+
+
+def _memory(process: int) -> float:
+    """The resident memory of a process in MB."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
+def _small_files(directory: Path) -> list[str]:
+    found = [
+        os.path.relpath(os.path.join(path, name), directory)
+        for path, _, names in os.walk(directory)
+        for name in names
+        if os.lstat(os.path.join(path, name)).st_size <= 16_384
+    ]
+    rng = random.Random(1)
+    return [rng.choice(found) for _ in range(FILES)] if len(found) < FILES else rng.sample(found, FILES)
+
+
+def _find(place: Path) -> None:
+    subprocess.run(["find", str(place), "-type", "f", "-size", "+100000c"], check=True, stdout=subprocess.DEVNULL)
+
+
+def _tar(place: Path) -> None:
+    subprocess.run(f"tar -C '{place}' -c . | wc -c", shell=True, check=True, stdout=subprocess.DEVNULL)
+
+
+def _import(place: Path) -> None:
+    top = next(path for path in (place / "first", place / "twice" / "first") if path.is_dir())
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(top), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-s", "-c", IMPORTS], check=True, env=environment)
+
+
+def _stat_all(place: Path, names: list[str]) -> None:
+    top = f"{place}/"
+    for name in names:
+        os.stat(top + name)
+
+
+def _read_all(place: Path, names: list[str]) -> None:
+    top = f"{place}/"
+    for name in names:
+        descriptor = os.open(top + name, os.O_RDONLY)
+        os.read(descriptor, 65536)
+        os.close(descriptor)

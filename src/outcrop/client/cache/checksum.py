@@ -1,0 +1,27 @@
+"""The checksum of the plain bytes that is kept beside an object, in an attribute of its file."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from outcrop.client.content import new_checksum
+from outcrop.cvmfs.compression import Compression
+
+CHECK_ATTRIBUTE = "user.outcrop.blake2b"
+NO_ATTRIBUTES = frozenset({
+    errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENODATA, errno.EPERM, errno.EACCES, errno.E2BIG, errno.ENOSYS, errno.EROFS,
+})  # fmt: skip
+"""What file systems answer that keep no user attributes, or none of this file."""
+
+READ_BYTES = 1024 * 1024
+
+
+def checksum_of(descriptor: int, compression: Compression) -> bytes:
+    """The checksum of the open file, read as the plain bytes of an object that is stored by `compression`."""
+    checksum = new_checksum(compression)
+    offset = 0
+    while piece := os.pread(descriptor, READ_BYTES, offset):
+        checksum.update(piece)
+        offset += len(piece)
+    return checksum.digest()

@@ -1,0 +1,247 @@
+"""Copies of revisions in the cache directory, made once and used by every command after that.
+
+    <cache directory>/checkouts/<name>/<root hash>[-<digest of the paths>]-<n>        the copy
+    <cache directory>/checkouts/<name>/<root hash>[-<digest of the paths>]-<n>.json   what it is
+
+Variant links are filled in, so a copy holds for the values of the variables that its links name; they are written
+down, and a command with other values gets a copy of its own. A copy appears whole or not at all. Of many processes that
+want the same one, as in a parallel job, one makes it and the others wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from outcrop.client.checkout import CheckoutOptions, checkout
+from outcrop.client.checkout_place import unfinished
+from outcrop.client.checkout_plan import plan_checkout
+from outcrop.client.ladder.turns import one_at_a_time
+from outcrop.client.repository import OpenRepository
+from outcrop.cvmfs.names import RepositoryName
+from outcrop.cvmfs.paths import ROOT, RepositoryPath, is_below, shown
+from outcrop.errors import StorageError, storage_error
+from outcrop.progress import SILENT, Progress
+
+CHECKOUTS_NAME = "checkouts"
+_NAME_CHARACTERS = 12
+_PRIVATE = 0o700
+_DIRECTORY_MODE = 0o755
+"""Root's copy may be for a command that gives up root's rights."""
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """What a copy is. `variables` are what its links were filled in from; None for one that was not set."""
+
+    root_catalog: str
+    paths: list[str]
+    variables: dict[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """The copies below `directory`."""
+
+    directory: Path
+
+    @classmethod
+    def below(cls, cache_directory: Path) -> Copies:
+        """The copies in `cache_directory` or, where nothing can be written there, in a private directory of this
+        user's among temporary files. Nothing is made yet. StorageError where that cannot be used either."""
+        if cache_directory.is_absolute() and can_be_made(cache_directory / CHECKOUTS_NAME):
+            return cls(cache_directory / CHECKOUTS_NAME)
+        spare = Path(tempfile.gettempdir()) / f"outcrop-{os.getuid()}"
+        check_private(spare)
+        return cls(spare / CHECKOUTS_NAME)
+
+    @property
+    def ground(self) -> Path:
+        """The directory that exists and in which the copies are, or will be."""
+        return next(path for path in (self.directory, *self.directory.parents) if path.is_dir())
+
+    def find(
+        self,
+        name: RepositoryName,
+        root_catalog: str,
+        paths: Sequence[RepositoryPath],
+        environment: Mapping[bytes, bytes],
+    ) -> Path | None:
+        """The copy of `paths` (of everything, where there are none), None if there is none yet."""
+        stem = _stem(root_catalog, paths)
+        for sidecar in sorted((self.directory / name).glob(f"{stem}-*.json")):
+            copy = sidecar.with_suffix("")
+            record = _read(sidecar)
+            if record is not None and copy.is_dir() and _holds_for(record, root_catalog, paths, environment):
+                return copy
+        return None
+
+    def make(
+        self,
+        repository: OpenRepository,
+        paths: Sequence[RepositoryPath],
+        environment: Mapping[bytes, bytes],
+        progress: Progress = SILENT,
+        tell: Callable[[str], None] = lambda _text: None,
+    ) -> Path:
+        """The copy of `paths` of the revision that `repository` shows, made if it is not there.
+
+        StorageError where there is no room, NotFound or InvalidValue for a path that is no directory; whatever fails,
+        no half copy is left."""
+        root_catalog = repository.root.digest.text
+        directory = self.directory / repository.name
+        try:
+            self.directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+            check_private(self.directory)
+            directory.mkdir(mode=_PRIVATE, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error) from error
+        stem = _stem(root_catalog, paths)
+        with one_at_a_time(directory / f"{stem}.lock"):
+            found = self.find(repository.name, root_catalog, paths, environment)
+            if found is not None:
+                return found
+            if not paths:
+                _check_room(directory, repository)
+            copy = _free_name(directory, stem)
+            seen = _Watched(environment)
+            options = CheckoutOptions(expand_links=seen)
+
+            def copy_to(destination: Path, path: RepositoryPath) -> None:
+                plan = plan_checkout(repository.tree, path)
+                checkout(plan, repository.tree, repository.contents, destination, options, progress, tell)
+
+            if not paths:
+                copy_to(copy, ROOT)
+            else:
+                with unfinished(copy) as place:
+                    for path in _topmost(paths):
+                        inner = place / os.fsdecode(path).lstrip("/")
+                        inner.parent.mkdir(parents=True, exist_ok=True)
+                        copy_to(inner, path)
+                    place.chmod(_DIRECTORY_MODE)
+            _write(copy.with_suffix(".json"), _Record(root_catalog, [shown(path) for path in paths], seen.asked()))
+            return copy
+
+
+def can_be_made(directory: Path) -> bool:
+    """Whether this user can write to `directory`, or can make it."""
+    existing = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+
+
+def check_private(directory: Path) -> None:
+    """Checks that nobody else can put anything into `directory`, which may not exist yet but can then be made.
+
+    StorageError otherwise."""
+    try:
+        status = os.lstat(directory)
+    except FileNotFoundError:
+        if can_be_made(directory):
+            return
+        raise StorageError(
+            what=str(directory), problem="cannot be made", hint="name a directory that can be written"
+        ) from None
+    except OSError as error:
+        raise storage_error(error) from error
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise StorageError(
+            what=str(directory), problem="may be written by others", hint=f"remove it: `rm -r {directory}`"
+        )
+
+
+class _Watched(Mapping[bytes, bytes]):
+    """The environment, which remembers what was asked for."""
+
+    def __init__(self, environment: Mapping[bytes, bytes]) -> None:
+        self._environment = environment
+        self._asked: set[bytes] = set()
+
+    def __getitem__(self, name: bytes) -> bytes:
+        self._asked.add(name)
+        return self._environment[name]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._environment)
+
+    def __len__(self) -> int:
+        return len(self._environment)
+
+    def asked(self) -> dict[str, str | None]:
+        return {name.hex(): _hexadecimal(self._environment.get(name)) for name in sorted(self._asked)}
+
+
+def _hexadecimal(value: bytes | None) -> str | None:
+    """Bytes as a document can hold them, whatever they are."""
+    return None if value is None else value.hex()
+
+
+def _stem(root_catalog: str, paths: Sequence[RepositoryPath]) -> str:
+    if not paths:
+        return root_catalog
+    digest = hashlib.sha256(b"\0".join(sorted(paths))).hexdigest()
+    return f"{root_catalog}-{digest[:_NAME_CHARACTERS]}"
+
+
+def _topmost(paths: Sequence[RepositoryPath]) -> list[RepositoryPath]:
+    """`paths` without those that lie below another one."""
+    return [path for path in sorted(set(paths)) if not any(is_below(path, other) for other in paths if other != path)]
+
+
+def _holds_for(
+    record: _Record, root_catalog: str, paths: Sequence[RepositoryPath], environment: Mapping[bytes, bytes]
+) -> bool:
+    return (
+        record.root_catalog == root_catalog
+        and sorted(record.paths) == sorted(shown(path) for path in paths)
+        and all(_hexadecimal(environment.get(bytes.fromhex(name))) == value for name, value in record.variables.items())
+    )
+
+
+def _read(sidecar: Path) -> _Record | None:
+    """What `sidecar` says; None where that is not what we write there."""
+    try:
+        return msgspec.json.decode(sidecar.read_bytes(), type=_Record)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _write(sidecar: Path, record: _Record) -> None:
+    temporary = sidecar.with_name(f".{sidecar.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+        temporary.replace(sidecar)
+    except OSError as error:
+        raise storage_error(error) from error
+
+
+def _free_name(directory: Path, stem: str) -> Path:
+    """The first name that no copy has. One without a record was made by a process that died before it wrote it down."""
+    number = 1
+    while (directory / f"{stem}-{number}").exists():
+        number += 1
+    return directory / f"{stem}-{number}"
+
+
+def _check_room(directory: Path, repository: OpenRepository) -> None:
+    """Refuses a whole repository that cannot fit, by what its root catalog says of itself, before all catalogs are
+    fetched."""
+    catalog = repository.tree.catalog_at(ROOT)
+    try:
+        size = catalog.counters.total.file_size
+    finally:
+        catalog.close()
+    status = os.statvfs(directory)
+    room = status.f_bavail * status.f_frsize
+    if size > room:
+        raise StorageError(
+            what=str(directory),
+            problem=f"has room for {room:,} bytes, and the files of {repository.name} have {size:,}",
+            hint="name the directories that the command needs: `outcrop run REPO /PATH /PATH -- COMMAND`",
+        )

@@ -1,0 +1,52 @@
+"""Looking at a node: every probe, in the order in which findings are shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+
+from outcrop.client.address import RepositoryAddress
+from outcrop.client.ladder.findings import Finding
+from outcrop.client.ladder.probes import machine, mounting, network, places, programs
+from outcrop.progress import SILENT, Progress
+
+_USUAL_NAME = "software.example.org"
+"""What stands for a repository's name where none is given: its length decides whether a relocated copy has a place."""
+
+
+def look(
+    customary: PurePosixPath,
+    cache_directory: Path,
+    name: str = "",
+    address: RepositoryAddress | None = None,
+    progress: Progress = SILENT,
+) -> tuple[Finding, ...]:
+    """What this node can do, by trying. `name` and `address` are those of a repository that is wanted here.
+
+    Takes about a second where everything answers, and ten seconds for each thing that does not."""
+    hosts = [host for host in map(network.host_of, address.servers if address else ()) if host]
+    probes: Sequence[Callable[[], Finding]] = (
+        mounting.kernel, mounting.fuse_device, mounting.fusermount, mounting.user_namespaces, mounting.mount_namespaces,
+        mounting.bind_mounts, mounting.new_root, mounting.fuse_in_namespace, mounting.overlayfs, mounting.erofs,
+        programs.bubblewrap, programs.apptainer, programs.podman, lambda: programs.proot(customary),
+        machine.ptrace, machine.preload, machine.open_files, machine.processes, machine.locked_memory, machine.memory,
+        lambda: places.cache(cache_directory), lambda: places.cvmfs(Path(customary), name),
+        lambda: places.relocation(customary / (name or _USUAL_NAME), os.environ), machine.users,
+    )  # fmt: skip
+    progress.start("Looking at this machine", len(probes) + 1, "questions")
+    findings = []
+    for probe in probes:
+        findings.append(probe())
+        progress.advance(1)
+    findings += _network(hosts, address)
+    progress.finish()
+    return tuple(findings)
+
+
+def _network(hosts: Sequence[str], address: RepositoryAddress | None) -> list[Finding]:
+    names = network.dns(hosts)
+    if address is None:
+        return [network.clock(None), names]
+    answer, ahead = network.servers(address.servers)
+    return [network.clock(ahead), names, answer]

@@ -1,0 +1,144 @@
+"""Copies that run from another directory than `/cvmfs/<name>`, for where nothing can be shown there.
+
+Programs name their own place in many ways, and a longer name cannot be written over a shorter one. So a relocated copy
+must lie at a path that is no longer than `/cvmfs/<name>`: a short directory among temporary files, or one that the user
+names. It belongs to this user alone, is made once, and is found again by the root hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from outcrop.client.checkout_place import unfinished
+from outcrop.client.ladder.copies import check_private
+from outcrop.client.ladder.turns import one_at_a_time
+from outcrop.errors import MissingCapability, OutcropError, StorageError, storage_error
+
+_SHORTEST_LABEL, _LONGEST_LABEL = 4, 12
+"""Characters of the digest that names a copy. Four are enough, since a copy also says in full what it is."""
+
+_PRIVATE = 0o700
+_DONE = ".outcrop-copy"
+"""The file in a base directory, with the copy's label behind it, that says what the copy is. It is written last."""
+
+
+class Relocator(Protocol):
+    """Writes a copy of a tree that runs from another place."""
+
+    def __call__(self, source: Path, place: Path, old_prefix: PurePosixPath, new_prefix: PurePosixPath) -> None:
+        """Fills the empty directory `place` with the tree `source`, in which every mention of `old_prefix` has become
+        `new_prefix`, at which the copy will lie. `new_prefix` is no longer than `old_prefix`.
+
+        OutcropError where that cannot be done."""
+
+
+def place_for(copy: Path, old_prefix: PurePosixPath, chosen: Path | None, environment: Mapping[str, str]) -> Path:
+    """Where the relocated copy of `copy` lies, or will: below `chosen`, or below the first short directory.
+
+    MissingCapability where no directory is short enough, or none can be used."""
+    refused: OutcropError | None = None
+    for base in [chosen] if chosen is not None else _short_directories(environment):
+        room = len(str(old_prefix)) - len(str(base)) - 1
+        if room < _SHORTEST_LABEL:
+            continue
+        try:
+            check_private(base)
+            _check_programs_run(base if base.is_dir() else base.parent)
+        except OutcropError as error:
+            refused = refused or error
+            continue
+        label = hashlib.sha256(os.fsencode(copy)).hexdigest()[: min(room, _LONGEST_LABEL)]
+        return base / label
+    raise MissingCapability(
+        what=f"a place for a copy that is no longer than {old_prefix}",
+        problem=refused.message if refused else f"{chosen or 'every directory for temporary files'} is too long",
+        hint=f"name a directory of yours of at most {len(str(old_prefix)) - _SHORTEST_LABEL - 1} characters: "
+        "`outcrop run --relocate-to DIR`",
+    )
+
+
+def _check_programs_run(directory: Path) -> None:
+    if os.statvfs(directory).f_flag & os.ST_NOEXEC:
+        raise StorageError(what=str(directory), problem="may hold no programs that run (it is mounted noexec)")
+
+
+def is_there(place: Path, copy: Path) -> bool:
+    """Whether `place` holds the relocated form of `copy`, whole."""
+    try:
+        return _record(place).read_bytes() == os.fsencode(copy) and place.is_dir()
+    except OSError:
+        return False
+
+
+def relocate(copy: Path, place: Path, old_prefix: PurePosixPath, relocator: Relocator) -> None:
+    """Makes the relocated form of `copy` at `place`, if it is not there. Raises what `relocator` raises.
+
+    MissingCapability if another copy has the place, which takes two digests that begin alike."""
+    try:
+        place.parent.mkdir(mode=_PRIVATE, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error) from error
+    check_private(place.parent)
+    with one_at_a_time(place.with_name(f"{_DONE}-{place.name}.lock")):
+        if not is_there(place, copy):
+            _relocate(copy, place, old_prefix, relocator)
+
+
+def _relocate(copy: Path, place: Path, old_prefix: PurePosixPath, relocator: Relocator) -> None:
+    record = _record(place)
+    if place.exists():
+        if record.exists():
+            raise MissingCapability(
+                what=str(place),
+                problem=f"it is the relocated form of {os.fsdecode(record.read_bytes())}",
+                hint=f"remove it (`rm -r {place} {record}`), or choose another directory with `--relocate-to`",
+            )
+        raise MissingCapability(
+            what=str(place), problem="it was left unfinished, or is not ours", hint=f"remove it: `rm -r {place}`"
+        )
+    with unfinished(place) as unnamed:
+        relocator(copy, unnamed, old_prefix, PurePosixPath(place))
+        # The record first: a copy without one could not be told from somebody else's directory.
+        record.write_bytes(os.fsencode(copy))
+
+
+def in_new_place(words: Iterable[str], old_prefix: PurePosixPath, new_prefix: PurePosixPath) -> list[str]:
+    """`words` with every mention of `old_prefix` as a path turned into `new_prefix`."""
+    return [_replaced(word, str(old_prefix), str(new_prefix)) for word in words]
+
+
+def environment_in_new_place(
+    environment: Mapping[str, str], old_prefix: PurePosixPath, new_prefix: PurePosixPath
+) -> dict[str, str]:
+    """`environment` with every mention of `old_prefix` in a value turned into `new_prefix`."""
+    return {name: _replaced(value, str(old_prefix), str(new_prefix)) for name, value in environment.items()}
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    """`text` with `old` replaced where a path ends or goes on behind it: `/cvmfs/a.org` is not part of
+    `/cvmfs/a.org.uk`."""
+    parts = text.split(old)
+    result = [parts[0]]
+    for part in parts[1:]:
+        ends = not part or not (part[0].isalnum() or part[0] in "._-")
+        result += [new if ends else old, part]
+    return "".join(result)
+
+
+def _record(place: Path) -> Path:
+    return place.with_name(f"{_DONE}-{place.name}")
+
+
+def _short_directories(environment: Mapping[str, str]) -> Sequence[Path]:
+    """Directories for temporary files, each with a short name of this user's."""
+    user = f"o{os.geteuid():x}"
+    chosen = environment.get("TMPDIR", "")
+    roots = [chosen] if os.path.isabs(chosen) else []
+    return [
+        Path(root) / user for root in dict.fromkeys([*roots, tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"])
+    ]

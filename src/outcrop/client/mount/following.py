@@ -1,0 +1,101 @@
+"""Following a repository: looking for a new revision when the present one's time to live ends, and going on to it.
+
+A look takes place a little before the time to live ends, at a random moment, so that the machines of a cluster do not
+ask at once. When it fails, everything that is mounted and cached goes on to be served; the next look comes after at
+most three minutes, as in the reference client. The log says when trouble begins and when it ends, not how often it was
+met.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Sequence
+
+from outcrop.client.mount.activity import Activity, Outcome
+from outcrop.client.mount.inodes import Nodes
+from outcrop.errors import OutcropError
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 86400.0
+"""Seconds between two looks, whatever the repository says."""
+PAUSE_AFTER_FAILURE = 180.0
+"""Seconds; the reference client's value."""
+_EARLIEST = 0.8
+"""The part of the time to live after which a look may come."""
+
+_LOG = logging.getLogger("outcrop.mount")
+
+Tell = Callable[[Sequence[bytes]], None]
+"""Hands notices to the kernel, in their order."""
+
+
+class Follower:
+    """Keeps what `nodes` stand for up to date, and has the kernel told by `tell`. `jitter` gives 0 to 1."""
+
+    def __init__(
+        self, nodes: Nodes, activity: Activity, tell: Tell, *, jitter: Callable[[], float] = random.random
+    ) -> None:
+        self._nodes = nodes
+        self._activity = activity
+        self._tell = tell
+        self._jitter = jitter
+        self._wanted = threading.Event()
+        self._in_trouble = False
+
+    def start(self) -> None:
+        """Begins to follow, in a thread that ends with the process. Does nothing for a revision that stays."""
+        if self._nodes.tree.about.follows:
+            threading.Thread(target=self._run, name="follower", daemon=True).start()
+
+    def look_now(self) -> None:
+        """Has the next look come at once."""
+        self._wanted.set()
+
+    def pause(self) -> float:
+        """Seconds until the next look."""
+        ttl = min(max(float(self._nodes.tree.about.ttl), SHORTEST_PAUSE), LONGEST_PAUSE)
+        if self._in_trouble:
+            ttl = min(ttl, PAUSE_AFTER_FAILURE)
+        return ttl * (_EARLIEST + (1 - _EARLIEST) * self._jitter())
+
+    def look(self) -> Outcome:
+        """Looks for a new revision, and goes on to it if there is one."""
+        tree = self._nodes.tree
+        try:
+            newer = tree.newer()
+            if newer is not None:
+                change = self._nodes.move(newer)
+                self._tell(change.notices())
+        except OutcropError as error:
+            self._activity.checked(Outcome.FAILED, str(error))
+            if not self._in_trouble:
+                _LOG.warning("revision %s goes on to be shown, from what is cached: %s", tree.about.revision, error)
+            self._in_trouble = True
+            return Outcome.FAILED
+        if self._in_trouble:
+            _LOG.info("the repository can be reached again")
+            self._in_trouble = False
+        if newer is None:
+            self._activity.checked(Outcome.UNCHANGED)
+            return Outcome.UNCHANGED
+        tree.release()
+        self._activity.checked(Outcome.CHANGED)
+        _LOG.info(
+            "revision %s is shown now (%d names changed in what was looked at before)",
+            newer.about.revision,
+            len(change.stale_names),
+        )
+        return Outcome.CHANGED
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.wait(self.pause())
+            self._wanted.clear()
+            try:
+                self.look()
+            except Exception as error:
+                # A fault of ours must not end the following; the next look may do.
+                _LOG.error("a fault in outcrop itself", exc_info=error)
+                self._activity.checked(Outcome.FAILED, f"a fault in outcrop itself: {error}")
+                self._in_trouble = True

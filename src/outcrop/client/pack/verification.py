@@ -1,0 +1,260 @@
+"""Re-checks a pack against its own manifest: a directory, an archive, an OCI layout, as it is or as an archive.
+
+Images of file systems are not opened: mounted or unpacked, they are directories with the same manifest.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Protocol
+
+from outcrop.client.pack.image import MANIFEST_PATH
+from outcrop.client.pack.manifest import MAXIMUM_MANIFEST_BYTES, PackManifest
+from outcrop.client.pack.verdict import Observed, Verdict, verdict
+from outcrop.cvmfs.entry import EntryKind
+from outcrop.cvmfs.paths import ROOT, RepositoryPath
+from outcrop.errors import FormatError, IntegrityError, InvalidValue, MissingCapability, NotFound, storage_error
+from outcrop.progress import SILENT, Progress
+
+_READ_BYTES = 1024 * 1024
+_GZIP_MAGIC, _ZSTD_MAGIC, _SQUASHFS_MAGIC, _EROFS_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"hsqs", b"\xe2\xe1\xf5\xe0"
+_EROFS_OFFSET = 1024
+_MAXIMUM_DOCUMENT_BYTES = 4 * 1024**2
+"""What container tools accept of a manifest or configuration."""
+
+_INDEX, _LAYOUT = "index.json", "oci-layout"
+_TAR_TYPES = {
+    tarfile.REGTYPE: EntryKind.FILE,
+    tarfile.AREGTYPE: EntryKind.FILE,
+    tarfile.LNKTYPE: EntryKind.FILE,
+    tarfile.SYMTYPE: EntryKind.SYMLINK,
+    tarfile.DIRTYPE: EntryKind.DIRECTORY,
+    tarfile.FIFOTYPE: EntryKind.FIFO,
+    tarfile.CHRTYPE: EntryKind.CHARACTER_DEVICE,
+    tarfile.BLKTYPE: EntryKind.BLOCK_DEVICE,
+}
+_KINDS = {kind.value: kind for kind in EntryKind}
+
+OpenBlob = Callable[[str], IO[bytes]]
+"""Opens a file of an OCI layout by its name in it."""
+
+
+class _Readable(Protocol):
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+def verify_pack(path: Path, progress: Progress = SILENT) -> Verdict:
+    """What is in the pack `path`, compared with its manifest. `progress` advances by the bytes of files.
+
+    NotFound where there is nothing, InvalidValue for what is no pack, MissingCapability for an image of a file system,
+    FormatError and IntegrityError for an archive or layout that is damaged."""
+    progress.start("Checking", None, "bytes")
+    try:
+        if path.is_dir():
+            found = _in_directory(path, progress)
+        elif path.exists():
+            found = _in_file(path, progress)
+        else:
+            raise NotFound(what=f"the pack {path}", hint="check the path")
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FormatError(what=str(path), field="the archive", problem=f"is damaged ({error})") from error
+    except OSError as error:
+        raise storage_error(error) from error
+    progress.finish()
+    return found
+
+
+def _in_directory(path: Path, progress: Progress) -> Verdict:
+    if (path / _LAYOUT).is_file() and (path / _INDEX).is_file():
+        return _in_layout(lambda name: (path / name).open("rb"), progress)
+    manifest = path / os.fsdecode(MANIFEST_PATH[1:])
+    if not manifest.is_file():
+        raise _no_manifest(str(path))
+    with manifest.open("rb") as file:
+        said = PackManifest.parse(file.read(MAXIMUM_MANIFEST_BYTES))
+    return verdict(said, _observed_files(os.fsencode(path), progress))
+
+
+def _observed_files(top: bytes, progress: Progress) -> dict[RepositoryPath, Observed]:
+    observed: dict[RepositoryPath, Observed] = {}
+    digests: dict[tuple[int, int], str] = {}
+    waiting = [ROOT]
+    while waiting:
+        path = waiting.pop()
+        status = os.lstat(top + path)
+        kind = _KINDS[stat.S_IFMT(status.st_mode)]
+        identity = (status.st_dev, status.st_ino)
+        if kind is EntryKind.FILE and identity not in digests:
+            with open(top + path, "rb") as file:
+                digests[identity] = _digest(file, progress)
+        observed[path] = Observed(
+            kind,
+            stat.S_IMODE(status.st_mode),
+            status.st_size,
+            digests.get(identity, ""),
+            os.readlink(top + path) if kind is EntryKind.SYMLINK else b"",
+            identity,
+        )
+        if kind is EntryKind.DIRECTORY:
+            waiting += [RepositoryPath(path + b"/" + name) for name in os.listdir(top + path)]
+    return observed
+
+
+def _in_file(path: Path, progress: Progress) -> Verdict:
+    with path.open("rb") as file:
+        start = file.read(_EROFS_OFFSET + len(_EROFS_MAGIC))
+        file.seek(0)
+        if start.startswith(_SQUASHFS_MAGIC) or start[_EROFS_OFFSET:] == _EROFS_MAGIC:
+            unpack = f"unsquashfs {path}" if start.startswith(_SQUASHFS_MAGIC) else f"fsck.erofs --extract=DIR {path}"
+            raise MissingCapability(
+                what=f"looking into {path}",
+                problem="it is an image of a file system",
+                hint=f"mount it, or unpack it (`{unpack}`), and verify the directory",
+            )
+        if not start.startswith((_GZIP_MAGIC, _ZSTD_MAGIC)):
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                if _LAYOUT in archive.getnames()[-3:]:
+                    return _in_layout(lambda name: _member(archive, name), progress)
+            file.seek(0)
+        with ExitStack() as stack:
+            return _in_archive(stack.enter_context(_plain(path, file, start)), str(path), progress)
+
+
+@contextmanager
+def _plain(path: Path, file: IO[bytes], start: bytes) -> Iterator[_Readable]:
+    """The bytes of the archive `file` at `path`, which begins with `start`, uncompressed."""
+    if start.startswith(_GZIP_MAGIC):
+        with gzip.GzipFile(fileobj=file) as plain:
+            yield plain
+    elif start.startswith(_ZSTD_MAGIC):
+        program = shutil.which("zstd")
+        if program is None:
+            raise MissingCapability(what="reading zstd", problem="the program zstd is not installed", hint="install it")
+        with subprocess.Popen([program, "-dcq", "--", path], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            yield process.stdout
+            process.stdout.read()
+        if process.returncode:
+            raise FormatError(what="the archive", field="the zstd stream", problem="is damaged")
+    else:
+        yield file
+
+
+def _in_archive(file: _Readable, what: str, progress: Progress) -> Verdict:
+    observed: dict[RepositoryPath, Observed] = {}
+    manifest: PackManifest | None = None
+    with tarfile.open(fileobj=file, mode="r|", encoding="utf-8", errors="surrogateescape") as archive:  # type: ignore[call-overload]
+        for member in archive:
+            path = _image_path(member.name)
+            if path == MANIFEST_PATH:
+                data = archive.extractfile(member)
+                manifest = PackManifest.parse(data.read(MAXIMUM_MANIFEST_BYTES) if data else b"")
+            observed[path] = _observed_member(archive, member, path, progress)
+    if manifest is None:
+        raise _no_manifest(what)
+    return verdict(manifest, observed)
+
+
+def _observed_member(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, path: RepositoryPath, progress: Progress
+) -> Observed:
+    kind = _TAR_TYPES.get(member.type)
+    if kind is None:
+        raise FormatError(what="the archive", field=member.name, problem="is of a kind that no pack has")
+    if member.islnk():
+        return Observed(kind, member.mode, identity=_image_path(member.linkname))
+    target = os.fsencode(member.linkname) if member.issym() else b""
+    data = archive.extractfile(member) if member.isreg() and path != MANIFEST_PATH else None
+    digest = "" if data is None else _digest(data, progress)
+    return Observed(kind, member.mode, member.size, digest, target, path)
+
+
+def _image_path(name: str) -> RepositoryPath:
+    plain = name.encode("utf-8", "surrogateescape").strip(b"/")
+    return ROOT if plain in (b"", b".") else RepositoryPath(b"/" + plain.removeprefix(b"./"))
+
+
+def _in_layout(open_blob: OpenBlob, progress: Progress) -> Verdict:
+    with open_blob(_INDEX) as file:
+        index = _document(file)
+    with _checked(open_blob, _only(index, "manifests")) as file:
+        manifest = _document(file)
+    with _checked(open_blob, _descriptor(manifest.get("config"))):
+        pass
+    with _checked(open_blob, _only(manifest, "layers")) as file, gzip.GzipFile(fileobj=file) as plain:
+        return _in_archive(plain, "the layer", progress)
+
+
+@contextmanager
+def _checked(open_blob: OpenBlob, descriptor: dict[str, object]) -> Iterator[IO[bytes]]:
+    """The blob that `descriptor` names, at its beginning. All of it is digested before any of it is believed."""
+    with open_blob(_blob_name(descriptor)) as file:
+        if descriptor.get("digest") != f"sha256:{_digest(file, SILENT)}":
+            raise IntegrityError(what=f"the blob {descriptor.get('digest')}", problem="its bytes have another digest")
+        file.seek(0)
+        yield file
+
+
+def _blob_name(descriptor: dict[str, object]) -> str:
+    algorithm, _, digest = str(descriptor.get("digest")).partition(":")
+    if algorithm != "sha256" or not digest.isalnum():
+        raise FormatError(what="the OCI layout", field="a digest", problem=f"is {descriptor.get('digest')!r:.80}")
+    return f"blobs/sha256/{digest}"
+
+
+def _document(file: IO[bytes]) -> dict[str, object]:
+    try:
+        document = json.loads(file.read(_MAXIMUM_DOCUMENT_BYTES))
+    except ValueError as error:
+        raise FormatError(what="the OCI layout", field="a document", problem=f"is no JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise FormatError(what="the OCI layout", field="a document", problem="is no JSON object")
+    return document
+
+
+def _only(document: dict[str, object], member: str) -> dict[str, object]:
+    listed = document.get(member)
+    if not isinstance(listed, list) or len(listed) != 1:
+        raise FormatError(what="the OCI layout", field=f"`{member}`", problem="does not have exactly one member")
+    return _descriptor(listed[0])
+
+
+def _descriptor(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise FormatError(what="the OCI layout", field="a descriptor", problem="is no JSON object")
+    return value
+
+
+def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    try:
+        file = archive.extractfile(name)
+    except KeyError:
+        file = None
+    if file is None:
+        raise NotFound(what=f"the file {name} of the OCI layout", hint="the archive is not complete; make it again")
+    return file
+
+
+def _digest(file: _Readable, progress: Progress) -> str:
+    state = hashlib.sha256()
+    while data := file.read(_READ_BYTES):
+        state.update(data)
+        progress.advance(len(data))
+    return state.hexdigest()
+
+
+def _no_manifest(what: str) -> InvalidValue:
+    return InvalidValue(
+        what=what, problem="is no pack: it has no .outcrop-pack.json", hint="`outcrop pack` makes one; check the path"
+    )

@@ -1,0 +1,1 @@
+"""What a program reads of a repository: recorded, kept in a file, read back."""

@@ -1,0 +1,101 @@
+"""Relocated copies: where they lie, when they are made, and how words are turned to them."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from outcrop.client.ladder.relocated import (
+    environment_in_new_place,
+    in_new_place,
+    is_there,
+    place_for,
+    relocate,
+)
+from outcrop.errors import MissingCapability, StorageError
+
+OLD = PurePosixPath("/cvmfs/books.example.org")
+COPY = Path("/cache/checkouts/books.example.org/0123-1")
+LONG = PurePosixPath("/" + "x" * 200)
+"""A prefix that is longer than any path of a test's own directory."""
+
+
+class Relocator:
+    """A stand-in that writes down what it was asked for."""
+
+    def __init__(self) -> None:
+        self.made: list[PurePosixPath] = []
+
+    def __call__(self, source: Path, place: Path, old_prefix: PurePosixPath, new_prefix: PurePosixPath) -> None:
+        assert not any(place.iterdir())
+        (place / "hello").write_text(f"{source} {old_prefix} {new_prefix}")
+        self.made.append(new_prefix)
+
+
+@pytest.mark.parametrize(
+    ("word", "turned"),
+    [
+        ("/cvmfs/books.example.org/bin/read", "/t/x/bin/read"),
+        ("--prefix=/cvmfs/books.example.org", "--prefix=/t/x"),
+        ("/cvmfs/books.example.org:/cvmfs/books.example.org/lib", "/t/x:/t/x/lib"),
+        ("/cvmfs/books.example.org.uk/bin", "/cvmfs/books.example.org.uk/bin"),
+        ("/cvmfs/books.example.org-old", "/cvmfs/books.example.org-old"),
+        ("cat /cvmfs/books.example.org/a; ls", "cat /t/x/a; ls"),
+        ("hello", "hello"),
+    ],
+)
+def test_every_mention_of_the_old_place_as_a_path_is_turned(word: str, turned: str) -> None:
+    assert in_new_place([word], OLD, PurePosixPath("/t/x")) == [turned]
+    assert environment_in_new_place({"A": word}, OLD, PurePosixPath("/t/x")) == {"A": turned}
+
+
+def test_the_place_is_never_longer_than_the_one_it_stands_for(tmp_path: Path) -> None:
+    place = place_for(COPY, LONG, tmp_path / "base", {})
+    assert place.parent == tmp_path / "base"
+    assert len(str(place)) <= len(str(LONG))
+    assert place == place_for(COPY, LONG, tmp_path / "base", {})
+    assert place != place_for(COPY.with_name("0123-2"), LONG, tmp_path / "base", {})
+
+
+def test_a_directory_that_is_too_long_is_refused_with_the_length_that_is_not(tmp_path: Path) -> None:
+    with pytest.raises(MissingCapability) as caught:
+        place_for(COPY, OLD, tmp_path / ("y" * 40), {})
+    assert "at most 19 characters" in caught.value.hint
+
+
+def test_a_directory_that_others_may_write_to_holds_no_copies(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base").chmod(0o777)
+    with pytest.raises(MissingCapability, match="may be written by others"):
+        place_for(COPY, LONG, tmp_path / "base", {})
+
+
+def test_a_copy_is_made_once(tmp_path: Path) -> None:
+    relocator = Relocator()
+    place = place_for(COPY, LONG, tmp_path / "base", {})
+    assert not is_there(place, COPY)
+    relocate(COPY, place, LONG, relocator)
+    relocate(COPY, place, LONG, relocator)
+    assert relocator.made == [PurePosixPath(place)]
+    assert is_there(place, COPY)
+    assert (place / "hello").read_text() == f"{COPY} {LONG} {place}"
+
+
+def test_another_copy_with_the_same_label_is_not_taken_for_ours(tmp_path: Path) -> None:
+    place = place_for(COPY, LONG, tmp_path / "base", {})
+    relocate(COPY, place, LONG, Relocator())
+    with pytest.raises(MissingCapability, match="relocated form of"):
+        relocate(COPY.with_name("0123-2"), place, LONG, Relocator())
+
+
+def test_what_fails_leaves_no_half_copy(tmp_path: Path) -> None:
+    def break_down(source: Path, place: Path, old_prefix: PurePosixPath, new_prefix: PurePosixPath) -> None:
+        (place / "half").touch()
+        raise StorageError(what="the disk", problem="is full")
+
+    place = place_for(COPY, LONG, tmp_path / "base", {})
+    with pytest.raises(StorageError):
+        relocate(COPY, place, LONG, break_down)
+    assert not place.exists()
+    assert not is_there(place, COPY)

@@ -1,0 +1,138 @@
+"""What is fetched before anybody asks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from outcrop.client.mount import protocol
+from outcrop.client.mount.filesystem import FileSystem, Later, Reader
+from outcrop.client.mount.inodes import Nodes
+from outcrop.client.mount.protocol import InitFlag, Opcode
+from outcrop.client.mount.read_ahead import LARGEST_BYTES, MAXIMUM_WAITING, ReadAhead
+from outcrop.cvmfs.digest import Digest
+from tests.client.mount.fake_kernel import read_body
+from tests.client.mount.fake_tree import FakeTree
+from tests.client.mount.test_inodes import child
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> FakeTree:
+    tree = FakeTree(tmp_path)
+    tree.network.set()
+    for directory in range(20):
+        for number in range(10):
+            entry = tree.put_file(b"/d%02d/f%d" % (directory, number), b"%d.%d" % (directory, number))
+            assert entry.digest is not None
+            tree.remote.add(entry.digest)
+    return tree
+
+
+def number(nodes: Nodes, path: bytes) -> int:
+    node = protocol.ROOT_NODE
+    for name in path.split(b"/")[1:]:
+        node = child(nodes, node, name)
+    return node
+
+
+class Asking:
+    """Reads files of a file system whose read-ahead works at once."""
+
+    def __init__(self, tree: FakeTree, submit: Callable[[Callable[[], None]], object] = lambda work: work()) -> None:
+        self.tree = tree
+        self.file_system = FileSystem(tree, submit=submit)
+        self._read = self.file_system.handlers(InitFlag(0))[Opcode.READ]
+        self._reader = Reader(4, self.file_system.activity.new_tally())
+
+    def read(self, path: bytes) -> bool:
+        """Reads a file; whether it had to be waited for."""
+        answer = self._read(number(self.file_system.nodes, path), memoryview(read_body(0, 4096)), self._reader)
+        if isinstance(answer, Later):
+            answer.prepare()
+            assert bytes(answer.answer()) == self.content(path)  # type: ignore[arg-type]
+            return True
+        assert bytes(answer) == self.content(path)  # type: ignore[arg-type]
+        return False
+
+    def content(self, path: bytes) -> bytes:
+        digest = self.tree.entries[path].digest
+        assert digest is not None
+        return (self.tree.directory / digest.text).read_bytes()
+
+
+def ahead(tree: FakeTree) -> list[bytes]:
+    paths = {entry.digest: path for path, entry in tree.entries.items()}
+    return [paths[digest] for digest in tree.fetched_ahead]
+
+
+def test_a_walk_waits_for_few_files_only(tree: FakeTree) -> None:
+    asking = Asking(tree)
+    waited = [path for path in sorted(tree.entries) if path.count(b"/") == 2 and asking.read(path)]
+    assert waited == [b"/d00/f0", b"/d01/f0"]
+    assert len(tree.fetched_ahead) == len(set(tree.fetched_ahead)) == 198
+
+
+def test_a_walk_goes_across_kinds(tree: FakeTree) -> None:
+    for number in range(30):
+        entry = tree.put_file(b"/mixed/f%02d.%d" % (number, number % 5), b"mixed %d" % number)
+        assert entry.digest is not None
+        tree.remote.add(entry.digest)
+    asking = Asking(tree)
+    waited = [path for path in sorted(tree.entries) if path.startswith(b"/mixed/") and asking.read(path)]
+    assert waited == [b"/mixed/f00.0", b"/mixed/f01.1"]
+
+
+def test_one_file_brings_only_its_kind_behind_it(tree: FakeTree) -> None:
+    tree.put_file(b"/d03/f5.txt", b"another kind")
+    Asking(tree).read(b"/d03/f4")
+    assert ahead(tree) == [b"/d03/f5", b"/d03/f6", b"/d03/f7", b"/d03/f8", b"/d03/f9"]
+
+
+def test_some_files_at_random_bring_their_directory(tree: FakeTree) -> None:
+    tree.put_file(b"/d19/f5.txt", b"another kind")
+    asking = Asking(tree)
+    for name in (b"f8", b"f6"):
+        asking.read(b"/d19/" + name)
+    tree.fetched_ahead.clear()
+    asking.read(b"/d19/f2")
+    assert set(ahead(tree)) == {b"/d19/f%d" % one for one in range(10)} - {b"/d19/f2"}
+    assert not asking.read(b"/d19/f0")
+
+
+def test_large_files_are_not_guessed(tree: FakeTree) -> None:
+    entry = tree.put_file(b"/d05/f1x", bytes(LARGEST_BYTES + 1))
+    assert entry.digest is not None
+    tree.remote.add(entry.digest)
+    Asking(tree).read(b"/d05/f1")
+    assert b"/d05/f1x" not in ahead(tree)
+
+
+def test_the_next_chunk_comes_with_the_one_that_is_read(tree: FakeTree) -> None:
+    tree.put_chunked(b"/c", [b"0123", b"4567", b"89ab"])
+    chunks = [piece.object.digest for piece in tree.layouts[b"/c"]]
+    tree.remote |= set(chunks)
+    asking = Asking(tree)
+    handler = asking.file_system.handlers(InitFlag(0))[Opcode.READ]
+    reader = Reader(4, asking.file_system.activity.new_tally())
+    handler(number(asking.file_system.nodes, b"/c"), memoryview(read_body(0, 4)), reader)
+    assert tree.fetched_ahead == [chunks[1]]
+
+
+def test_a_line_that_lags_behind_is_not_asked_for_more(tree: FakeTree) -> None:
+    waiting: list[Callable[[], None]] = []
+    asking = Asking(tree, waiting.append)
+    for directory in range(20):
+        asking.read(b"/d%02d/f0" % directory)
+    assert len(waiting) == MAXIMUM_WAITING
+
+
+def test_a_guess_that_fails_is_nobodys_error(tree: FakeTree) -> None:
+    nodes = Nodes(tree)
+    directory = nodes.directory(number(nodes, b"/d00"))
+    tree.broken = True
+    ReadAhead(nodes, lambda work: work()).missed(number(nodes, b"/d00/f0"), directory, 0)
+    assert Digest.of(b"0.1") in tree.remote
+    assert os.listdir(tree.directory)
