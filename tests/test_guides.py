@@ -67,6 +67,10 @@ def test_pack_and_carry(tmp_path: Path) -> None:
     follow("pack-and-carry.md", tmp_path)
 
 
+def test_cluster_that_allows_nothing(tmp_path: Path) -> None:
+    follow("cluster-that-allows-nothing.md", tmp_path)
+
+
 def test_configure_a_client(tmp_path: Path) -> None:
     follow("configure-a-client.md", tmp_path)
 

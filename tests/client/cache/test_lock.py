@@ -43,7 +43,11 @@ def test_lock_of_a_dead_process_is_broken_at_once(path: Path) -> None:
     assert os.listdir(path.parent) == [path.name]
 
 
-@pytest.mark.parametrize("content", [Member.current().name.replace(Member.current().machine, "0" * 12), ""])
+@pytest.mark.parametrize(
+    "content",
+    [Member.current().name.replace(Member.current().machine, "0" * 12), ""],
+    ids=["of another machine", "empty"],
+)
 def test_lock_from_elsewhere_is_broken_when_nobody_renews_it(path: Path, content: str) -> None:
     path.write_text(content)
     os.utime(path, (NOW, NOW))
