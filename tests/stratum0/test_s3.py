@@ -111,8 +111,8 @@ def test_a_publish_costs_two_requests_for_each_new_object_and_few_more(
     assert relay.asked["PUT"] == new + 2
     # The certificate is there already.
     assert new + 1 <= relay.asked["HEAD"] <= new + 10
-    # Manifest, catalog, history, reflog, and who publishes.
-    assert relay.asked["GET"] <= 8
+    # Manifest, catalog, history, reflog, who publishes, and what is promised of freshness.
+    assert relay.asked["GET"] <= 9
     assert relay.asked["DELETE"] == relay.asked["POST"] == 0
 
 

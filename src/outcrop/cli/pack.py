@@ -11,6 +11,7 @@ import click
 
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
+from outcrop.cli.quantities import counted
 from outcrop.cli.reading import Reading, reading_options_with
 from outcrop.cli.relocate import check_proof, relocation_document, run_proof, tell_proof, tell_relocation
 from outcrop.client.checkout_place import check_free, check_new_file
@@ -219,9 +220,10 @@ def _tell(console: Console, image: PackImage, form: PackForm, output: Path, dry_
     selection = image.selection
     verb = "would be packed" if dry_run else "packed"
     console.result(
-        f"{verb} as {form.format.value} {output}: {selection.count(EntryKind.FILE):,} files in "
-        f"{selection.count(EntryKind.DIRECTORY):,} directories, {selection.count(EntryKind.SYMLINK):,} symbolic links, "
-        f"{selection.size:,} bytes, of {selection.repository} at {shown(image.at)}"
+        f"{verb} as {form.format.value} {output}: {counted(selection.count(EntryKind.FILE), 'file')} in "
+        f"{counted(selection.count(EntryKind.DIRECTORY), 'directory', 'directories')}, "
+        f"{counted(selection.count(EntryKind.SYMLINK), 'symbolic link')}, {counted(selection.size, 'byte')}, "
+        f"of {selection.repository} at {shown(image.at)}"
     )
 
 

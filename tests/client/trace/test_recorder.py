@@ -112,8 +112,8 @@ def test_interpreters_of_programs_are_recorded() -> None:
 
 
 def test_one_repository_in_a_place_of_its_own() -> None:
-    files = Files({b"/home/mnt": b"/srv/mnt"})
-    watched = Watched(Path("/home/mnt"), BOOKS)
+    files = Files({b"/data/mnt": b"/srv/mnt"})
+    watched = Watched(Path("/data/mnt"), BOOKS)
     assert recorded(files, opened(b"/data/mnt/a"), opened(b"/srv/mnt"), watched=watched) == [
         ("open", "books.example.org/a", True),
         ("open", "books.example.org", True),

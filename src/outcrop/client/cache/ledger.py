@@ -184,7 +184,7 @@ class Ledger:
         temporary = b"%s.%s" % (self._usage, os.urandom(4).hex().encode())
         content = {"bytes": base.bytes, "objects": base.objects, "measured": base.measured_at}
         try:
-            with open(open_shared(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w", encoding="ascii") as file:
+            with open(open_shared(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w", encoding="utf-8") as file:
                 json.dump(content, file)
             os.replace(temporary, self._usage)
         except BaseException:
