@@ -144,7 +144,8 @@ class RandomEdits:
                 raise
             for place in self._places:
                 # The copy of a file with several names is several files.
-                shutil.copytree(os.fsdecode(place + source), os.fsdecode(place + target), symlinks=True)
+                source_name, target_name = os.fsdecode(place + source), os.fsdecode(place + target)
+                shutil.copytree(source_name, target_name, symlinks=True, copy_function=_copy)
                 shutil.rmtree(place + source)
         else:
             for place in copies:
@@ -213,6 +214,15 @@ def _append(path: bytes, data: bytes) -> None:
     with open(path, "ab") as file:
         file.write(data)
     os.chmod(path, mode)
+
+
+def _copy(source: str, target: str) -> None:
+    status = os.lstat(source)
+    if stat.S_ISREG(status.st_mode):
+        shutil.copyfile(source, target)
+    else:
+        os.mknod(target, status.st_mode)  # a pipe or a socket
+    shutil.copystat(source, target)
 
 
 def _remove(path: bytes) -> None:
