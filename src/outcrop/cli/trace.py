@@ -16,6 +16,7 @@ from outcrop.client.trace.recorder import LocalFiles, Recorder, Watched
 from outcrop.client.trace.strace_run import find_tracer, run_traced
 from outcrop.cvmfs.names import RepositoryName, repository_name
 from outcrop.errors import NotFound, UsageError, storage_error
+from outcrop.whole_file import write_whole_file
 
 CUSTOMARY_PLACE = Path("/cvmfs")
 DEFAULT_FILE = Path("trace.jsonl")
@@ -75,7 +76,7 @@ def command(
     recorder = Recorder(watched, LocalFiles())
     _check_writable(output)
     code = run_traced(tracer, words, recorder.record)
-    _write(output, encode_trace(recorder.accesses))
+    write_whole_file(output, encode_trace(recorder.accesses))
     if as_json:
         console.json(_document(recorder.accesses, output, code))
     else:
@@ -94,20 +95,9 @@ def _check_writable(output: Path) -> None:
     """Says before a long run, not after it, that its trace cannot be written."""
     place = output.absolute().parent
     if not place.is_dir():
-        raise NotFound(what=f"the directory {place}", hint=f"make it: `mkdir -p {place}`")
+        raise NotFound(what=f"the directory {place}", hint=f"make it: `mkdir -p {shlex.quote(str(place))}`")
     if not os.access(place, os.W_OK | os.X_OK):
         raise storage_error(OSError(errno.EACCES, os.strerror(errno.EACCES)), str(place))
-
-
-def _write(output: Path, data: bytes) -> None:
-    """Writes the whole file or none."""
-    temporary = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(output)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise storage_error(error, str(output)) from error
 
 
 def _numbers(accesses: tuple[Access, ...]) -> dict[str, int]:

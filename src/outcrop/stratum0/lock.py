@@ -24,9 +24,8 @@ POLL_SECONDS = 0.05
 def exclusive(path: Path, what: str, *, wait_seconds: float = 0) -> Iterator[None]:
     """Holds the lock file `path` alone for the block; Busy, naming the holder's process, if somebody else holds it for
     longer than `wait_seconds`."""
-    descriptor = _opened(path)
+    descriptor = _locked(path, fcntl.LOCK_EX, what, wait_seconds)
     try:
-        _lock(descriptor, fcntl.LOCK_EX, what, wait_seconds)
         # Who holds it is told as a courtesy: a full disk is no reason not to go on.
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
@@ -40,9 +39,8 @@ def exclusive(path: Path, what: str, *, wait_seconds: float = 0) -> Iterator[Non
 def shared(path: Path, what: str, *, wait_seconds: float = 0) -> Iterator[None]:
     """Holds the lock file `path` together with others for the block; Busy if somebody holds it alone for longer than
     `wait_seconds`."""
-    descriptor = _opened(path)
+    descriptor = _locked(path, fcntl.LOCK_SH, what, wait_seconds)
     try:
-        _lock(descriptor, fcntl.LOCK_SH, what, wait_seconds)
         yield
     finally:
         os.close(descriptor)
@@ -61,6 +59,27 @@ def alone_if_free(path: Path) -> Iterator[bool]:
             yield True
     finally:
         os.close(descriptor)
+
+
+def _locked(path: Path, mode: int, what: str, wait_seconds: float) -> int:
+    """The descriptor of the locked file that is at `path`: whoever clears up may take it away before it is locked."""
+    while True:
+        descriptor = _opened(path)
+        try:
+            _lock(descriptor, mode, what, wait_seconds)
+            if _is_at(path, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _opened(path: Path) -> int:

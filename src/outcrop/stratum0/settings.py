@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from outcrop.storage.places import located_address, recorded_address
 from outcrop.stratum0.catalogs.catalog_limits import DEFAULT_MAXIMUM_ENTRIES, DEFAULT_MINIMUM_ENTRIES, CatalogLimits
 from outcrop.stratum0.collection.retention import DEFAULT_KEEP_DAYS
 from outcrop.stratum0.publishing.compressors import DEFAULT_COMPRESSOR, compressor_names
+from outcrop.whole_file import write_whole_file
 
 DEFAULT_LIMITS = ChunkLimits()
 
@@ -113,14 +113,8 @@ def load_settings(data_directory: Path, name: RepositoryName) -> RepositorySetti
 def save_settings(data_directory: Path, settings: RepositorySettings) -> None:
     """Writes the record, whole or not at all."""
     path = record_path(data_directory, settings.repository)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        storage = recorded_address(settings.storage, path.parent)
-        temporary.write_text(msgspec.structs.replace(settings, storage=storage).encode())
-        temporary.rename(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise storage_error(error, str(path)) from error
+    storage = recorded_address(settings.storage, path.parent)
+    write_whole_file(path, msgspec.structs.replace(settings, storage=storage).encode().encode())
 
 
 def owned_repositories(data_directory: Path) -> list[RepositoryName]:

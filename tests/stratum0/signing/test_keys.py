@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
@@ -91,7 +90,7 @@ def test_a_certificate_of_another_key_is_refused(publisher: Publisher) -> None:
 
 
 def test_what_a_killed_writer_left_does_not_open_a_secret_to_others(tmp_path: Path) -> None:
-    leftover = tmp_path / f".secret.{os.getpid()}"
+    leftover = tmp_path / ".secret.0123456789abcdef"
     leftover.write_text("left")
     leftover.chmod(0o666)
     write_key_file(tmp_path / "secret", b"s", 0o600)

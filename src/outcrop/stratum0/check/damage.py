@@ -5,7 +5,6 @@ A file of names, one a line. It is a hint and no more: a repair looks at each of
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.objects import ObjectName
 from outcrop.errors import FormatError, storage_error
 from outcrop.stratum0.check.report import Depth
+from outcrop.whole_file import write_whole_file
 
 
 def memory_path(state_directory: Path, repository: RepositoryName, depth: Depth) -> Path:
@@ -24,17 +24,14 @@ def save_damage(state_directory: Path, repository: RepositoryName, objects: Iter
     """Keeps the names of damaged objects for a repair, in the place of what an earlier check found."""
     path = _path(state_directory, repository)
     text = "".join(f"{name}\n" for name in sorted(map(str, objects)))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if not text:
             path.unlink(missing_ok=True)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text)
-        temporary.rename(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise storage_error(error) from error
+    write_whole_file(path, text.encode())
 
 
 def saved_damage(state_directory: Path, repository: RepositoryName) -> frozenset[str]:

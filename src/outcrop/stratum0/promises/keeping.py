@@ -12,6 +12,7 @@ one below the other, the deepest decides.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,7 +75,8 @@ def require_promises_kept(
             raise InvalidValue(
                 what=f"the path {shown(change.path)}",
                 problem=f"cannot be removed: users were told that {path} is there until {held.on}",
-                hint=f'withdraw that first: `outcrop repo retire {repository} {path} --withdraw --reason "…"`',
+                hint=f"withdraw that first: `outcrop repo retire {repository} {shlex.quote(path)} "
+                '--withdraw --reason "…"`',
             )
     if reason.strip():
         return

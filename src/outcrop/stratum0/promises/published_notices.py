@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from collections.abc import Callable
 from datetime import datetime
@@ -126,5 +127,6 @@ class TextWriter:
 
 def _in_the_way(path: RepositoryPath, kind: str) -> AlreadyExists:
     return AlreadyExists(
-        what=f"{shown(path)}, which is {kind},", hint=f"users look there for notices: `--replace {shown(path)}` first"
+        what=f"{shown(path)}, which is {kind},",
+        hint=f"users look there for notices: `--replace {shlex.quote(shown(path))}` first",
     )

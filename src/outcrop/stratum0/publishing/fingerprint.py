@@ -1,8 +1,8 @@
 """What tells that a directory on disk is the very one that was published last: nothing in it has to be looked at then.
 
-A fingerprint is over what `lstat` says of every entry, the time of change (ctime) among it. No program can set that, so
-whoever writes a file, or changes its name, mode, owner or attributes, changes the fingerprint. It costs one `lstat` for
-each entry and says nothing to another machine.
+A fingerprint is over the name, inode number, time of change (ctime) and size of every entry. No program can set the
+ctime, so whoever writes a file, or changes its name, mode, owner or attributes, changes the fingerprint. It costs one
+`lstat` for each entry and says nothing to another machine.
 """
 
 from __future__ import annotations
@@ -43,36 +43,29 @@ def directory_fingerprint(root: bytes, parts: Iterable[bytes] = (b"",)) -> TreeF
         pending = []
         for part in parts:
             status = os.lstat(root + part)
-            digest.update(part + b"\0" + array("Q", _facts(status)).tobytes())
             newest = max(newest, status.st_ctime_ns)
+            digest.update(part + b"\0" + _facts([status]))
             if stat.S_ISDIR(status.st_mode):
                 pending.append(root + part)
         while pending:
-            directory = pending.pop()
             names: list[bytes] = []
-            numbers = array("Q")
-            with os.scandir(directory) as entries:
+            statuses: list[os.stat_result] = []
+            with os.scandir(pending.pop()) as entries:
                 for entry in entries:
-                    status = entry.stat(follow_symlinks=False)
                     names.append(entry.name)
-                    numbers.extend(_facts(status))
-                    newest = max(newest, status.st_ctime_ns)
-                    if stat.S_ISDIR(status.st_mode):
+                    statuses.append(entry.stat(follow_symlinks=False))
+                    if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
-            digest.update(b"\0".join(names) + b"/" + numbers.tobytes())
+            newest = max([newest, *[status.st_ctime_ns for status in statuses]])
+            digest.update(b"\0".join(names) + b"/" + _facts(statuses))
     except OSError as error:
         raise storage_error(error) from error
     return TreeFingerprint(digest.digest(), newest)
 
 
-def _facts(status: os.stat_result) -> tuple[int, ...]:
-    return (
-        status.st_ino,
-        status.st_dev,
-        status.st_size,
-        status.st_mtime_ns % 2**64,  # times before 1970 are negative
-        status.st_ctime_ns % 2**64,
-        status.st_mode,
-        status.st_uid << 32 | status.st_gid,
-        status.st_nlink,
-    )
+def _facts(statuses: list[os.stat_result]) -> bytes:
+    """Whatever is done to an inode changes its ctime. Column by column, which takes half the time of entry by entry."""
+    facts = array("Q", [status.st_ino for status in statuses])
+    facts.extend([status.st_ctime_ns % 2**64 for status in statuses])  # times before 1970 are negative
+    facts.extend([status.st_size for status in statuses])
+    return facts.tobytes()

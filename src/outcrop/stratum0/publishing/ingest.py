@@ -51,6 +51,7 @@ from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.signing.keys import SigningKey
 from outcrop.stratum0.signing.whitelist_care import require_valid_whitelist
 from outcrop.stratum0.transactions.lease import Leases
+from outcrop.stratum0.transactions.transaction_record import clear_remnants, transactions_home
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ def ingest(
     warnings = () if dry_run else require_valid_whitelist(repository, now, allow_expiring=request.allow_expiring)
     with ExitStack() as stack:
         if not dry_run:
+            clear_remnants(transactions_home(repository.keys.directory, repository.name))
             leases = Leases(repository.keys.directory, repository.name)
             stack.enter_context(leases.held(request.declared, "ingest", now, transaction=request.transaction))
         stack.enter_context(repository.writing_objects())

@@ -6,6 +6,7 @@ refused, unless the place is among those to be replaced. What is the same alread
 
 from __future__ import annotations
 
+import shlex
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -122,7 +123,8 @@ class _Layering:
             elif entry is not None and not entry.is_directory:
                 raise AlreadyExists(
                     what=f"{shown(path)}, which is no directory,",
-                    hint=f"`--replace {shown(path)}` puts a directory in its place, or choose another `--at`",
+                    hint=f"`--replace {shlex.quote(shown(path))}` puts a directory in its place, "
+                    "or choose another `--at`",
                 )
 
     def _put_directory(self, directory: RepositoryPath, staged: list[Staged]) -> None:
@@ -177,7 +179,7 @@ class _Layering:
             kind = "a directory" if was_directory else "no directory"
             raise AlreadyExists(
                 what=f"{shown(path)}, which is {kind},",
-                hint=f"`--replace {shown(path)}` lets the new entry take its place",
+                hint=f"`--replace {shlex.quote(shown(path))}` lets the new entry take its place",
             )
         # The top of a tree is laid over a directory that has its own owner and mode: a temporary directory's 0700
         # must not lock everybody out of the repository.

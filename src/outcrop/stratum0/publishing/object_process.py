@@ -7,7 +7,6 @@ with its parent.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pickle
 import signal
@@ -17,11 +16,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
+from outcrop.children import end_with_parent
 from outcrop.cvmfs.objects import ObjectKind
 from outcrop.errors import CommandFailed
 from outcrop.stratum0.publishing.object_maker import MadeObjects, ObjectMaker, PlainBytes
 
-_PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 10
 
 
@@ -101,11 +100,10 @@ def _send(pipe: IO[bytes], value: object) -> None:
 def _main(parent: int) -> None:
     """Does the jobs of the process `parent`, until it has no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have ended before the signal was asked for; a pipe that it closed says that nothing is wanted.
-    if os.getppid() == parent:
-        with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):
-            _work(sys.stdin.buffer, sys.stdout.buffer)
+    end_with_parent(parent, signal.SIGKILL)
+    # A pipe that the parent closed says that nothing is wanted any more.
+    with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):
+        _work(sys.stdin.buffer, sys.stdout.buffer)
     os._exit(0)  # without another word to the pipe
 
 

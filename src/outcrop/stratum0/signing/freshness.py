@@ -21,9 +21,8 @@ from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.metainfo import announced_freshness
 from outcrop.cvmfs.names import Revision
 from outcrop.cvmfs.objects import MANIFEST_NAME, ObjectKind
-from outcrop.cvmfs.signatures import is_manifest_signature, sign_manifest_digest
-from outcrop.cvmfs.signed_text import SignedText, digest_for_signing
-from outcrop.errors import FormatError, IntegrityError, NotFound, TrustError
+from outcrop.cvmfs.signed_text import SignedText
+from outcrop.errors import FormatError, IntegrityError, NotFound
 from outcrop.storage.memory import DiscardingStore
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.signing.keys import SigningKey
@@ -135,16 +134,8 @@ def oldest_revision(repository: OwnedRepository, manifest: Manifest, moment: int
 
 def signed_record(repository: OwnedRepository, key: SigningKey, record: FreshnessRecord) -> bytes:
     """The bytes of `.cvmfs_outcrop_freshness` that say `record`; TrustError if the key is damaged."""
-    text = record.encode()
-    digest = digest_for_signing(text, repository.settings.algorithm)
-    signature = sign_manifest_digest(key.key, digest.text.encode())
-    if not is_manifest_signature(key.certificate.public_key, signature, digest.text.encode()):
-        raise TrustError(
-            what=f"the signing key of {repository.name}",
-            problem="it makes signatures that its own certificate refuses",
-            hint="the key file is damaged: bring it back from your backup; no freshness record was published",
-        )
-    return SignedText(text, digest, signature).encode()
+    algorithm = repository.settings.algorithm
+    return key.sign_text(record.encode(), repository.name, algorithm, "no freshness record was published")
 
 
 def _own_record(repository: OwnedRepository, key: SigningKey) -> FreshnessRecord | None:

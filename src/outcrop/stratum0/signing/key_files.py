@@ -6,6 +6,7 @@ A secret that others may read is refused, as SSH does: it must be taken for stol
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from outcrop.cvmfs.certificate import Certificate
 from outcrop.cvmfs.key_files import described
 from outcrop.cvmfs.signatures import load_private_key, load_public_key
 from outcrop.errors import FormatError, InvalidValue, NotFound, storage_error
+from outcrop.whole_file import sync_directory, write_whole_file
 
 SECRET_MODE, PUBLIC_MODE = 0o600, 0o644
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -37,7 +39,8 @@ def read_private_key(path: Path, *, validate: bool = True) -> rsa.RSAPrivateKey:
         raise InvalidValue(
             what=f"the private key {path}",
             problem=f"can be read by others (its mode is {mode:04o})",
-            hint=f"`chmod 600 {path}`; if somebody may have read it, replace it: `outcrop repo rotate --help`",
+            hint=f"`chmod 600 {shlex.quote(str(path))}`; "
+            "if somebody may have read it, replace it: `outcrop repo rotate --help`",
         )
     return key
 
@@ -81,27 +84,14 @@ def write_public_key(path: Path, key: rsa.RSAPublicKey) -> None:
 
 def write_key_file(path: Path, data: bytes, mode: int) -> None:
     """Writes `data` durably, whole or not at all, with the permissions `mode`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # What a killed process of the same number left would keep its permissions.
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-        _sync_directory(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise storage_error(error, str(path)) from error
+    write_whole_file(path, data, mode=mode, durable=True)
 
 
 def move_key_file(source: Path, target: Path) -> None:
     """Puts the file `source` in the place of `target`, durably and at once; nothing if `source` is not there."""
     try:
         source.rename(target)
-        _sync_directory(target.parent)
+        sync_directory(target.parent)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -135,11 +125,3 @@ def _not_a_key(path: Path, data: bytes, expected: str) -> InvalidValue:
         problem=f"holds {described(data)}; expected is {expected}",
         hint="FQRN.masterkey and FQRN.key are private keys, FQRN.pub is the public key, FQRN.crt the certificate",
     )
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

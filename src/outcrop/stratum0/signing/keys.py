@@ -124,15 +124,20 @@ class SigningKey:
 
     def sign(self, manifest: Manifest, algorithm: Algorithm) -> bytes:
         """The bytes of `.cvmfspublished` that say `manifest`."""
-        text = manifest.encode()
+        return self.sign_text(manifest.encode(), manifest.repository, algorithm, "nothing was published")
+
+    def sign_text(self, text: bytes, repository: RepositoryName, algorithm: Algorithm, otherwise: str) -> bytes:
+        """`text` in its envelope, signed as manifests are; TrustError if the key is damaged.
+
+        `otherwise` says what did not happen then."""
         digest = digest_for_signing(text, algorithm)
         signature = sign_manifest_digest(self.key, digest.text.encode())
         # Also because the key's numbers were not validated when it was read.
         if not is_manifest_signature(self.certificate.public_key, signature, digest.text.encode()):
             raise TrustError(
-                what=f"the signing key of {manifest.repository}",
+                what=f"the signing key of {repository}",
                 problem="it makes signatures that its own certificate refuses",
-                hint="the key file is damaged: bring it back from your backup; nothing was published",
+                hint=f"the key file is damaged: bring it back from your backup; {otherwise}",
             )
         return SignedText(text, digest, signature).encode()
 

@@ -7,6 +7,7 @@ The mechanism is CKM_RSA_PKCS on the bare text, which is what whitelists are sig
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -97,7 +98,8 @@ def open_token_key(uri: TokenUri, access: TokenAccess) -> Iterator[TokenMasterKe
             if key is None:
                 raise NotFound(
                     what=f"the key {uri.text}",
-                    hint=f"`pkcs11-tool --login --list-objects --token-label {uri.token!r}` lists what is there",
+                    hint="`pkcs11-tool --login --list-objects --token-label "
+                    f"{shlex.quote(uri.token)}` lists what is there",
                 )
             found = TokenMasterKey(uri.text, _public_half(key), key, pin if _asks_each_time(key) else None)
         yield found

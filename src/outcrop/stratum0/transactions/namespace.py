@@ -19,12 +19,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from outcrop import errors
+from outcrop.children import end_with_parent, error_message, raise_told
 from outcrop.errors import CommandFailed, MissingCapability, OutcropError, storage_error
 
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
-_PR_SET_PDEATHSIG = 1
 _MESSAGE_BYTES = 65_536
 """What a pipe takes without a reader: the child's last words fit into it."""
 _STANDARD_STREAMS = 3
@@ -54,7 +53,8 @@ def in_child(work: Callable[[], None]) -> None:
         # What the child started may hold the other end of the pipe for long.
         os.set_blocking(reading, False)
         with suppress(BlockingIOError):
-            _raise_told(os.read(reading, _MESSAGE_BYTES))
+            if message := os.read(reading, _MESSAGE_BYTES):
+                raise_told(json.loads(message))
     finally:
         os.close(reading)
     if status != 0:
@@ -82,11 +82,10 @@ def _ended(child: int) -> tuple[int, int]:
 def _end_with(work: Callable[[], None], answer: int, parent: int) -> NoReturn:
     status = 1
     try:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == parent:
-            _let_go_of_files(answer)
-            work()
-            status = 0
+        end_with_parent(parent, signal.SIGKILL)
+        _let_go_of_files(answer)
+        work()
+        status = 0
     except OutcropError as error:
         _tell(answer, error)
     except OSError as error:
@@ -108,16 +107,7 @@ def _let_go_of_files(but: int) -> None:
 
 
 def _tell(answer: int, error: OutcropError) -> None:
-    fields = {name: str(value)[:1000] for name, value in error.fields.items()}
-    message = {"error": type(error).__name__, "fields": fields, "hint": error.hint}
-    os.write(answer, json.dumps(message).encode())
-
-
-def _raise_told(message: bytes) -> None:
-    if message:
-        content = json.loads(message)
-        kind = getattr(errors, content["error"])
-        raise kind(hint=content["hint"], **content["fields"])
+    os.write(answer, json.dumps(error_message(error)).encode())
 
 
 def make_namespace() -> None:

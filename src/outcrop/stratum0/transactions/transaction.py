@@ -12,7 +12,7 @@ upper directory is never looked at again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
@@ -32,6 +32,7 @@ from outcrop.stratum0.transactions.transaction_record import (
     Stage,
     TransactionPlace,
     TransactionRecord,
+    clear_remnants,
     transaction_names,
     transactions_home,
 )
@@ -159,6 +160,7 @@ class Transactions:
 
         Busy, naming the holder, if the path is leased. Raises as `open_view` does; nothing is left then."""
         manifest = self.repository.manifest(self.repository.signing_key())
+        clear_remnants(self._home)
         with self._new_place(now) as place:
             self.leases.take(place.name, [path], message or f"transaction {place.name}", now)
             record = TransactionRecord(
@@ -324,18 +326,18 @@ class Transactions:
     @contextmanager
     def _new_place(self, now: datetime) -> Iterator[TransactionPlace]:
         """A place that nobody has, named for the time. Whatever the block leaves is cleared away if it fails."""
-        try:
-            self._home.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as lock:
             for number in count(1):
                 place = self.place(f"{now:%Y%m%d-%H%M%S}" + (f"-{number}" if number > 1 else ""))
                 try:
+                    # The lock comes first: an empty directory that nobody has locked is a remnant for others.
+                    lock.enter_context(self._worked_on(place))
                     place.directory.mkdir()
                     break
-                except FileExistsError:
-                    continue
-        except OSError as error:
-            raise storage_error(error) from error
-        with self._worked_on(place):
+                except (Busy, FileExistsError):
+                    lock.close()
+                except OSError as error:
+                    raise storage_error(error) from error
             try:
                 yield place
             except BaseException:

@@ -17,6 +17,7 @@ for what it is: without a record there is nothing to publish.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.names import RepositoryName, Revision
 from outcrop.cvmfs.paths import RepositoryPath, repository_path
 from outcrop.errors import Busy, FormatError, InvalidValue, NotFound, storage_error
+from outcrop.stratum0.lock import alone_if_free
 from outcrop.stratum0.transactions.overlay import Way
 
 _LOCK_SUFFIX = ".lock"
@@ -211,11 +213,29 @@ def repository_of(home: Path) -> str:
 
 
 def transaction_names(home: Path) -> list[str]:
-    """The names of the transactions that have a directory in `home`, sorted."""
+    """The names of the transactions that have a directory in `home`, sorted. An empty one is a remnant of one that has
+    ended."""
     try:
-        return sorted(path.name for path in home.iterdir() if path.is_dir())
+        return sorted(path.name for path in home.iterdir() if path.is_dir() and any(path.iterdir()))
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise storage_error(error) from error
+
+
+def clear_remnants(home: Path) -> None:
+    """Takes away what killed processes have left of transactions that have ended, or had not begun: empty directories
+    and locks that nobody holds."""
+    try:
+        names = {path.name.removesuffix(_LOCK_SUFFIX) for path in home.iterdir()}
+        for name in names.difference(transaction_names(home)):
+            place = TransactionPlace(home, name)
+            with alone_if_free(place.lock) as is_free:
+                # It may have become a transaction meanwhile.
+                if is_free and name not in transaction_names(home):
+                    place.remove()
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise storage_error(error) from error
 
@@ -257,4 +277,5 @@ def _remove(path: Path, device: int) -> None:
 
 
 def _still_mounted(path: Path) -> Busy:
-    return Busy(what=str(path), holder="a file system that is mounted there", hint=f"`umount {path}`, then try again")
+    hint = f"`umount {shlex.quote(str(path))}`, then try again"
+    return Busy(what=str(path), holder="a file system that is mounted there", hint=hint)
