@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,23 +14,23 @@ from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.quantities import counted
 from outcrop.cli.reading import Reading, reading_options_with
-from outcrop.cli.relocate import check_proof, relocation_document, run_proof, tell_proof, tell_relocation
+from outcrop.cli.relocate import check_proof, relocation_document, tell_proof, tell_relocation
+from outcrop.client.cache.wanted_paths import asked_path
 from outcrop.client.checkout_place import check_free, check_new_file
 from outcrop.client.pack.formats import Format, PackForm, form_of
 from outcrop.client.pack.image import PackImage
 from outcrop.client.pack.oci import Platform
 from outcrop.client.pack.packing import PackRequest, pack
 from outcrop.client.pack.selection import Selection, SelectionOptions, select_paths, select_trace
+from outcrop.client.pack.staging import Relocated, Relocation
 from outcrop.client.pack.verdict import Verdict
 from outcrop.client.pack.verification import verify_pack
-from outcrop.client.relocate.plan import RelocationPlan, plan_relocation
-from outcrop.client.relocate.prefix import Prefix, check_room, prefix
-from outcrop.client.relocate.relocation import relocate
+from outcrop.client.relocate.prefix import check_room, prefix
 from outcrop.client.trace.access import parse_trace
 from outcrop.client.tree import Tree
 from outcrop.cvmfs.entry import EntryKind
 from outcrop.cvmfs.names import RepositoryName
-from outcrop.cvmfs.paths import RepositoryPath, repository_path, shown
+from outcrop.cvmfs.paths import ROOT, RepositoryPath, repository_path, shown
 from outcrop.errors import IntegrityError, InvalidValue, MissingCapability, UsageError, storage_error
 
 _PROBLEMS_TOLD = 20
@@ -44,6 +45,7 @@ _PROBLEMS_TOLD = 20
         "outcrop pack software.example.org /bin/tool --tag 2026.06 -o tool.oci --platform linux/arm64",
         "outcrop pack software.example.org / -o all --at / --dry-run    # how much would it be?",
         "outcrop pack software.example.org /bin -o /s/x --relocate /s/x --prove '/s/x/bin/tool --help'",
+        "outcrop pack software.example.org /bin -o soft.squashfs --relocate /opt/soft    # to be mounted there",
         "outcrop pack --verify tool.tar",
     ),
 )
@@ -57,11 +59,11 @@ _PROBLEMS_TOLD = 20
     type=click.Choice([one.value for one in Format]),
     help="What to make; by default what the name of X says, or a directory.",
 )
-@click.option("--at", metavar="PREFIX", help="Where the repository's root is in the pack (/cvmfs/FQRN).")
+@click.option("--at", metavar="PREFIX", help="Where the repository's root is in the pack; see above.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Fill in variant links. Repeatable.")
 @click.option("--owner", is_flag=True, help="Keep users and groups, instead of making all root's.")
 @click.option("--platform", metavar="OS/ARCH", help="For whom an OCI image is; this machine by default.")
-@click.option("--relocate", "target", metavar="TO", help="Make the directory X run from TO instead of /cvmfs/FQRN.")
+@click.option("--relocate", "target", metavar="TO", help="Make the programs run from TO instead of /cvmfs/FQRN.")
 @click.option("--prove", "proving", metavar="CMD", help="With `--relocate`: run CMD and show that it needs no /cvmfs.")
 @click.option("--verify", type=click.Path(path_type=Path), metavar="X", help="Check a pack, and make none.")
 @dry_run_option
@@ -91,7 +93,13 @@ def command(
     exactly what `outcrop trace` recorded is packed. X is a directory, an archive (.tar, .tar.gz, .tar.zst), a file
     system (.squashfs, .erofs) or a container image (.oci, .oci.tar); the same input makes the same bytes.
 
-    Every byte is verified. `/.outcrop-pack.json` in the pack says what is in it, and `--verify` checks a pack by it.
+    The repository is at /cvmfs/FQRN in the pack. With `--relocate` it is at TO in archives and container images, and in
+    the place of the root in directories and file systems, which are to lie, or be mounted, at TO. `--prove` runs CMD on
+    the files before the image is written: if it asks for /cvmfs/FQRN, the file that names it is told, and nothing is
+    left behind.
+
+    Every byte is verified. `/.outcrop-pack.json` in the pack says what is in it, and `--verify` checks a pack by it,
+    also one that was relocated.
     """
     if verify is not None:
         _verify(console, verify, as_json)
@@ -99,51 +107,50 @@ def command(
     output = _checked_request(reading, paths, trace, output)
     form = form_of(output, Format(format_name) if format_name else None)
     _check_destination(output, form, owner)
-    command_line = shlex.split(proving or "")
-    check_proof(bool(proving), command_line, dry_run)
-    relocated_to = _relocation_target(target, form, at, bool(proving))
+    command_line = _words(proving)
+    check_proof(proving is not None, command_line, dry_run)
+    if proving is not None and target is None:
+        raise UsageError(problem="`--prove` is about what was relocated", hint="add `--relocate TO`")
     machines = Platform.parse(platform) if platform else Platform.of_this_machine()
     options = SelectionOptions(_settings(settings), owner)
+    relocated = None
     with reading.open(console) as repository:
+        relocation = _relocation(repository.tree.repository, target, command_line)
         selection = _selection(repository.tree, paths, trace, options)
-        image = PackImage(selection, _place("/" if relocated_to else at, selection.repository))
-        original = prefix(f"/cvmfs/{selection.repository}")
-        if relocated_to is not None:
-            check_room(original, relocated_to)
+        image = PackImage(selection, _place(at, selection.repository, relocation, form))
         if not dry_run:
-            request = PackRequest(image, form, owner=owner, machines=machines)
-            pack(request, repository.tree, repository.contents, output, console.progress(), console.warning)
-    relocation = None
-    if relocated_to is not None and not dry_run:
-        relocation = plan_relocation(output, original, relocated_to, console.progress())
-        relocate(relocation, console.progress())
+            request = PackRequest(image, form, owner=owner, machines=machines, relocation=relocation)
+            console.flush()
+            relocated = pack(
+                request, repository.tree, repository.contents, output, console.progress(), console.warning
+            )  # fmt: skip
     if as_json:
-        proof = run_proof(console, relocation, command_line) if relocation and command_line else None
-        more = {} if relocation is None else {"relocation": relocation_document(relocation, dry_run, proof)}
+        more = (
+            {} if relocated is None else {"relocation": relocation_document(relocated.plan, dry_run, relocated.proof)}
+        )
         console.json(_document(image, form, output) | more)
     else:
         _tell(console, image, form, output, dry_run)
-        if relocation is not None:
-            _tell_relocated(console, relocation, command_line)
+        if relocated is not None:
+            _tell_relocated(console, relocated, output)
 
 
-def _relocation_target(target: str | None, form: PackForm, at: str | None, proving: bool) -> Prefix | None:
+def _relocation(repository: RepositoryName, target: str | None, command_line: Sequence[str]) -> Relocation | None:
+    """What `--relocate` and `--prove` ask for; the program's output is not our answer."""
     if target is None:
-        if proving:
-            raise UsageError(problem="`--prove` is about what was relocated", hint="add `--relocate TO`")
         return None
-    if form.format is not Format.DIRECTORY or at is not None:
-        raise UsageError(
-            problem="what is relocated is packed as a directory, with the repository's root as its own",
-            hint="leave `--at` away and name a directory: `-o X --format directory`",
-        )
-    return prefix(target, "the path")
+    original, to = prefix(f"/cvmfs/{repository}"), prefix(target, "the path")
+    check_room(original, to)
+    return Relocation(original, to, tuple(command_line), sys.stderr.fileno() if command_line else None)
 
 
-def _tell_relocated(console: Console, relocation: RelocationPlan, command_line: Sequence[str]) -> None:
-    tell_relocation(console, relocation, dry_run=False)
-    if command_line:
-        tell_proof(console, run_proof(console, relocation, command_line), relocation.original)
+def _tell_relocated(console: Console, relocated: Relocated, output: Path) -> None:
+    plan = relocated.plan
+    tell_relocation(console, plan, output, dry_run=False)
+    if relocated.proof is not None:
+        tell_proof(console, relocated.proof, plan.original)
+    else:
+        console.note("not proven: `--prove CMD` runs a program of it, and fails if that still needs the old prefix")
 
 
 def _checked_request(reading: Reading, paths: tuple[str, ...], trace: Path | None, output: Path | None) -> Path:
@@ -178,7 +185,7 @@ def _settings(given: tuple[str, ...]) -> dict[bytes, bytes] | None:
 
 def _selection(tree: Tree, paths: tuple[str, ...], trace: Path | None, options: SelectionOptions) -> Selection:
     if trace is None:
-        return select_paths(tree, (_inner_path(path, tree.repository) for path in paths), options)
+        return select_paths(tree, (asked_path(path, tree.repository) for path in paths), options)
     try:
         data = trace.read_bytes()
     except OSError as error:
@@ -186,18 +193,24 @@ def _selection(tree: Tree, paths: tuple[str, ...], trace: Path | None, options: 
     return select_trace(tree, parse_trace(data, f"the trace {trace}"), options)
 
 
-def _inner_path(text: str, repository: RepositoryName) -> RepositoryPath:
-    """What a user calls a path: that of the repository, or as it is seen below /cvmfs."""
-    path = repository_path(text)
-    return repository_path(path.removeprefix(b"/cvmfs/" + repository.encode())) if _is_seen(path, repository) else path
+def _words(command: str | None) -> list[str]:
+    try:
+        return shlex.split(command or "")
+    except ValueError as error:
+        raise InvalidValue(
+            what=f"the command {command!r}", problem=f"cannot be read ({error})", hint="write it as for a shell"
+        ) from error
 
 
-def _is_seen(path: bytes, repository: RepositoryName) -> bool:
-    return (path + b"/").startswith(b"/cvmfs/" + repository.encode() + b"/")
-
-
-def _place(at: str | None, repository: RepositoryName) -> RepositoryPath:
-    return repository_path(f"/cvmfs/{repository}" if at is None else at)
+def _place(at: str | None, repository: RepositoryName, relocation: Relocation | None, form: PackForm) -> RepositoryPath:
+    """Where the repository's root is in the pack. What is relocated, and is a tree by itself, is to lie at its target;
+    archives and container images hold all the directories that lead there."""
+    if at is not None:
+        return repository_path(at)
+    if relocation is None:
+        return repository_path(f"/cvmfs/{repository}")
+    is_tree = form.format in (Format.DIRECTORY, Format.SQUASHFS, Format.EROFS)
+    return ROOT if is_tree else RepositoryPath(relocation.target.path)
 
 
 def _document(image: PackImage, form: PackForm, output: Path) -> dict[str, object]:
@@ -237,6 +250,11 @@ def _verify(console: Console, path: Path, as_json: bool) -> None:
             f"{path} is what its manifest says: {found.files:,} files, {found.bytes:,} bytes, of revision "
             f"{manifest.revision} of {manifest.repository} ({manifest.root_catalog})"
         )
+        if found.relocated_to is not None:
+            console.result(
+                f"relocated to {found.relocated_to}: {counted(found.relocated, 'entry', 'entries')} changed, each as "
+                "relocation changes what the repository has"
+            )
     else:
         for problem in found.problems[:_PROBLEMS_TOLD]:
             console.result(problem)
@@ -258,5 +276,7 @@ def _verdict_document(found: Verdict) -> dict[str, object]:
         "root_catalog": manifest.root_catalog.text,
         "files": found.files,
         "bytes": found.bytes,
+        "relocated_to": None if found.relocated_to is None else str(found.relocated_to),
+        "relocated": found.relocated,
         "problems": list(found.problems),
     }

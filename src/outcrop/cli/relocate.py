@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from outcrop.cli.quantities import counted
 from outcrop.client.relocate.changes import Finding, Reason
 from outcrop.client.relocate.plan import RelocationPlan, plan_relocation
 from outcrop.client.relocate.prefix import Prefix, prefix
-from outcrop.client.relocate.proof import OldPrefix, Proof, prove
+from outcrop.client.relocate.proof import Proof, prove
+from outcrop.client.relocate.proof_view import OldPrefix
 from outcrop.client.relocate.relocation import check_link, files_by_kind, make_link, relocate
 from outcrop.errors import InvalidValue, UsageError
 
@@ -71,10 +73,10 @@ def command(
         if link:
             make_link(compiled_in, place)
     if not as_json:
-        tell_relocation(console, plan, dry_run)
-    proof = run_proof(console, plan, command_line) if proving else None
+        tell_relocation(console, plan, plan.tree, dry_run)
+    proof = _run_proof(console, plan, command_line) if proving else None
     if as_json:
-        console.json(relocation_document(plan, dry_run, proof))
+        console.json({"directory": str(plan.tree), **relocation_document(plan, dry_run, proof)})
     elif proof is not None:
         tell_proof(console, proof, plan.original)
 
@@ -89,31 +91,32 @@ def check_proof(proving: bool, command_line: Sequence[str], dry_run: bool) -> No
         raise UsageError(problem="a command is only run with `--prove`", hint="add `--prove` before the `--`")
 
 
-def run_proof(console: Console, plan: RelocationPlan, command_line: Sequence[str]) -> Proof:
+def _run_proof(console: Console, plan: RelocationPlan, command_line: Sequence[str]) -> Proof:
     """Proves what `plan` has done. InvalidValue while the tree is not where it was relocated to."""
     here = Path(str(plan.target))
     if not here.exists() or not here.samefile(plan.tree):
         raise InvalidValue(
             what=str(plan.tree),
             problem=f"was relocated to {here}, and is not there, so nothing can be proven yet",
-            hint=f"`mv {plan.tree} {here}`, then `outcrop relocate {here} --prove -- …`",
+            hint=f"`mv {shlex.join((str(plan.tree), str(here)))}`, then "
+            f"`outcrop relocate {shlex.quote(str(here))} --prove -- …`",
         )
     console.flush()
     # The program's output is not our answer.
     return prove(command_line, plan.original, plan.tree, output=sys.stderr.fileno(), progress=console.progress())
 
 
-def tell_relocation(console: Console, plan: RelocationPlan, dry_run: bool) -> None:
-    """What `plan` changes, by kind, and what it leaves."""
+def tell_relocation(console: Console, plan: RelocationPlan, place: Path, dry_run: bool) -> None:
+    """What `plan` changes in `place`, by kind, and what it leaves."""
     files = files_by_kind(plan)
     rows = [(kind.value, f"{places:,}", f"{files[kind]:,}") for kind, places in plan.counts.items()]
     console.table(("KIND", "PLACES", "FILES"), rows)
     verb = "would be changed" if dry_run else "changed"
     pending = len(plan.pending)
     console.note(
-        f"{plan.tree}: {plan.original} to {plan.target}, {counted(pending, 'file')} of {plan.files:,} {verb}"
+        f"{place}: {plan.original} to {plan.target}, {counted(pending, 'file')} of {plan.files:,} {verb}"
         if pending
-        else f"{plan.tree} runs from {plan.target} already: nothing to change"
+        else f"{place} runs from {plan.target} already: nothing to change"
     )
     for finding in plan.findings[:_FINDINGS_SHOWN]:
         console.warning(_sentence(finding))
@@ -149,7 +152,6 @@ def tell_proof(console: Console, proof: Proof, original: Prefix) -> None:
 def relocation_document(plan: RelocationPlan, dry_run: bool, proof: Proof | None) -> dict[str, object]:
     """All of that for `--json`."""
     return {
-        "directory": str(plan.tree),
         "from": str(plan.original),
         "to": str(plan.target),
         "dry_run": dry_run,

@@ -16,6 +16,7 @@ from outcrop.client.pack.formats import Format, form_of
 from outcrop.client.pack.image import PackImage
 from outcrop.client.pack.packing import PackRequest, pack
 from outcrop.client.pack.selection import SelectionOptions, select_paths
+from outcrop.client.pack.staging import Relocation
 from outcrop.cvmfs.paths import RepositoryPath, repository_path
 from tests.client.published import Published
 from tests.client.reading import tree_of
@@ -45,13 +46,14 @@ def made(
     owner: bool = False,
     told: list[str] | None = None,
     wanted: Format | None = None,
+    relocation: Relocation | None = None,
 ) -> Path:
     """A pack of what was published, in the form that its name says."""
     tell = (told if told is not None else []).append
     with tree_of(published, cache or output.parent / "cache") as (tree, contents):
         options = SelectionOptions(owner=owner)
         selection = select_paths(tree, map(repository_path, paths), options)
-        request = PackRequest(PackImage(selection, at), form_of(output, wanted), owner=owner)
+        request = PackRequest(PackImage(selection, at), form_of(output, wanted), owner=owner, relocation=relocation)
         pack(request, tree, contents, output, tell=tell)
     return output
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from outcrop.client.pack.content import RepositoryContents
 from outcrop.client.pack.external_images import write_squashfs
 from outcrop.client.pack.formats import form_of
 from outcrop.client.pack.image import PackImage
@@ -108,8 +109,7 @@ def test_each_program_makes_the_same_squashfs_image_each_time(
         for image in images:
             write_squashfs(
                 image_of(repository),
-                repository.tree,
-                repository.contents,
+                RepositoryContents(repository.tree, repository.contents),
                 image,
                 which=lambda name: shutil.which(name) if name == program else None,
             )

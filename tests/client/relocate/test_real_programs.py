@@ -16,7 +16,8 @@ import pytest
 from outcrop.client.relocate.elf import ElfString, read_elf
 from outcrop.client.relocate.plan import plan_relocation
 from outcrop.client.relocate.prefix import Prefix, prefix
-from outcrop.client.relocate.proof import OldPrefix, Proof, prove
+from outcrop.client.relocate.proof import Proof, prove
+from outcrop.client.relocate.proof_view import OldPrefix
 from outcrop.client.relocate.relocation import relocate
 from outcrop.client.trace.strace_run import find_tracer
 from outcrop.errors import CommandFailed, InvalidValue, MissingCapability, NotFound

@@ -18,8 +18,10 @@ from pathlib import Path
 
 from outcrop.client.checkout_place import remove_tree
 from outcrop.client.contents import Contents
-from outcrop.client.pack.directory import write_directory
+from outcrop.client.pack.content import FileContents
+from outcrop.client.pack.directory import WrittenImage, write_directory
 from outcrop.client.pack.image import MANIFEST_PATH, PackImage
+from outcrop.client.pack.staging import Relocation
 from outcrop.client.pack.streams import program_sink, run_program
 from outcrop.client.pack.tar import write_tar
 from outcrop.client.tree import Tree
@@ -42,8 +44,7 @@ _VERSION_SECONDS = 20
 
 def write_squashfs(
     image: PackImage,
-    tree: Tree,
-    contents: Contents,
+    contents: FileContents,
     output: Path,
     *,
     progress: Progress = SILENT,
@@ -57,7 +58,7 @@ def write_squashfs(
     # What sqfstar takes the times from that it does not find in the archive; tar2sqfs has its own option.
     environment = {"SOURCE_DATE_EPOCH": str(_latest(image))}
     with program_sink(arguments, output.parent, environment) as sink:
-        return write_tar(image, tree, contents, sink, progress)
+        return write_tar(image, contents, sink, progress)
 
 
 def _squashfs_arguments(image: PackImage, output: Path, which: Which) -> list[str]:
@@ -89,10 +90,10 @@ def write_erofs(
     output: Path,
     *,
     owner: bool = False,
+    relocation: Relocation | None = None,
     progress: Progress = SILENT,
-) -> Counter[str]:
-    """Makes the EROFS image `output` of `image`, by way of a directory beside it; returns what could not be kept, and
-    how often.
+) -> WrittenImage:
+    """Makes the EROFS image `output` of `image`, by way of a directory beside it, which `relocation` changes first.
 
     MissingCapability where mkfs.erofs is missing or older than 1.4, whose images differ from run to run."""
     program = _mkfs_erofs()
@@ -102,7 +103,9 @@ def write_erofs(
     except OSError as error:
         raise storage_error(error) from error
     try:
-        left_out = write_directory(image, tree, contents, place, owner=owner, progress=progress)
+        written = write_directory(
+            image, tree, contents, place, owner=owner, relocation=relocation, progress=progress
+        )  # fmt: skip
         manifest = (place / os.fsdecode(MANIFEST_PATH[1:])).read_bytes()
         owners = [] if owner else ["--force-uid=0", "--force-gid=0"]
         # A moment that nothing is newer than: times of files are then kept, and that of the image is this one.
@@ -114,7 +117,7 @@ def write_erofs(
         )  # fmt: skip
     finally:
         remove_tree(place)
-    return left_out
+    return written
 
 
 def _mkfs_erofs() -> str:

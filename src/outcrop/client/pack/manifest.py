@@ -10,6 +10,14 @@
 
 Paths are those of the repository, whose root stands at `at` in the image. `paths` is null if a trace chose them. Bytes
 that are not UTF-8 are lone surrogates. SHA-256 is over the plain bytes, so `sha256sum` gives the same.
+
+What was relocated says so, and what was changed says what the repository has in its place:
+
+    "relocated": {"from": "/cvmfs/software.example.org", "to": "/opt/soft", "record_sha256": "77…"}
+    {"path": "/bin/run", …, "size": 90, "sha256": "1c…", "original": {"size": 107, "sha256": "e2…"}}
+    {"path": "/lib64", …, "target": "/opt/soft/lib", "original": {"target": "/cvmfs/software.example.org/lib"}}
+
+`record_sha256` is that of `.outcrop-relocation.json` in the repository's root, which has every place of a change.
 """
 
 from __future__ import annotations
@@ -19,11 +27,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from outcrop.client.relocate.prefix import Prefix, prefix
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.entry import EntryKind
 from outcrop.cvmfs.names import RepositoryName, repository_name
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, is_canonical, shown
-from outcrop.errors import FormatError, OutcropError
+from outcrop.errors import FormatError, InvalidValue, OutcropError
 
 FORMAT = 1
 MAXIMUM_MANIFEST_BYTES = 1024**3
@@ -35,9 +44,18 @@ _MODE = re.compile(r"[0-7]{4}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
+class OriginalEntry:
+    """What the repository has in the place of an entry that relocation changed: a file of `size` bytes, or a link."""
+
+    size: int = 0
+    sha256: str = ""
+    target: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class PackedEntry:
     """One entry of a pack. `mode` without the file type; files have `size` (bytes) and `sha256`, or are another name of
-    the file `same_file_as`; links have a `target`."""
+    the file `same_file_as`; links have a `target`. `original` is there where relocation changed the entry."""
 
     path: RepositoryPath
     kind: EntryKind
@@ -46,6 +64,16 @@ class PackedEntry:
     sha256: str = ""
     target: bytes = b""
     same_file_as: RepositoryPath | None = None
+    original: OriginalEntry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PackRelocation:
+    """That the prefix `original` became `target` in a pack; `record_sha256` is that of the record of it."""
+
+    original: Prefix
+    target: Prefix
+    record_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +86,11 @@ class PackManifest:
     at: RepositoryPath
     paths: tuple[RepositoryPath, ...] | None
     entries: tuple[PackedEntry, ...]
+    relocation: PackRelocation | None = None
 
     def encode(self) -> bytes:
         """The file, with an entry a line."""
-        head = {
+        head: dict[str, object] = {
             "format": FORMAT,
             "repository": self.repository,
             "revision": self.revision,
@@ -69,6 +98,12 @@ class PackManifest:
             "at": shown(self.at),
             "paths": None if self.paths is None else [shown(path) for path in self.paths],
         }
+        if self.relocation is not None:
+            head["relocated"] = {
+                "from": str(self.relocation.original),
+                "to": str(self.relocation.target),
+                "record_sha256": self.relocation.record_sha256,
+            }
         lines = ",\n".join(json.dumps(_document(entry)) for entry in self.entries)
         return f'{json.dumps(head)[:-1]}, "entries": [\n{lines}\n]}}\n'.encode()
 
@@ -96,6 +131,7 @@ class PackManifest:
             _path(_text(document, "at")),
             None if paths is None else tuple(_path(path) for path in _list(paths, "paths")),
             tuple(_entry(entry) for entry in _list(document.get("entries"), "entries")),
+            _relocation(document.get("relocated")),
         )
 
 
@@ -110,8 +146,28 @@ def _document(entry: PackedEntry) -> dict[str, object]:
     elif entry.kind is EntryKind.FILE:
         document |= {"size": entry.size, "sha256": entry.sha256}
     elif entry.kind is EntryKind.SYMLINK:
-        document["target"] = entry.target.decode("utf-8", "surrogateescape")
+        document["target"] = _shown(entry.target)
+    if entry.original is not None and entry.kind is EntryKind.SYMLINK:
+        document["original"] = {"target": _shown(entry.original.target)}
+    elif entry.original is not None:
+        document["original"] = {"size": entry.original.size, "sha256": entry.original.sha256}
     return document
+
+
+def _shown(target: bytes) -> str:
+    return target.decode("utf-8", "surrogateescape")
+
+
+def _relocation(document: object) -> PackRelocation | None:
+    if document is None:
+        return None
+    if not isinstance(document, dict):
+        raise FormatError(what=_WHAT, field="`relocated`", problem="is no JSON object")
+    try:
+        original, target = prefix(_text(document, "from")), prefix(_text(document, "to"))
+    except InvalidValue as error:
+        raise FormatError(what=_WHAT, field="`relocated`", problem=f"names no prefixes ({error.message})") from error
+    return PackRelocation(original, target, _sha256(document, "record_sha256", "`relocated`"))
 
 
 def _entry(document: object) -> PackedEntry:
@@ -125,13 +181,36 @@ def _entry(document: object) -> PackedEntry:
         raise FormatError(what=_WHAT, field=where, problem="has no known type, or no mode")
     if "same_file_as" in document:
         return PackedEntry(path, kind, int(mode, 8), same_file_as=_path(_text(document, "same_file_as")))
+    original = _original(document.get("original"), kind, where)
     if kind is EntryKind.FILE:
-        size, sha256 = document.get("size"), _text(document, "sha256")
-        if not isinstance(size, int) or size < 0 or not _SHA256.fullmatch(sha256):
-            raise FormatError(what=_WHAT, field=where, problem="has no size, or no digest")
-        return PackedEntry(path, kind, int(mode, 8), size, sha256)
+        size, sha256 = _size(document, where), _sha256(document, "sha256", where)
+        return PackedEntry(path, kind, int(mode, 8), size, sha256, original=original)
     target = _bytes(_text(document, "target")) if kind is EntryKind.SYMLINK else b""
-    return PackedEntry(path, kind, int(mode, 8), target=target)
+    return PackedEntry(path, kind, int(mode, 8), target=target, original=original)
+
+
+def _original(document: object, kind: EntryKind, where: str) -> OriginalEntry | None:
+    if document is None:
+        return None
+    if not isinstance(document, dict) or kind not in (EntryKind.FILE, EntryKind.SYMLINK):
+        raise FormatError(what=_WHAT, field=where, problem="has an original that cannot be")
+    if kind is EntryKind.SYMLINK:
+        return OriginalEntry(target=_bytes(_text(document, "target")))
+    return OriginalEntry(_size(document, where), _sha256(document, "sha256", where))
+
+
+def _size(document: Mapping[str, object], where: str) -> int:
+    size = document.get("size")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise FormatError(what=_WHAT, field=where, problem="has no size")
+    return size
+
+
+def _sha256(document: Mapping[str, object], member: str, where: str) -> str:
+    sha256 = _text(document, member)
+    if not _SHA256.fullmatch(sha256):
+        raise FormatError(what=_WHAT, field=where, problem="has no digest")
+    return sha256
 
 
 def _text(document: Mapping[str, object], member: str) -> str:

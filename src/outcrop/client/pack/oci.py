@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from outcrop.client.contents import Contents
+from outcrop.client.pack.content import FileContents
 from outcrop.client.pack.image import PackImage
 from outcrop.client.pack.streams import FILE_BUFFER_BYTES, DigestingSink, Sink, file_sink, gzip_sink
 from outcrop.client.pack.tar import write_tar
 from outcrop.client.pack.tar_header import TarMember, ending, header, padding
-from outcrop.client.tree import Tree
 from outcrop.cvmfs.entry import Entry
 from outcrop.errors import InvalidValue, storage_error
 from outcrop.progress import SILENT, Progress
@@ -72,8 +71,7 @@ class Platform:
 
 def write_oci_layout(
     image: PackImage,
-    tree: Tree,
-    contents: Contents,
+    contents: FileContents,
     directory: Path,
     machines: Platform,
     progress: Progress = SILENT,
@@ -86,7 +84,7 @@ def write_oci_layout(
         packed = DigestingSink(to_file)
         with gzip_sink(packed) as encoded:
             plain = DigestingSink(encoded)
-            left_out = write_tar(image, tree, contents, plain, progress)
+            left_out = write_tar(image, contents, plain, progress)
     layer = layout.adopt(layer_file, _LAYER_TYPE, packed)
     created = _rfc3339(image.moment)
     configuration = layout.add(

@@ -9,39 +9,34 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 
-from outcrop.client.checkout_fetch import FetchedFile, fetched_files
-from outcrop.client.checkout_writer import plain_bytes
-from outcrop.client.contents import Contents
+from outcrop.client.pack.content import FileContents, PackedFile
 from outcrop.client.pack.image import PackImage, manifest_of
 from outcrop.client.pack.streams import Sink
 from outcrop.client.pack.tar_header import TarMember, can_hold, ending, header, padding
-from outcrop.client.tree import Located, Tree
+from outcrop.client.tree import Located
 from outcrop.cvmfs.entry import EntryKind
 from outcrop.cvmfs.paths import RepositoryPath
 from outcrop.progress import SILENT, Progress
 
 
-def write_tar(
-    image: PackImage, tree: Tree, contents: Contents, sink: Sink, progress: Progress = SILENT
-) -> Counter[str]:
+def write_tar(image: PackImage, contents: FileContents, sink: Sink, progress: Progress = SILENT) -> Counter[str]:
     """Writes `image` as a tar archive to `sink`; returns what an archive cannot hold, and how often.
 
     `progress` advances by the bytes of files. Errors are those of fetching and of `sink`."""
-    writer = _TarWriter(image, tree, contents, sink, progress)
+    writer = _TarWriter(image, contents, sink, progress)
     writer.write()
     return writer.left_out
 
 
 class _TarWriter:
-    def __init__(self, image: PackImage, tree: Tree, contents: Contents, sink: Sink, progress: Progress) -> None:
+    def __init__(self, image: PackImage, contents: FileContents, sink: Sink, progress: Progress) -> None:
         self.left_out: Counter[str] = Counter()
         self._image = image
         self._names = image.selection.names
-        self._contents = contents
         self._sink = sink
         self._progress = progress
         self._written = 0
-        self._files: Iterator[FetchedFile] = fetched_files(self._names.first, tree, contents)
+        self._files: Iterator[PackedFile] = contents.files(self._names.first)
         self._digests: dict[RepositoryPath, str] = {}
 
     def write(self) -> None:
@@ -55,12 +50,17 @@ class _TarWriter:
                 missing.add(located.path)
             else:
                 self._write_entry(located)
+        if self._image.relocation is not None:
+            record = self._image.relocation.record
+            self._write_own(self._image.record_entry(len(record)), record)
         manifest = manifest_of(self._image, self._digests, missing).encode()
-        own = self._image.manifest_entry(len(manifest))
-        self._put(header(TarMember(_member_name(own.path), own.entry)))
-        self._put(manifest)
-        self._put(padding(len(manifest)))
+        self._write_own(self._image.manifest_entry(len(manifest)), manifest)
         self._put(ending(self._written))
+
+    def _write_own(self, own: Located, data: bytes) -> None:
+        self._put(header(TarMember(_member_name(own.path), own.entry)))
+        self._put(data)
+        self._put(padding(len(data)))
 
     def _write_entry(self, located: Located) -> None:
         name = _member_name(self._image.place(located.path))
@@ -73,7 +73,7 @@ class _TarWriter:
             file = next(self._files)
             assert file.located is located, "files are fetched in the order of the entries"
             digest = hashlib.sha256()
-            for data in plain_bytes(file, self._contents):
+            for data in file.data:
                 digest.update(data)
                 self._put(data)
             self._put(padding(located.entry.size))

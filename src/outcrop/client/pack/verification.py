@@ -1,26 +1,31 @@
 """Re-checks a pack against its own manifest: a directory, an archive, an OCI layout, as it is or as an archive.
 
-Images of file systems are not opened: mounted or unpacked, they are directories with the same manifest.
+Images of file systems are not opened: mounted or unpacked, they are directories with the same manifest. What was
+relocated is read twice: its record may come behind the files that it is about.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
+import shlex
 import shutil
 import stat
 import subprocess
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
-from outcrop.client.pack.image import MANIFEST_PATH
+from outcrop.client.pack.image import MANIFEST_PATH, RECORD_PATH
 from outcrop.client.pack.manifest import MAXIMUM_MANIFEST_BYTES, PackManifest
+from outcrop.client.pack.undoing import FoundRecord, Readable, record_of
 from outcrop.client.pack.verdict import Observed, Verdict, verdict
 from outcrop.cvmfs.entry import EntryKind
 from outcrop.cvmfs.paths import ROOT, RepositoryPath
@@ -50,8 +55,8 @@ OpenBlob = Callable[[str], IO[bytes]]
 """Opens a file of an OCI layout by its name in it."""
 
 
-class _Readable(Protocol):
-    def read(self, size: int = ..., /) -> bytes: ...
+OpenStream = Callable[[], AbstractContextManager[Readable]]
+"""Opens the plain bytes of an archive, from their beginning, as often as it is asked."""
 
 
 def verify_pack(path: Path, progress: Progress = SILENT) -> Verdict:
@@ -83,7 +88,35 @@ def _in_directory(path: Path, progress: Progress) -> Verdict:
         raise _no_manifest(str(path))
     with manifest.open("rb") as file:
         said = PackManifest.parse(file.read(MAXIMUM_MANIFEST_BYTES))
-    return verdict(said, _observed_files(os.fsencode(path), progress))
+    top = os.fsencode(path)
+    observed = _observed_files(top, progress)
+    record = record_of(_records(top, observed), said)
+    if record is not None:
+        _undo_files(top, record, observed)
+    return verdict(said, observed, record)
+
+
+def _undo_files(top: bytes, record: FoundRecord, observed: dict[RepositoryPath, Observed]) -> None:
+    """Adds to what was `observed` what the entries were before they were relocated."""
+    for path, found in _relocated(observed, record):
+        if found.kind is EntryKind.SYMLINK:
+            observed[path] = replace(found, undone=record.undone_target(path, found.target))
+        else:
+            with open(top + path, "rb") as file:
+                observed[path] = replace(found, undone=record.undone_digest(path, file))
+
+
+def _records(top: bytes, observed: Mapping[RepositoryPath, Observed]) -> dict[RepositoryPath, bytes]:
+    records = {}
+    for path, found in observed.items():
+        if _is_record(path) and found.kind is EntryKind.FILE:
+            with open(top + path, "rb") as file:
+                records[path] = file.read(MAXIMUM_MANIFEST_BYTES)
+    return records
+
+
+def _is_record(path: RepositoryPath) -> bool:
+    return path.endswith(RECORD_PATH)
 
 
 def _observed_files(top: bytes, progress: Progress) -> dict[RepositoryPath, Observed]:
@@ -116,28 +149,23 @@ def _in_file(path: Path, progress: Progress) -> Verdict:
         start = file.read(_EROFS_OFFSET + len(_EROFS_MAGIC))
         file.seek(0)
         if start.startswith(_SQUASHFS_MAGIC) or start[_EROFS_OFFSET:] == _EROFS_MAGIC:
-            unpack = f"unsquashfs {path}" if start.startswith(_SQUASHFS_MAGIC) else f"fsck.erofs --extract=DIR {path}"
+            tool = ("unsquashfs",) if start.startswith(_SQUASHFS_MAGIC) else ("fsck.erofs", "--extract=DIR")
             raise MissingCapability(
                 what=f"looking into {path}",
                 problem="it is an image of a file system",
-                hint=f"mount it, or unpack it (`{unpack}`), and verify the directory",
+                hint=f"mount it, or unpack it (`{shlex.join((*tool, str(path)))}`), and verify the directory",
             )
         if not start.startswith((_GZIP_MAGIC, _ZSTD_MAGIC)):
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 if _LAYOUT in archive.getnames()[-3:]:
                     return _in_layout(lambda name: _member(archive, name), progress)
-            file.seek(0)
-        with ExitStack() as stack:
-            return _in_archive(stack.enter_context(_plain(path, file, start)), str(path), progress)
+    return _in_archive(lambda: _plain(path, start), str(path), progress)
 
 
 @contextmanager
-def _plain(path: Path, file: IO[bytes], start: bytes) -> Iterator[_Readable]:
-    """The bytes of the archive `file` at `path`, which begins with `start`, uncompressed."""
-    if start.startswith(_GZIP_MAGIC):
-        with gzip.GzipFile(fileobj=file) as plain:
-            yield plain
-    elif start.startswith(_ZSTD_MAGIC):
+def _plain(path: Path, start: bytes) -> Iterator[Readable]:
+    """The bytes of the archive at `path`, which begins with `start`, uncompressed."""
+    if start.startswith(_ZSTD_MAGIC):
         program = shutil.which("zstd")
         if program is None:
             raise MissingCapability(what="reading zstd", problem="the program zstd is not installed", hint="install it")
@@ -147,35 +175,79 @@ def _plain(path: Path, file: IO[bytes], start: bytes) -> Iterator[_Readable]:
             process.stdout.read()
         if process.returncode:
             raise FormatError(what="the archive", field="the zstd stream", problem="is damaged")
-    else:
-        yield file
+        return
+    with path.open("rb") as file:
+        if start.startswith(_GZIP_MAGIC):
+            with gzip.GzipFile(fileobj=file) as plain:
+                yield plain
+        else:
+            yield file
 
 
-def _in_archive(file: _Readable, what: str, progress: Progress) -> Verdict:
+def _in_archive(stream: OpenStream, what: str, progress: Progress) -> Verdict:
     observed: dict[RepositoryPath, Observed] = {}
+    records: dict[RepositoryPath, bytes] = {}
     manifest: PackManifest | None = None
-    with tarfile.open(fileobj=file, mode="r|", encoding="utf-8", errors="surrogateescape") as archive:  # type: ignore[call-overload]
-        for member in archive:
-            path = _image_path(member.name)
-            if path == MANIFEST_PATH:
-                data = archive.extractfile(member)
-                manifest = PackManifest.parse(data.read(MAXIMUM_MANIFEST_BYTES) if data else b"")
-            observed[path] = _observed_member(archive, member, path, progress)
+    for archive, member in _members(stream):
+        path = _image_path(member.name)
+        data: Readable | None = archive.extractfile(member) if member.isreg() else None
+        if data is not None and path == MANIFEST_PATH:
+            manifest = PackManifest.parse(data.read(MAXIMUM_MANIFEST_BYTES))
+            data = None
+        elif data is not None and _is_record(path):
+            records[path] = data.read(MAXIMUM_MANIFEST_BYTES)
+            data = io.BytesIO(records[path])
+        observed[path] = _observed_member(member, path, data, progress)
     if manifest is None:
         raise _no_manifest(what)
-    return verdict(manifest, observed)
+    record = record_of(records, manifest)
+    if record is not None:
+        _undo_members(stream, record, observed)
+    return verdict(manifest, observed, record)
+
+
+def _undo_members(stream: OpenStream, record: FoundRecord, observed: dict[RepositoryPath, Observed]) -> None:
+    """Adds to what was `observed` what the entries were before they were relocated."""
+    changed = dict(_relocated(observed, record))
+    for archive, member in _members(stream):
+        path = _image_path(member.name)
+        found = changed.get(path)
+        if found is None:
+            continue
+        if found.kind is EntryKind.SYMLINK:
+            observed[path] = replace(found, undone=record.undone_target(path, found.target))
+        elif data := archive.extractfile(member):
+            observed[path] = replace(found, undone=record.undone_digest(path, data))
+
+
+def _members(stream: OpenStream) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The members of an archive, in order; each can be read until the next one is asked for."""
+    with (
+        stream() as file,
+        tarfile.open(fileobj=file, mode="r|", encoding="utf-8", errors="surrogateescape") as archive,  # type: ignore[call-overload]
+    ):
+        for member in archive:
+            yield archive, member
+
+
+def _relocated(
+    observed: Mapping[RepositoryPath, Observed], record: FoundRecord
+) -> list[tuple[RepositoryPath, Observed]]:
+    """The files and links among `observed` that `record` says were changed."""
+    wanted = (EntryKind.FILE, EntryKind.SYMLINK)
+    return [(path, observed[path]) for path in record.changes if path in observed and observed[path].kind in wanted]
 
 
 def _observed_member(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, path: RepositoryPath, progress: Progress
+    member: tarfile.TarInfo, path: RepositoryPath, data: Readable | None, progress: Progress
 ) -> Observed:
+    """What the member for `path` is; `data` are its bytes, if they matter."""
     kind = _TAR_TYPES.get(member.type)
     if kind is None:
         raise FormatError(what="the archive", field=member.name, problem="is of a kind that no pack has")
     if member.islnk():
         return Observed(kind, member.mode, identity=_image_path(member.linkname))
     target = os.fsencode(member.linkname) if member.issym() else b""
-    data = archive.extractfile(member) if member.isreg() and path != MANIFEST_PATH else None
     digest = "" if data is None else _digest(data, progress)
     return Observed(kind, member.mode, member.size, digest, target, path)
 
@@ -192,8 +264,14 @@ def _in_layout(open_blob: OpenBlob, progress: Progress) -> Verdict:
         manifest = _document(file)
     with _checked(open_blob, _descriptor(manifest.get("config"))):
         pass
-    with _checked(open_blob, _only(manifest, "layers")) as file, gzip.GzipFile(fileobj=file) as plain:
-        return _in_archive(plain, "the layer", progress)
+    layer = _only(manifest, "layers")
+
+    @contextmanager
+    def plain_layer() -> Iterator[Readable]:
+        with _checked(open_blob, layer) as file, gzip.GzipFile(fileobj=file) as plain:
+            yield plain
+
+    return _in_archive(plain_layer, "the layer", progress)
 
 
 @contextmanager
@@ -246,7 +324,7 @@ def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
     return file
 
 
-def _digest(file: _Readable, progress: Progress) -> str:
+def _digest(file: Readable, progress: Progress) -> str:
     state = hashlib.sha256()
     while data := file.read(_READ_BYTES):
         state.update(data)

@@ -7,10 +7,10 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 from outcrop.client.relocate.changes import Examined
 from outcrop.client.relocate.observed import OldAccess
+from outcrop.client.relocate.placed_tree import PlacedTree
 from outcrop.client.relocate.plan import examine_tree
 from outcrop.client.relocate.prefix import Prefix
 from outcrop.client.relocate.reading import opened
@@ -49,38 +49,38 @@ class Leftover:
 
 
 class LeftoverSearch:
-    """Searches `tree`, which was built for `original`, once for any number of leftovers."""
+    """Searches the tree `placed`, which was built for `original`, once for any number of leftovers."""
 
     def __init__(
-        self, tree: Path, original: Prefix, environment: Mapping[bytes, bytes], progress: Progress = SILENT
+        self, placed: PlacedTree, original: Prefix, environment: Mapping[bytes, bytes], progress: Progress = SILENT
     ) -> None:
-        self._tree = os.fsencode(tree.resolve())
+        self._placed = placed
         self._original = original
         self._environment = environment
-        self._examined = examine_tree(tree, original, progress)
+        self._examined = examine_tree(placed.tree, original, progress)
 
     def leftover(self, access: OldAccess) -> Leftover:
         """Why `access` happened, as far as it can be seen."""
         own = self._in_tree(access)
-        holders = [holder for holder in own if holder.source is Source.WHOLE_PATH]
+        holders = [holder for holder in own.values() if holder.source is Source.WHOLE_PATH]
         holders += self._in_environment(access)
-        read = {os.path.realpath(path) for path in (*access.read, access.program) if path}
-        used = [holder for holder in own if os.fsencode(holder.name) in read and holder not in holders]
-        holders += used
+        read = {self._placed.real(path) for path in (*access.read, access.program) if path}
+        holders += [holder for path, holder in own.items() if path in read and holder not in holders]
         holders += self._outside(read)
         if not holders:
-            holders += own
+            holders += own.values()
         if not holders:
             holders += self._with_pieces(read)
         return Leftover(os.fsdecode(access.path), os.fsdecode(access.program), tuple(holders))
 
-    def _in_tree(self, access: OldAccess) -> list[Holder]:
-        holders = []
+    def _in_tree(self, access: OldAccess) -> dict[bytes, Holder]:
+        """The files of the tree with the old prefix, by their real paths; those with the whole path come first."""
+        holders = {}
         for path, examined in self._examined.items():
-            whole = os.path.join(self._tree, path)
+            whole = self._placed.place(path)
             source = Source.WHOLE_PATH if _holds(whole, access.path) else Source.PREFIX
-            holders.append(Holder(os.fsdecode(whole), source, _form(examined)))
-        return sorted(holders, key=lambda holder: holder.source is Source.PREFIX)
+            holders[whole] = Holder(self._placed.name(path), source, _form(examined))
+        return dict(sorted(holders.items(), key=lambda item: item[1].source is Source.PREFIX))
 
     def _in_environment(self, access: OldAccess) -> list[Holder]:
         return [
@@ -90,7 +90,7 @@ class LeftoverSearch:
         ]
 
     def _outside(self, read: set[bytes]) -> list[Holder]:
-        outside = sorted(path for path in read if not path.startswith(self._tree + b"/"))
+        outside = sorted(path for path in read if self._placed.below(path) is None)
         return [
             Holder(os.fsdecode(path), Source.OUTSIDE, "file")
             for path in outside
@@ -100,11 +100,10 @@ class LeftoverSearch:
     def _with_pieces(self, read: set[bytes]) -> list[Holder]:
         """Files of the tree that were read and hold the last name of the prefix: most likely what was put together."""
         piece = os.path.basename(self._original.path)
-        inside = sorted(path for path in read if path.startswith(self._tree + b"/"))
         return [
-            Holder(os.fsdecode(path), Source.PIECES, f"`{os.fsdecode(piece)}`")
-            for path in inside
-            if _holds(path, piece)
+            Holder(self._placed.name(inner), Source.PIECES, f"`{os.fsdecode(piece)}`")
+            for path in sorted(read)
+            if (inner := self._placed.below(path)) is not None and _holds(path, piece)
         ]
 
 

@@ -1,32 +1,31 @@
 """Proves that a relocated tree is done with its old prefix: runs a program of it under strace, and looks at every path.
 
-Where the old prefix exists on this machine, an empty directory hides it from the program (bubblewrap), so that it
-cannot work by accident. A proof is about what the program did this time; other arguments may take other ways.
+The program sees the tree at its new prefix and nothing at the old one, so that it cannot work by accident. A proof is
+about what the program did this time; other arguments may take other ways.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 from outcrop.client.relocate.leftovers import Leftover, LeftoverSearch, Source
 from outcrop.client.relocate.observed import Observation, observe
+from outcrop.client.relocate.placed_tree import PlacedTree
 from outcrop.client.relocate.prefix import Prefix
+from outcrop.client.relocate.proof_view import OldPrefix, View, view_of
 from outcrop.client.trace.strace_run import Tracer, find_tracer
 from outcrop.errors import CommandFailed, InvalidValue, MissingCapability, NotFound, storage_error
 from outcrop.progress import SILENT, Progress
 
-BUBBLEWRAP = "bwrap"
 _LEFTOVERS_EXPLAINED = 20
 """A program that looks for one thing in many places asks for many paths; the first ones tell why."""
-
-_PROBE_SECONDS = 20
 
 _HINTS = {
     Source.VARIABLE: "run it with a clean environment: `env -u {name} …`",
@@ -39,14 +38,6 @@ _DEFAULT_HINT = (
 )
 
 
-class OldPrefix(Enum):
-    """What the program could see at the old prefix."""
-
-    ABSENT = "absent"
-    HIDDEN = "hidden"
-    VISIBLE = "visible"
-
-
 @dataclass(frozen=True, slots=True)
 class Proof:
     """A program ran to its good end and asked for nothing of the old prefix; `files` of the tree were found by it."""
@@ -57,7 +48,7 @@ class Proof:
     programs: int
 
 
-def _failed(tree: Path, leftovers: Sequence[Leftover], total: int) -> CommandFailed:
+def _failed(tree: str, leftovers: Sequence[Leftover], total: int) -> CommandFailed:
     first = leftovers[0]
     who = first.program or "the program"
     more = f" (and for {total - 1:,} more paths)" if total > 1 else ""
@@ -87,6 +78,7 @@ def prove(
     original: Prefix,
     tree: Path,
     *,
+    target: Prefix | None = None,
     output: int | None = None,
     environment: Mapping[bytes, bytes] = os.environb,
     find_program: Callable[[str], str | None] = shutil.which,
@@ -94,36 +86,67 @@ def prove(
 ) -> Proof:
     """Runs `command`, which uses the relocated `tree`, and proves that it does without `original`.
 
-    Its output goes to the open file `output` (ours, if None). Raises CommandFailed if it asks for a path of the old
-    prefix, naming what still holds that, or if it fails; InvalidValue if it uses nothing of the tree, which proves
-    nothing; NotFound if there is no such program; MissingCapability without strace.
+    A tree that is not where it was relocated to is shown there, at `target`, for as long as the proof takes. The
+    program's output goes to the open file `output` (ours, if None). Raises CommandFailed if it asks for a path of the
+    old prefix, naming what still holds that, if it fails, or if it changes a tree that is not at its place yet;
+    InvalidValue if it uses nothing of the tree, which proves nothing; NotFound if there is no such program;
+    MissingCapability without strace, or where the tree cannot be shown at `target`.
     """
     tracer = _tracer(find_program)
-    if find_program(command[0]) is None:
-        raise NotFound(what=f"the program {command[0]}", hint=f"name one of the tree, as in {tree}/bin/PROGRAM")
-    prefix_state, view = _view(original, find_program)
-    with tempfile.TemporaryDirectory(prefix="outcrop-proof-") as scratch:
+    elsewhere = target if target is not None and not _is_at(tree, target) else None
+    placed = PlacedTree(tree, elsewhere)
+    program = os.fsdecode(placed.real(os.fsencode(command[0]))) if "/" in command[0] else command[0]
+    if find_program(program) is None:
+        raise NotFound(what=f"the program {command[0]}", hint=f"name one of the tree, as in {placed}/bin/PROGRAM")
+    before = _fingerprint(tree) if elsewhere else ""
+    with (
+        tempfile.TemporaryDirectory(prefix="outcrop-proof-") as scratch,
+        view_of(tree, elsewhere, original, find_program) as view,
+    ):
         calls = Path(scratch) / "calls"
-        code = _run([*view, tracer.program, *tracer.options, "-o", str(calls), "--", *command], output, environment)
+        line = [*view.words, tracer.program, *tracer.options, "-o", str(calls), "--", *command]
+        code = _run(line, output, environment, view)
         observation = _observation(calls, original)
     if observation.old:
-        search = LeftoverSearch(tree, original, environment, progress)
+        search = LeftoverSearch(placed, original, environment, progress)
         leftovers = [search.leftover(access) for access in observation.old[:_LEFTOVERS_EXPLAINED]]
-        raise _failed(tree, leftovers, len(observation.old))
+        raise _failed(str(placed), leftovers, len(observation.old))
     if code != 0:
         raise CommandFailed(
             what=command[0],
             problem=f"it ended with exit code {code}" if code > 0 else f"signal {-code} ended it",
             hint="it asked for nothing of the old prefix; try it by hand, or prove with another command",
         )
-    below = _below(observation, tree)
+    if elsewhere and _fingerprint(tree) != before:
+        raise CommandFailed(
+            what=command[0],
+            problem=f"it changed something in {placed} while it was proven",
+            hint="prove with a command that only reads; PYTHONDONTWRITEBYTECODE=1 keeps Python from writing bytecode",
+        )
+    below = sum(1 for path in observation.found if placed.holds(path))
     if not below:
         raise InvalidValue(
             what=f"`{command[0]}`",
-            problem=f"uses nothing of {tree}, so its run proves nothing",
-            hint=f"name a program of the tree by its path: {tree}/bin/PROGRAM",
+            problem=f"uses nothing of {placed}, so its run proves nothing",
+            hint=f"name a program of the tree by its path: {placed}/bin/PROGRAM",
         )
-    return Proof(tuple(command), prefix_state, below, observation.programs)
+    return Proof(tuple(command), view.old_prefix, below, observation.programs)
+
+
+def _is_at(tree: Path, target: Prefix) -> bool:
+    place = Path(str(target))
+    return place.exists() and place.samefile(tree)
+
+
+def _fingerprint(tree: Path) -> str:
+    """What changes as soon as anything in `tree` is written to."""
+    state = hashlib.sha256()
+    for directory, names, files in os.walk(os.fsencode(tree)):
+        names.sort()
+        for name in (b".", *sorted(files)):
+            status = os.lstat(os.path.join(directory, name))
+            state.update(b"%d %d %d;" % (status.st_ino, status.st_size, status.st_ctime_ns))
+    return state.hexdigest()
 
 
 def _tracer(find_program: Callable[[str], str | None]) -> Tracer:
@@ -141,30 +164,15 @@ def _tracer(find_program: Callable[[str], str | None]) -> Tracer:
         ) from error
 
 
-def _view(original: Prefix, find_program: Callable[[str], str | None]) -> tuple[OldPrefix, list[str]]:
-    """What the old prefix is like for the program, and the words before its command line that make it so."""
-    if not os.path.lexists(original.path):
-        return OldPrefix.ABSENT, []
-    program = find_program(BUBBLEWRAP)
-    if program is not None:
-        view = [program, "--die-with-parent", "--dev-bind", "/", "/", "--tmpfs", str(original), "--"]
-        with tempfile.TemporaryFile() as nowhere:
-            try:
-                trial = subprocess.run(
-                    [*view, "true"], stdin=nowhere, capture_output=True, timeout=_PROBE_SECONDS, check=False
-                )
-            except (OSError, subprocess.TimeoutExpired):
-                return OldPrefix.VISIBLE, []
-        if trial.returncode == 0:
-            return OldPrefix.HIDDEN, view
-    return OldPrefix.VISIBLE, []
-
-
-def _run(command: Sequence[str], output: int | None, environment: Mapping[bytes, bytes]) -> int:
+def _run(command: Sequence[str], output: int | None, environment: Mapping[bytes, bytes], view: View) -> int:
     try:
-        return subprocess.run(command, stdout=output, env=environment, check=False).returncode
-    except OSError as error:
-        raise storage_error(error, command[0]) from error
+        # No other thread of ours is at work here, so the child may do more than run the program.
+        return subprocess.run(
+            command, stdout=output, env=environment, check=False, preexec_fn=view.enter
+        ).returncode  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as error:
+        problem = error if isinstance(error, OSError) else OSError(0, "it could not enter its namespaces")
+        raise storage_error(problem, command[0]) from error
 
 
 def _observation(calls: Path, original: Prefix) -> Observation:
@@ -175,9 +183,3 @@ def _observation(calls: Path, original: Prefix) -> Observation:
         raise MissingCapability(
             what="a proof", problem="strace wrote nothing down", hint="relocate without `--prove`"
         ) from error
-
-
-def _below(observation: Observation, tree: Path) -> int:
-    """How many files of `tree` the run found, under whatever name."""
-    top = os.fsencode(tree.resolve()) + b"/"
-    return sum(1 for path in observation.found if os.path.realpath(path).startswith(top))
