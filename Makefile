@@ -17,14 +17,18 @@ export PYTHON
 provide = python=$$(sh provision/python) && "$$python" -m provision
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fault fuzz lint format docs bench pins clean
+.PHONY: help demo demo-ladder test fault fuzz lint format docs bench pins clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 demo: ## Build, publish, mount and run a small stack, end to end
 	@$(provide) demo
 	@$(VENV) -m outcrop demo $(ARGS)
+
+demo-ladder: ## Run a program of a repository with FUSE, without it, and without namespaces too
+	@$(provide) demo
+	@$(VENV) -m outcrop demo ladder $(ARGS)
 
 test: ## Run every test
 	@$(provide) test

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from outcrop.client.ladder.ways import Way
 from outcrop.software.demo_stack import system_gcc_version, write_demo_stack
 
 GUIDES = Path(__file__).parent.parent / "docs" / "guides"
@@ -32,7 +33,9 @@ def follow(guide: str, home: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    script = "set -eumo pipefail\n" + "\n".join(commands(GUIDES / guide)).replace("8000", port)
+    # A guide that fails in the middle must not leave a server behind, which would hold its output open.
+    lines = ["set -eumo pipefail", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT", *commands(GUIDES / guide)]
+    script = "\n".join(lines).replace("8000", port)
     environment = {**os.environ, "HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     finished = subprocess.run(
         ["bash", "-c", script], cwd=home, env=environment, capture_output=True, text=True, check=False, timeout=500
@@ -45,6 +48,12 @@ def follow(guide: str, home: Path) -> None:
 def test_every_guide_is_followed_by_a_test() -> None:
     followed = set(re.findall(r'follow\("([^"]+)"', Path(__file__).read_text()))
     assert followed == {path.name for path in GUIDES.glob("*.md")}
+
+
+def test_the_ways_that_a_guide_lists_are_the_ladder() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (GUIDES / "cluster-that-allows-nothing.md").read_text(), re.MULTILINE)
+    ladder = [way.value for way in Way]
+    assert [row for row in rows if row in ladder] == ladder
 
 
 def test_getting_started(tmp_path: Path) -> None:
@@ -60,6 +69,17 @@ def test_run_a_stratum_0(tmp_path: Path) -> None:
 @pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="/dev/fuse cannot be opened")
 def test_read_a_repository(tmp_path: Path) -> None:
     follow("read-a-repository.md", tmp_path)
+
+
+@pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="/dev/fuse cannot be opened")
+def test_use_on_my_laptop(tmp_path: Path) -> None:
+    follow("use-on-my-laptop.md", tmp_path)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_use_on_my_cluster(tmp_path: Path) -> None:
+    follow("use-on-my-cluster.md", tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")

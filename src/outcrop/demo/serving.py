@@ -6,7 +6,6 @@ serves until it is told to end, or its parent is gone.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -15,13 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from outcrop.children import end_with_parent
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.demo.workshop import Workshop
 from outcrop.errors import CommandFailed, OutcropError
 from outcrop.stratum0.serve import RepositoryServer
 from outcrop.stratum0.settings import load_settings
 
-_PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 5
 
 
@@ -61,10 +60,8 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _main(data: str, repository: str, port: str, parent: str) -> int:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if os.getppid() != int(parent):
-        return 1  # the parent ended before the signal was asked for
+    end_with_parent(int(parent), signal.SIGTERM)
     name = RepositoryName(repository)
     try:
         storage = Path(load_settings(Path(data), name).storage)
