@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from outcrop.cli.cache_options import chosen_caches, size_argument
+from outcrop.cli.cache_options import caches_for, chosen_caches, size_argument
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.quantities import counted
@@ -14,10 +14,10 @@ from outcrop.client.cache.quota import Quota
 from outcrop.client.cache.room import LimitedRoom
 from outcrop.client.cache.sizes import MAXIMUM_SIZE, size_text
 from outcrop.client.cache.store import Cache
-from outcrop.client.cache.wanted_paths import path_within
+from outcrop.client.cache.wanted_paths import asked_path
 from outcrop.client.cache.warming import plan_warming
 from outcrop.client.cache_choice import CacheChoice
-from outcrop.cvmfs.paths import repository_path
+from outcrop.client.known_repository import RepositoryAddress
 from outcrop.errors import Busy, NotFound, UsageError
 
 
@@ -25,6 +25,7 @@ from outcrop.errors import Busy, NotFound, UsageError
     "evict",
     epilog=examples(
         "outcrop cache evict --to 2G                                       # the least recently used goes",
+        "outcrop cache evict software.example.org --to 2G                  # of the cache that this site has for it",
         "outcrop cache evict --all --dry-run",
         "outcrop cache evict software.example.org /versions/2025.06",
     ),
@@ -48,19 +49,20 @@ def command(
 ) -> None:
     """Remove objects from the cache: down to a size, all, or the files at PATH of the repository REPO and below.
 
+    With REPO it is the cache that this site uses for that, whatever else is in it.
     Whoever needs them again fetches them again. Files that are open stay readable, and catalogs that a running process
     uses stay; an object that other paths share goes with the path that is named.
     """
-    ways = [bool(goal), everything, bool(reading.repository)]
-    if sum(ways) != 1 or (reading.repository and not paths):
+    if sum((bool(goal), everything, bool(paths))) != 1 or (everything and reading.repository):
         raise UsageError(
             problem="what shall go?", hint="say one of `--to SIZE`, `--all`, and a repository with one or more paths"
         )
-    choice = chosen_caches(reading.cache, "", console.warning)
+    address = reading.address(console) if reading.repository else None
+    choice = caches_for(console, reading, address) if address else chosen_caches(console, None, reading.cache)
     if not choice.directory.is_dir():
         raise NotFound(what=f"the cache {choice.directory}", hint="`outcrop cache status` shows where caches are")
-    if reading.repository:
-        eviction = _evict_paths(console, reading, choice, paths, dry_run)
+    if address is not None and paths:
+        eviction = _evict_paths(console, reading, address, choice, paths, dry_run)
     else:
         eviction = _evict_oldest(console, choice, size_argument(goal, "--to") or 0, dry_run)
     if as_json:
@@ -92,10 +94,15 @@ def _evict_oldest(console: Console, choice: CacheChoice, goal: int, dry_run: boo
 
 
 def _evict_paths(
-    console: Console, reading: Reading, choice: CacheChoice, paths: tuple[str, ...], dry_run: bool
+    console: Console,
+    reading: Reading,
+    address: RepositoryAddress,
+    choice: CacheChoice,
+    paths: tuple[str, ...],
+    dry_run: bool,
 ) -> Eviction:
-    with reading.open(console) as repository:
-        tops = [path_within(path, repository.name) or repository_path(path) for path in paths]
+    with reading.open_at(address, console) as repository:
+        tops = [asked_path(path, repository.name) for path in paths]
         plan = plan_warming(repository.tree, tops)
     cache = Cache(choice.directory, tell=console.warning, quota=choice.quota)
     digests = [piece.object.digest for piece in plan.pieces.values()]

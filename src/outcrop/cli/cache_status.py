@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from outcrop.cli.cache_options import amount_text, cache_option, chosen_caches, limit_option
+from outcrop.cli.cache_options import amount_text, cache_option, chosen_caches, limit_option, repository_argument
 from outcrop.cli.console import Console
 from outcrop.cli.options import examples, json_option
 from outcrop.cli.quantities import counted
@@ -20,19 +20,22 @@ from outcrop.client.cache.status import CacheStatus, look_at
     "status",
     epilog=examples(
         "outcrop cache status",
+        "outcrop cache status software.example.org             # the one that this site uses for it",
         "outcrop cache status --cache /scratch/cvmfs-cache --json",
     ),
 )
+@repository_argument
 @cache_option
 @limit_option
 @json_option
 @click.pass_obj
-def command(console: Console, *, cache: Path | None, limit: str, as_json: bool) -> None:
+def command(console: Console, *, repository: str | None, cache: Path | None, limit: str, as_json: bool) -> None:
     """Show the caches that are read from, in their order: where they are, what they hold, and what limits them.
 
-    The first takes in what is fetched; the others are only read (OUTCROP_CACHE_LOWER). Nothing is changed.
+    The first takes in what is fetched; the others are only read (OUTCROP_CACHE_LOWER). A site may have another cache,
+    and another limit, for the repository REPO. Nothing is changed.
     """
-    choice = chosen_caches(cache, limit, console.warning)
+    choice = chosen_caches(console, repository, cache, limit)
     quota = choice.quota
     now = time.time()
     found = [look_at(choice.directory, quota.limit if quota else None, now)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from outcrop.cli.cache_options import cache_option, chosen_caches
+from outcrop.cli.cache_options import cache_option, chosen_caches, repository_argument
 from outcrop.cli.console import Console
 from outcrop.cli.options import examples, json_option
 from outcrop.cli.quantities import counted
@@ -25,19 +25,22 @@ from outcrop.errors import IntegrityError, NotFound
         "outcrop cache verify --cache /scratch/cvmfs-cache     # a cache that other clients fill, too",
     ),
 )
+@repository_argument
 @cache_option
 @click.option("--repair", is_flag=True, help="Remove damaged objects, and mark as proven what its digest proves.")
 @click.option("--from-start", is_flag=True, help="Do not go on where an interrupted verification ended.")
 @json_option
 @click.pass_obj
-def command(console: Console, *, cache: Path | None, repair: bool, from_start: bool, as_json: bool) -> None:
-    """Check every object in the cache: against its checksum, else against the digest in its name and the sizes that
-    catalogs in the cache state.
+def command(
+    console: Console, *, repository: str | None, cache: Path | None, repair: bool, from_start: bool, as_json: bool
+) -> None:
+    """Check every object in the cache (the one that this site uses for the repository REPO): against its checksum,
+    else against the digest in its name and the sizes that catalogs in the cache state.
 
     What another program has compressed in its own way cannot be proven without a download; it is counted, and used.
     Ends with exit code 5 if something is damaged and was not removed.
     """
-    choice = chosen_caches(cache, "", console.warning)
+    choice = chosen_caches(console, repository, cache)
     directory = choice.directory
     if not directory.is_dir():
         raise NotFound(what=f"the cache {directory}", hint="`outcrop cache status` shows where caches are")

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import click
 
-from outcrop.cli.cache_options import chosen_caches
+from outcrop.cli.cache_options import caches_for
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.quantities import counted
 from outcrop.cli.reading import Reading, reading_options
 from outcrop.client.cache.quota import Quota
 from outcrop.client.cache.sizes import size_text
-from outcrop.client.cache.wanted_paths import path_within, wanted_paths
+from outcrop.client.cache.wanted_paths import asked_path, wanted_paths
 from outcrop.client.cache.warming import WarmPlan, plan_warming, warm
 from outcrop.client.repository import OpenRepository
-from outcrop.cvmfs.paths import repository_path
 from outcrop.errors import InvalidValue, UsageError, storage_error
 
 
@@ -57,11 +56,12 @@ def command(
     """
     if not paths and not traces:
         raise UsageError(problem="what shall be fetched?", hint="name paths (`/` for all), or a file with `--trace`")
-    with reading.open(console) as repository:
-        tops = [path_within(path, repository.name) or repository_path(path) for path in paths]
+    address = reading.address(console)
+    with reading.open_at(address, console) as repository:
+        tops = [asked_path(path, repository.name) for path in paths]
         listed = [wanted for trace in traces for wanted in wanted_paths(_lines(trace), repository.name, str(trace))]
         plan = plan_warming(repository.tree, tops, listed)
-        quota = chosen_caches(reading.cache, "", console.warning).quota
+        quota = caches_for(console, reading, address).quota
         if quota is not None:
             _check_fits(plan, quota)
         if not dry_run:
@@ -80,7 +80,7 @@ def command(
 
 def _lines(trace: Path) -> list[str]:
     try:
-        return trace.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        return trace.read_bytes().decode("utf-8", "surrogateescape").split("\n")
     except OSError as error:
         raise storage_error(error, str(trace)) from error
 

@@ -25,7 +25,7 @@ STATED_SECONDS = 45.0
 """Within this time every attack ends, in refusal or in the right bytes. A server that stalls costs 10 s
 (`TransferLimits.stall`); nothing here stalls more than three times in a row."""
 
-_PRIVATE = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
+PRIVATE = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Victim:
         order.save(place)
         rootless = [] if os.geteuid() == 0 else ["--map-root-user"]
         ended = subprocess.run(
-            [_PRIVATE[0], *rootless, *_PRIVATE[1:], sys.executable, "-m", "tests.client.attacks.reading_once", place],
+            [PRIVATE[0], *rootless, *PRIVATE[1:], sys.executable, "-m", "tests.client.attacks.reading_once", place],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
             stdin=subprocess.DEVNULL,

@@ -66,6 +66,8 @@ def test_proxies_that_the_network_announces_are_left_out_and_told_of() -> None:
     parsed = parse_proxies("auto;DIRECT")
     assert parsed.groups == (("DIRECT",),)
     assert "`auto`" in parsed.notes[0]
+    assert "name the proxies themselves" in parsed.notes[0]
+    assert "CVMFS_HTTP_PROXY in /etc/cvmfs/default.local" in parsed.notes[0]
 
 
 @pytest.mark.property

@@ -19,6 +19,7 @@ from outcrop.client.network.server_order import order_servers
 from outcrop.client.network.servers import Servers
 from outcrop.client.network.settings import NetworkSettings, ServerOrder
 from outcrop.cvmfs.objects import MANIFEST_NAME
+from outcrop.errors import NetworkError
 from outcrop.storage.http import HttpStore
 from outcrop.storage.interface import ReadableStore
 from outcrop.storage.memory import MemoryStore
@@ -48,10 +49,12 @@ def sites() -> Iterator[tuple[list[GeoSite], list[str]]]:
         yield sites, [stack.enter_context(serving(site)) for site in sites]
 
 
-def ordered(addresses: list[str], order: ServerOrder, memory: OrderMemory = NOWHERE, **network: object) -> list[int]:
+def ordered(
+    addresses: list[str], order: ServerOrder, memory: OrderMemory = NOWHERE, maximum: int = 0, **network: object
+) -> list[int]:
     """The order in which the servers are asked."""
     servers = Servers([HttpStore(address) for address in addresses], NetworkSettings(**network))  # type: ignore[arg-type]
-    order_servers(servers, order, memory, rng=random.Random(1))
+    order_servers(servers, order, memory, maximum=maximum, rng=random.Random(1))
     found = [addresses.index(server.address) for server in servers.in_order]
     servers.close()
     return found
@@ -70,6 +73,47 @@ def test_geo_api_decides(sites: tuple[list[GeoSite], list[str]]) -> None:
     assert len(requests) == 1
     assert requests[0].startswith("api/v1.0/geo/")
     assert requests[0].endswith("/127.0.0.1,127.0.0.1,127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("order", "maximum", "found"),
+    [
+        (ServerOrder.AS_GIVEN, 2, [0, 1]),
+        (ServerOrder.GEOGRAPHIC, 2, [2, 0]),
+        (ServerOrder.GEOGRAPHIC, 3, [2, 0, 1]),
+        (ServerOrder.GEOGRAPHIC, 9, [2, 0, 1]),
+    ],
+)
+def test_only_the_nearest_servers_are_used(
+    sites: tuple[list[GeoSite], list[str]], order: ServerOrder, maximum: int, found: list[int]
+) -> None:
+    for site in sites[0]:
+        site.reply = b"3,1,2\n"
+    assert ordered(sites[1], order, maximum=maximum) == found
+
+
+def test_servers_that_were_left_out_are_not_asked_when_others_fail(sites: tuple[list[GeoSite], list[str]]) -> None:
+    for site in sites[0]:
+        site.every = status(503)
+    servers = Servers([HttpStore(address) for address in sites[1]], NetworkSettings(retries=0))
+    order_servers(servers, ServerOrder.AS_GIVEN, NOWHERE, maximum=2)
+    for server in servers.in_order:
+        with pytest.raises(NetworkError):
+            server.read(MANIFEST_NAME)
+    servers.close()
+    assert [len(site.requests) for site in sites[0]] == [1, 1, 0]
+
+
+def test_servers_of_the_repository_know_where_others_are(sites: tuple[list[GeoSite], list[str]]) -> None:
+    """Servers of external files have no geo API of their own."""
+    sites[0][0].reply = b"2,1\n"
+    guides = Servers([HttpStore(sites[1][0])], NetworkSettings())
+    servers = Servers([HttpStore(address) for address in sites[1][1:]], NetworkSettings())
+    order_servers(servers, ServerOrder.GEOGRAPHIC, NOWHERE, maximum=1, guides=guides)
+    assert [server.address for server in servers.in_order] == [sites[1][2]]
+    assert not sites[0][1].requests + sites[0][2].requests
+    servers.close()
+    guides.close()
 
 
 def test_place_of_the_proxy_counts(sites: tuple[list[GeoSite], list[str]]) -> None:

@@ -1,22 +1,22 @@
 """Lists of paths of a repository: a text of one path a line, or a trace of JSON lines. No input or output.
 
-A trace has a JSON object on each line, of which these members count here: `path`, as the repository or as programs
-below `/cvmfs/<repository>` call it; `kind`, where it says that only the catalog was asked (`stat`, `readlink`,
-`directory`); and `repository`, where the trace is of several. Lines without `path` say nothing.
+Of a trace (`outcrop.client.trace.access`) these members count here: `path`, as the repository or as programs below
+`/cvmfs/<repository>` call it; `kind`, where it says that only the catalog was asked (`stat`, `readlink`, `directory`);
+and `repository`, where the trace is of several. Lines without `path` say nothing.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from outcrop.client.trace.access import AccessKind, line_document
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.paths import RepositoryPath, repository_path
 from outcrop.errors import FormatError, InvalidValue
 
 MOUNT_ROOT = "/cvmfs/"
-_CATALOG_ONLY = frozenset({"stat", "readlink", "directory"})
+_CATALOG_ONLY = [kind.value for kind in (AccessKind.STAT, AccessKind.READLINK, AccessKind.DIRECTORY)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,14 @@ def wanted_paths(lines: Iterable[str], repository: RepositoryName, what: str) ->
             yield WantedPath(path, contents)
 
 
+def asked_path(text: str, repository: RepositoryName) -> RepositoryPath:
+    """What a user calls a path of `repository`: as the repository calls it, or as it is seen below `/cvmfs`.
+
+    InvalidValue for text that can be no path."""
+    path = path_within(text, repository)
+    return repository_path(text) if path is None else path
+
+
 def path_within(text: str, repository: RepositoryName) -> RepositoryPath | None:
     """The path in `repository` that `text` means; None if it lies in another one, or can be no path of any."""
     mounted = f"{MOUNT_ROOT}{repository}"
@@ -61,13 +69,11 @@ def path_within(text: str, repository: RepositoryName) -> RepositoryPath | None:
 
 def _document(text: str, what: str, number: int) -> dict[str, object]:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return line_document(text, what, f"line {number}")
+    except FormatError as error:
         raise FormatError(
             what=what,
             field=f"line {number}",
             problem="is neither a path nor a JSON object",
             hint="give a file with one path a line, or what `outcrop trace` wrote",
         ) from error
-    assert isinstance(document, dict), "a document that begins with a brace is an object"
-    return document

@@ -2,7 +2,8 @@
 
 Groups stand between `;` and are used in order: the next one when all of one fail. The members of a group stand between
 `|` and share the load. A member is a URL, `host:port` (then `http://` is meant) or `DIRECT`, which is no proxy. `auto`
-asks the network for a script in JavaScript (WPAD), which we do not run: it is left out and told of.
+asks the network for a script in JavaScript (WPAD, or what `CVMFS_PAC_URLS` names), which we do not run: it is left out
+and told of, with what to write instead.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ ENVIRONMENT = ""
 
 _AUTO = "auto"
 _SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
+_INSTEAD = (
+    "name the proxies themselves, in `proxies` below `[network]` in config.toml or in CVMFS_HTTP_PROXY in "
+    "/etc/cvmfs/default.local, as in `http://proxy1:3128|http://proxy2:3128;DIRECT`"
+)
 _HINT = "write it as `http://proxy1:3128|http://proxy2:3128;DIRECT`"
 
 ProxyGroups = tuple[tuple[str, ...], ...]
@@ -41,7 +46,7 @@ def parse_proxies(text: str, what: str = "CVMFS_HTTP_PROXY") -> ProxyList:
         members: list[str] = []
         for part in filter(None, (part.strip() for part in group.split("|"))):
             if part.lower() == _AUTO:
-                notes.append(f"{what} asks for proxies that the network announces (`auto`); they are not used")
+                notes.append(f"{what} asks for a script of the network (`auto`), which is not run; {_INSTEAD}")
                 continue
             member = _member(part, what)
             if member not in members:
@@ -49,8 +54,9 @@ def parse_proxies(text: str, what: str = "CVMFS_HTTP_PROXY") -> ProxyList:
         if members:
             groups.append(tuple(members))
     if not groups:
-        problem = "names only `auto`, which is not supported" if notes else "names no proxy"
-        raise InvalidValue(what=what, problem=problem, hint="write `DIRECT` where no proxy is to be used")
+        problem = "names only `auto`, a script of the network, which is not run" if notes else "names no proxy"
+        hint = _INSTEAD if notes else "write `DIRECT` where no proxy is to be used"
+        raise InvalidValue(what=what, problem=problem, hint=hint)
     return ProxyList(tuple(groups), tuple(notes))
 
 
@@ -79,6 +85,30 @@ def shown_proxy(proxy: str) -> str:
         return "the environment's proxy"
     parts = urlsplit(proxy)
     return f"the proxy {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def plain_proxy(proxy: str, server: str) -> str:
+    """`proxy`, by which the URL `server` is reached, as the reference client names it, without its password: a URL, or
+    `DIRECT`. For the environment's it is looked up."""
+    if proxy == ENVIRONMENT:
+        proxy = _of_environment(server)
+    if proxy == DIRECT:
+        return DIRECT
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _of_environment(server: str) -> str:
+    parts = urlsplit(server)
+    if not parts.hostname:
+        return DIRECT  # a directory on this machine
+    # It brings a whole web client with it, which only those pay for who ask.
+    from urllib.request import getproxies, proxy_bypass
+
+    if proxy_bypass(parts.hostname):
+        return DIRECT
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all") or DIRECT
 
 
 def _member(part: str, what: str) -> str:

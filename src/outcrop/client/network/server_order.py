@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from outcrop.client.network.geography import MAXIMUM_REPLY_BYTES, geo_request, parse_geo_reply
@@ -32,41 +32,61 @@ def order_servers(
     order: ServerOrder,
     memory: OrderMemory,
     *,
+    maximum: int = 0,
+    guides: Servers | None = None,
     rng: random.Random | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Puts the web servers among `servers` into `order`; they keep the given one where nothing can be found out.
+    """Puts the web servers among `servers` into `order`; they keep the given one where nothing can be found out. Of all
+    of them only the first `maximum` are used after that (0: all).
 
-    Takes at most `GEO_SECONDS` and three times `PROBE_SECONDS`, and no time at all where `memory` knows the answer."""
-    web = [index for index, address in enumerate(servers.addresses) if address.startswith(("http://", "https://"))]
-    if order is ServerOrder.AS_GIVEN or len(web) < 2:
-        return
-    addresses = [servers.addresses[index] for index in web]
-    known = memory.recall(order, servers.proxy_host, addresses)
-    if known is None:
-        hurried = servers.hurried(PROBE_SECONDS)
-        probes = [hurried.alone(index) for index in web]
-        if order is ServerOrder.GEOGRAPHIC:
-            known = _order_by_geography(probes, servers.proxy_host, rng or random.Random(), clock)
-        known = known or _order_by_latency(probes, clock)
+    `guides` know where servers are, by default `servers` themselves. Takes at most `GEO_SECONDS` and three times
+    `PROBE_SECONDS`, and no time at all where `memory` knows the answer."""
+    web = [index for index, address in enumerate(servers.addresses) if _is_on_the_web(address)]
+    wanted = as_given = list(range(len(servers)))
+    if order is not ServerOrder.AS_GIVEN and len(web) > 1:
+        addresses = [servers.addresses[index] for index in web]
+        known = memory.recall(order, servers.proxy_host, addresses)
         if known is None:
-            return
-        memory.remember(order, servers.proxy_host, addresses, known)
-    nearest_first = iter(web[number] for number in known)
-    servers.set_order([next(nearest_first) if index in web else index for index in range(len(servers))])
+            if order is ServerOrder.GEOGRAPHIC:
+                asked = _probes(guides or servers)
+                known = _order_by_geography(asked, servers, addresses, rng or random.Random(), clock)
+            known = known or _order_by_latency(_probes(servers), clock)
+            if known is not None:
+                memory.remember(order, servers.proxy_host, addresses, known)
+        nearest_first = iter([web[number] for number in known] if known else web)
+        wanted = [next(nearest_first) if index in web else index for index in as_given]
+    wanted = wanted[: maximum or None]
+    if wanted != as_given:
+        servers.set_order(wanted)
+
+
+def _is_on_the_web(address: str) -> bool:
+    return address.startswith(("http://", "https://"))
+
+
+def _probes(servers: Servers) -> list[ServerByProxies]:
+    """The web servers among `servers`, for questions that must not take long."""
+    hurried = servers.hurried(PROBE_SECONDS)
+    return [hurried.alone(index) for index, address in enumerate(servers.addresses) if _is_on_the_web(address)]
 
 
 def _order_by_geography(
-    probes: list[ServerByProxies], proxy_host: str, rng: random.Random, clock: Callable[[], float]
+    asked: Sequence[ServerByProxies],
+    servers: Servers,
+    addresses: Sequence[str],
+    rng: random.Random,
+    clock: Callable[[], float],
 ) -> tuple[int, ...] | None:
+    """The order of `addresses`, of `servers`, that one of `asked` says."""
     # Any word that is no host name. A random one is not the same for everybody in a cache on the way.
-    request = geo_request(proxy_host or f"{rng.getrandbits(64):016x}", [probe.address for probe in probes])
+    request = geo_request(servers.proxy_host or f"{rng.getrandbits(64):016x}", addresses)
     began = clock()
-    for probe in rng.sample(probes, min(GEO_SERVERS, len(probes))):
+    for probe in rng.sample(asked, min(GEO_SERVERS, len(asked))):
         if clock() - began > GEO_SECONDS:
             break
         try:
-            order = parse_geo_reply(probe.read(request, limit=MAXIMUM_REPLY_BYTES), len(probes))
+            order = parse_geo_reply(probe.read(request, limit=MAXIMUM_REPLY_BYTES), len(addresses))
         except OutcropError:
             continue
         if order is not None:

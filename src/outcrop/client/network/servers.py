@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from outcrop.client.network.proxies import DIRECT, ENVIRONMENT, proxy_host, shown_proxy
+from outcrop.client.network.proxies import DIRECT, ENVIRONMENT, groups_in_use, plain_proxy, proxy_host, shown_proxy
 from outcrop.client.network.route import PATIENCE_SECONDS, Route, Router, Step, Walk
 from outcrop.client.network.settings import NetworkSettings
+from outcrop.client.network.state import NetworkState
+from outcrop.client.network.traffic import Traffic
 from outcrop.errors import FormatError, IntegrityError, NotFound, OutcropError
 from outcrop.storage.http import DEFAULT_LIMITS, HttpStore, TransferLimits, WholeObject
 from outcrop.storage.interface import DEFAULT_READ_LIMIT, Fetched, ReadableStore, Wanted
@@ -39,6 +41,7 @@ class Servers:
         """`patience` is how long after its first failure a request may begin attempts, `grace` how long a transfer may
         take however slow it is; both in seconds."""
         self.sleep = sleep
+        self.traffic = Traffic(clock)
         self._clock = clock
         self._grace = grace
         self._stores = tuple(stores)
@@ -72,6 +75,24 @@ class Servers:
         """The name of the proxy in use; empty where there is none, or only the environment knows."""
         return proxy_host(self._router.proxy)
 
+    @property
+    def state(self) -> NetworkState:
+        """How the network is used now, and what has come from it."""
+        settings = self._settings or _AS_THEY_ARE
+        nothing = NetworkState(timeout=settings.timeout, timeout_direct=settings.timeout_direct)
+        if not self._stores:
+            return nothing
+        first = self._router.first()
+        address = self._stores[first.server].address
+        members = (member for group in groups_in_use(settings) for member in group)
+        return replace(
+            nothing,
+            servers=tuple(self._stores[index].address for index in self._router.servers),
+            proxy=plain_proxy(first.proxy, address),
+            proxies=tuple(dict.fromkeys(plain_proxy(member, address) for member in members)),
+            received=self.traffic.amount,
+        )
+
     def alone(self, index: int) -> ServerByProxies:
         """The server `index`, counted as given, by itself."""
         return ServerByProxies(self, self._stores[index], index)
@@ -93,7 +114,7 @@ class Servers:
         self._told = route
 
     def set_order(self, indices: Sequence[int]) -> None:
-        """Makes the order of choice that of `indices` into the stores."""
+        """Makes the order of choice that of `indices` into the stores. Those that are left out are not asked."""
         self._router.set_order(indices)
         self._told = self._router.first()
 
@@ -183,7 +204,9 @@ class ServerByProxies:
 
         def attempt(store: HttpStore) -> FetchedOverHttp:
             whole.data.clear()
-            (fetched,) = store.fetch([Wanted(name, whole)])
+            with self._servers.traffic.under_way():
+                (fetched,) = store.fetch([Wanted(name, whole)])
+            self._servers.traffic.came(len(whole.data))
             return fetched
 
         self._try(attempt)

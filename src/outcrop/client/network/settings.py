@@ -44,6 +44,8 @@ class NetworkSettings:
     """How long a lesser server is asked first before the first one is tried again."""
     follow_redirects: bool = True
     parallel: int = 16
+    maximum_servers: int = 0
+    """Only so many servers are used, the first ones after they have been put in order; 0 for all."""
 
 
 DEFAULT_NETWORK = NetworkSettings()

@@ -31,6 +31,7 @@ class Severity(Enum):
 
 _REPAIR = "`outcrop repo repair {repository} --from URL` fetches it from a replica"
 _RESIGN = "`outcrop repo resign {repository}` signs a new one"
+_REFRESH = "`outcrop repo refresh {repository}` signs it anew"
 _REPUBLISH = "roll back to a revision without it, or publish the directory anew with `outcrop repo ingest {repository}`"
 _OWN_KEY = "find out who published this; a publish with the repository's own keys puts it right"
 
@@ -53,6 +54,7 @@ class Kind(Enum):
     )
     SIGNATURE = ("signature", Severity.DISTRUST, _OWN_KEY)
     WHITELIST = ("whitelist", Severity.DISTRUST, _RESIGN)
+    FRESHNESS = ("freshness", Severity.DISTRUST, _REFRESH)
     OTHER_NAME = ("other-name", Severity.DISTRUST, _OWN_KEY)
     MANIFEST = ("manifest", Severity.INCONSISTENCY, _REPUBLISH)
     CERTIFICATE = ("certificate", Severity.INCONSISTENCY, _REPUBLISH)
@@ -66,6 +68,7 @@ class Kind(Enum):
     LINKS = ("links", Severity.INCONSISTENCY, _REPUBLISH)
     NESTING = ("nesting", Severity.INCONSISTENCY, _REPUBLISH)
     COUNTERS = ("counters", Severity.INCONSISTENCY, _REPUBLISH)
+    FRESHNESS_ENDING = ("freshness-ending", Severity.NOTE, _REFRESH)
     EXPIRING = ("expiring", Severity.NOTE, _RESIGN)
     BEHIND = ("behind", Severity.NOTE, "`outcrop repo repair {repository} --from URL --newer` takes it")
     REFLOG_DIFFERS = ("reflog-differs", Severity.NOTE, "the next publish puts it right")

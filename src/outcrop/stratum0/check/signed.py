@@ -1,4 +1,5 @@
-"""Rules for what is signed: manifest, whitelist, certificate; and for the meta-information that the manifest names."""
+"""Rules for what is signed: manifest, whitelist, certificate; for the meta-information that the manifest names, and
+what that promises."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from outcrop.cvmfs.certificate import Certificate
+from outcrop.cvmfs.freshness_announcement import FreshnessAnnouncement
 from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.metainfo import Metainfo
 from outcrop.cvmfs.names import RepositoryName
@@ -19,6 +21,7 @@ from outcrop.cvmfs.signed_text import SignedText
 from outcrop.cvmfs.whitelist import Whitelist
 from outcrop.errors import FormatError, IntegrityError, NotFound, StorageError
 from outcrop.stratum0.check.findings import Findings, said
+from outcrop.stratum0.check.freshness import Promise, check_freshness
 from outcrop.stratum0.check.problems import Kind
 from outcrop.stratum0.check.reading import ObjectReader
 
@@ -57,7 +60,10 @@ def check_signed(reader: ObjectReader, trusted: Trusted, findings: Findings) -> 
     signer = certificate or trusted.certificate
     if signer is not None and not is_manifest_signature(signer.public_key, signed.signature, signed.signed_bytes):
         findings.add(Kind.SIGNATURE, "its signature was not made with the key of its certificate", name=MANIFEST_NAME)
-    _check_metainfo(reader, manifest, findings)
+    announcement = _check_metainfo(reader, manifest, findings)
+    if announcement is not None:
+        promise = Promise(announcement, manifest, signer, whitelist)
+        check_freshness(reader, promise, trusted.now, findings)
     if manifest.alternative_paths:
         _check_alternative_paths(reader, manifest, findings)
     return manifest
@@ -130,14 +136,16 @@ def _certificate(reader: ObjectReader, manifest: Manifest, findings: Findings) -
     return None
 
 
-def _check_metainfo(reader: ObjectReader, manifest: Manifest, findings: Findings) -> None:
+def _check_metainfo(reader: ObjectReader, manifest: Manifest, findings: Findings) -> FreshnessAnnouncement | None:
+    """What the meta-information promises; None if nothing, or if that cannot be known."""
     if manifest.metainfo is None:
-        return
+        return None
     name = ObjectName(manifest.metainfo, ObjectKind.METAINFO)
     text = reader.inflated(name)
     if text is not None:
         with findings.malformed(Kind.METAINFO, name=name.path):
-            Metainfo.parse(text)
+            return Metainfo.parse(text).freshness
+    return None
 
 
 def _check_alternative_paths(reader: ObjectReader, manifest: Manifest, findings: Findings) -> None:
