@@ -29,8 +29,10 @@ def test_all_ways_are_ranked_best_first() -> None:
 @pytest.mark.parametrize(
     ("missing", "best"),
     [
-        ((Topic.CVMFS,), Way.FUSE),
-        ((Topic.CVMFS, Topic.FUSE_IN_NAMESPACE), Way.FUSERMOUNT),
+        ((Topic.CVMFS,), Way.EROFS),
+        ((Topic.CVMFS, Topic.EROFS), Way.OVERLAY),
+        ((Topic.CVMFS, Topic.LAYERS, Topic.USER_LAYERS), Way.FUSE),
+        ((Topic.CVMFS, Topic.EROFS, Topic.USER_NAMESPACES, Topic.FUSE_IN_NAMESPACE), Way.FUSERMOUNT),
         ((Topic.CVMFS, Topic.FUSE_DEVICE, Topic.FUSERMOUNT), Way.CHECKOUT),
         ((Topic.CVMFS, Topic.FUSE_DEVICE, Topic.FUSERMOUNT, Topic.MOUNT_NAMESPACES), Way.CONTAINER),
         (
@@ -57,11 +59,12 @@ def test_one_of_several_tools_is_enough() -> None:
 
 
 def test_where_nothing_may_be_kept_only_mounts_work() -> None:
-    assert working(Topic.CACHE) == [Way.MOUNTED, Way.FUSE, Way.FUSERMOUNT]
+    assert working(Topic.CACHE) == [Way.MOUNTED, Way.EROFS, Way.OVERLAY, Way.FUSE, Way.FUSERMOUNT]
 
 
 def test_the_obstacle_is_the_first_need_that_is_not_met_with_its_hint() -> None:
-    fuse = assess(findings(Topic.FUSE_DEVICE, Topic.NEW_ROOT))[1]
+    ranked = {each.way: each for each in assess(findings(Topic.FUSE_DEVICE, Topic.NEW_ROOT))}
+    fuse = ranked[Way.FUSE]
     assert fuse.obstacle is not None
     assert fuse.obstacle.reason == "fuse device: it is forbidden"
     assert fuse.obstacle.hint == "allow it"

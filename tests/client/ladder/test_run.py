@@ -30,11 +30,11 @@ def check_nothing_left(report: Report) -> None:
 
 
 def test_with_fuse_it_is_mounted_in_a_namespace(site: Site) -> None:
-    check(site.on_a_machine(site.run(SHOW)), "fuse")
+    check(site.on_a_machine(site.run(SHOW, options=["--way", "fuse"])), "fuse")
 
 
 def test_root_keeps_its_number(site: Site) -> None:
-    check(site.on_a_machine(site.run(SHOW), user=0, home="root"), "fuse", user=0)
+    check(site.on_a_machine(site.run(SHOW, options=["--way", "fuse"]), user=0, home="root"), "fuse", user=0)
 
 
 def test_with_fuse_forbidden_a_copy_is_bound(site: Site) -> None:
@@ -79,7 +79,7 @@ def test_another_revision_than_the_mounted_one_gets_a_way_of_its_own(site: Site)
     inner = site.run("sh", "-c", f"ls {PREFIX}; echo $OUTCROP_RUN_WAY", tag="first")
     report = site.on_a_machine(site.run(*inner))
     assert report.code == 0, report.complaint
-    assert report.output.split() == ["bin", "greeting", "fuse"]
+    assert report.output.split() == ["bin", "greeting", "overlay"]
     assert "second" in site.on_a_machine(site.run("ls", PREFIX, tag="second")).output.split()
 
 
@@ -113,10 +113,10 @@ def test_what_the_command_leaves_running_keeps_its_mount_and_no_longer(site: Sit
 
 def test_a_batch_job_without_home_and_with_few_files_runs(site: Site) -> None:
     report = site.on_a_machine(site.run(SHOW), open_files=256, home="")
-    check(report, "fuse")
+    check(report, "overlay")
 
 
-@pytest.mark.parametrize(("fuse", "way"), [(True, "fuse"), (False, "checkout")])
+@pytest.mark.parametrize(("fuse", "way"), [(True, "overlay"), (False, "checkout")])
 def test_a_home_that_cannot_be_written_is_no_hindrance(site: Site, fuse: bool, way: str) -> None:
     report = site.on_a_machine(site.run(SHOW), fuse=fuse, home="", environment={"HOME": "/mnt/data"})
     check(report, way)
@@ -148,7 +148,7 @@ def test_a_repository_that_is_not_proved_is_shown_by_no_way(site: Site) -> None:
 
 
 def test_doctor_says_what_run_then_does(site: Site) -> None:
-    for fuse, namespaces, best in ((True, True, "fuse"), (False, True, "checkout"), (False, False, "relocated")):
+    for fuse, namespaces, best in ((True, True, "overlay"), (False, True, "checkout"), (False, False, "relocated")):
         report = site.on_a_machine(
             site.outcrop("doctor", "--json", "--key", site.key, site.url), fuse=fuse, namespaces=namespaces
         )

@@ -16,11 +16,14 @@ from outcrop.client.ladder.ways import Obstacle, Way
 _NAMESPACE = (Topic.MOUNT_NAMESPACES, Topic.BIND_MOUNTS, Topic.NEW_ROOT)
 _NEEDS: Mapping[Way, tuple[tuple[Topic, ...], ...]] = {
     Way.MOUNTED: ((Topic.CVMFS,),),
+    Way.EROFS: ((Topic.FUSE_DEVICE, *_NAMESPACE, Topic.EROFS, Topic.LAYERS),),
+    Way.OVERLAY: ((Topic.FUSE_DEVICE, Topic.USER_NAMESPACES, Topic.USER_LAYERS),),
     Way.FUSE: ((Topic.FUSE_DEVICE, *_NAMESPACE, Topic.FUSE_IN_NAMESPACE),),
     Way.FUSERMOUNT: ((Topic.FUSERMOUNT, *_NAMESPACE), (Topic.FUSERMOUNT, Topic.BUBBLEWRAP)),
     Way.CHECKOUT: ((Topic.CACHE, *_NAMESPACE),),
     Way.CONTAINER: ((Topic.CACHE, Topic.BUBBLEWRAP), (Topic.CACHE, Topic.APPTAINER)),
     Way.RELOCATED: ((Topic.CACHE, Topic.RELOCATION),),
+    Way.PRELOAD: ((Topic.CACHE, Topic.PRELOAD),),
     Way.PROOT: ((Topic.CACHE, Topic.PROOT),),
 }
 """What each way needs, in order; where there are several lists, one of them is enough."""

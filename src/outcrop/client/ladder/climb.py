@@ -68,11 +68,14 @@ class _Deferred:
 _PACKAGE = "outcrop.client.ladder"
 _RUNGS = {
     Way.MOUNTED: (f"{_PACKAGE}.existing", "Mounted"),
+    Way.EROFS: (f"{_PACKAGE}.layered", "Erofs"),
+    Way.OVERLAY: (f"{_PACKAGE}.layered", "Overlay"),
     Way.FUSE: (f"{_PACKAGE}.rungs", "Fuse"),
     Way.FUSERMOUNT: (f"{_PACKAGE}.fusermount", "Fusermount"),
     Way.CHECKOUT: (f"{_PACKAGE}.rungs", "Checkout"),
     Way.CONTAINER: (f"{_PACKAGE}.tools", "Container"),
     Way.RELOCATED: (f"{_PACKAGE}.relocated_rung", "Relocated"),
+    Way.PRELOAD: (f"{_PACKAGE}.preload", "Preload"),
     Way.PROOT: (f"{_PACKAGE}.tools", "Proot"),
 }
 

@@ -11,24 +11,23 @@ want the same one, as in a parallel job, one makes it and the others wait.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import shlex
 import stat
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from outcrop.client.checkout import CheckoutOptions, checkout
-from outcrop.client.checkout_place import unfinished
-from outcrop.client.checkout_plan import plan_checkout
 from outcrop.client.ladder.turns import one_at_a_time
-from outcrop.client.repository import OpenRepository
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, is_below, shown
 from outcrop.errors import StorageError, storage_error
 from outcrop.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from outcrop.client.repository import OpenRepository
 
 CHECKOUTS_NAME = "checkouts"
 _NAME_CHARACTERS = 12
@@ -37,12 +36,24 @@ _DIRECTORY_MODE = 0o755
 """Root's copy may be for a command that gives up root's rights."""
 
 
-class _Record(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class _Record:
     """What a copy is. `variables` are what its links were filled in from; None for one that was not set."""
 
     root_catalog: str
     paths: list[str]
     variables: dict[str, str | None]
+
+    def encode(self) -> str:
+        """The record as it is written down, in JSON."""
+        return json.dumps({name: getattr(self, name) for name in self.__slots__}, indent=2) + "\n"
+
+    @classmethod
+    def parse(cls, data: bytes) -> _Record:
+        """What was written down; ValueError, LookupError or TypeError where that is not what we write."""
+        document = json.loads(data)
+        variables = {bytes.fromhex(name).hex(): value for name, value in dict(document["variables"]).items()}
+        return cls(str(document["root_catalog"]), [str(path) for path in document["paths"]], variables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,9 @@ class Copies:
         user's among temporary files. Nothing is made yet. StorageError where that cannot be used either."""
         if cache_directory.is_absolute() and can_be_made(cache_directory / CHECKOUTS_NAME):
             return cls(cache_directory / CHECKOUTS_NAME)
+        # Few need it, and it takes long to read.
+        import tempfile
+
         spare = Path(tempfile.gettempdir()) / f"outcrop-{os.getuid()}"
         check_private(spare)
         return cls(spare / CHECKOUTS_NAME)
@@ -94,6 +108,11 @@ class Copies:
 
         StorageError where there is no room, NotFound or InvalidValue for a path that is no directory; whatever fails,
         no half copy is left."""
+        # Most runs find a copy, and need nothing of this.
+        from outcrop.client.checkout import CheckoutOptions, checkout
+        from outcrop.client.checkout_place import unfinished
+        from outcrop.client.checkout_plan import plan_checkout
+
         root_catalog = repository.root.digest.text
         directory = self.directory / repository.name
         try:
@@ -152,7 +171,9 @@ def check_private(directory: Path) -> None:
         raise storage_error(error) from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise StorageError(
-            what=str(directory), problem="may be written by others", hint=f"remove it: `rm -r {directory}`"
+            what=str(directory),
+            problem="may be written by others",
+            hint=f"remove it: `rm -r {shlex.quote(str(directory))}`",
         )
 
 
@@ -207,15 +228,15 @@ def _holds_for(
 def _read(sidecar: Path) -> _Record | None:
     """What `sidecar` says; None where that is not what we write there."""
     try:
-        return msgspec.json.decode(sidecar.read_bytes(), type=_Record)
-    except (OSError, msgspec.DecodeError):
+        return _Record.parse(sidecar.read_bytes())
+    except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
 def _write(sidecar: Path, record: _Record) -> None:
     temporary = sidecar.with_name(f".{sidecar.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+        temporary.write_text(record.encode(), "utf-8")
         temporary.replace(sidecar)
     except OSError as error:
         raise storage_error(error) from error

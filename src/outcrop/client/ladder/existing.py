@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outcrop.client.ladder.launch import become
-from outcrop.client.ladder.own_cache import opened
 from outcrop.client.ladder.request import RunRequest
 from outcrop.client.ladder.rung import Become, environment_of
 from outcrop.client.ladder.trial import tried
 from outcrop.client.ladder.ways import Obstacle, Way
 from outcrop.client.mount.mountinfo import mounts
-from outcrop.client.repository import CURRENT
+from outcrop.client.reading_settings import CURRENT
 
 _ROOT_HASH, _REVISION, _NAME = "user.root_hash", "user.revision", "user.fqrn"
 _MOUNT_HINT = "`outcrop mount {name}` as root mounts it for everybody"
@@ -56,6 +55,9 @@ def obstacle_of_mount(request: RunRequest) -> Obstacle | None:
         return _differs(place, "revision", revision, str(choice.revision))
     if choice.root_catalog is not None:
         return _differs(place, "root catalog", root_hash, choice.root_catalog.text)
+    # Only a tag makes it necessary to read the repository.
+    from outcrop.client.ladder.own_cache import opened
+
     with opened(request) as repository:
         return _differs(place, "root catalog", root_hash, repository.root.digest.text)
 

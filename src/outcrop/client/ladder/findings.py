@@ -27,6 +27,8 @@ class Topic(Enum):
     FUSE_IN_NAMESPACE = "fuse in a namespace"
     OVERLAYFS = "overlayfs"
     EROFS = "erofs"
+    LAYERS = "layers"
+    USER_LAYERS = "layers of users"
     BUBBLEWRAP = "bubblewrap"
     APPTAINER = "apptainer"
     PODMAN = "podman"

@@ -12,31 +12,20 @@ command may want to read its files to end well.
 
 from __future__ import annotations
 
-import array
 import json
 import logging
-import logging.handlers
 import os
 import socket
-import stat
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from outcrop import errors
+from outcrop.children import error_message, raise_told
 from outcrop.client.ladder.detached import start_detached
-from outcrop.client.ladder.system_calls import MountFlag, mount
-from outcrop.client.mount.filesystem import FileSystem
-from outcrop.client.mount.kernel import DEVICE, raise_read_ahead
-from outcrop.client.mount.mountinfo import FILE_SYSTEM_TYPE
-from outcrop.client.mount.open_files import descriptor_budget, raise_descriptor_limit
-from outcrop.client.mount.protocol import MAXIMUM_READ_BYTES
-from outcrop.client.mount.server import OpenTree
-from outcrop.client.mount.session import Session
+from outcrop.client.mount.kernel import DEVICE, mount_through, raise_read_ahead, received_descriptor
+from outcrop.client.mount.server import OpenTree, Service, set_up_log
 from outcrop.errors import CommandFailed, OutcropError, storage_error
 
 _MESSAGE_BYTES = 65_536
-_LOG_BYTES = 1_000_000
 _WHAT = "the process that serves the mount"
 _LOG = logging.getLogger("outcrop.mount")
 
@@ -46,19 +35,8 @@ def mount_fuse(source: str, place: Path) -> int:
 
     As root, everybody in the namespace may look into it, so that a command may give up root's rights."""
     device = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
-    settings = [
-        f"fd={device}",
-        f"rootmode={stat.S_IFDIR | 0o755:o}",
-        f"user_id={os.geteuid()}",
-        f"group_id={os.getegid()}",
-        "default_permissions",
-        f"max_read={MAXIMUM_READ_BYTES}",
-    ]
-    if os.geteuid() == 0:
-        settings.append("allow_other")
-    flags = MountFlag.READ_ONLY | MountFlag.NO_SUID | MountFlag.NO_DEVICES
     try:
-        mount(source, place, FILE_SYSTEM_TYPE, flags, ",".join(settings))
+        mount_through(device, source, place, everyone=os.geteuid() == 0)
     except BaseException:
         os.close(device)
         raise
@@ -106,14 +84,11 @@ class FuseServer:
         message = self._connection.recv(_MESSAGE_BYTES)
         if not message:
             raise CommandFailed(what=_WHAT, problem="it ended at once", hint="try again; `dmesg` may say more")
-        content = json.loads(message)
-        if "error" in content:
-            kind = getattr(errors, content["error"])
-            raise kind(hint=content["hint"], **content["fields"])
+        raise_told(json.loads(message))
 
 
 def _serve_and_log(open_tree: OpenTree, connection: socket.socket, log: Path | None, ended: Callable[[], None]) -> None:
-    _write_log_to(log)
+    set_up_log(log)
     try:
         _serve(open_tree, connection)
     except Exception as error:
@@ -124,16 +99,12 @@ def _serve_and_log(open_tree: OpenTree, connection: socket.socket, log: Path | N
 
 def _serve(open_tree: OpenTree, connection: socket.socket) -> None:
     try:
-        tree = open_tree()
-        budget = descriptor_budget(raise_descriptor_limit())
-        ahead = ThreadPoolExecutor(budget.ahead_threads, thread_name_prefix="ahead")
-        file_system = FileSystem(tree, submit=ahead.submit, batch=budget.ahead_batch)
-        file_system.nodes.directory(1)
+        service = Service.open(open_tree, log=None)
         connection.send(b"{}")
-        device = _received_device(connection)
+        device = received_descriptor(connection)
         if device is None:
-            return
-        session = Session(device, file_system, files=budget.files, fetches=budget.fetches)
+            return  # the command's side has ended instead
+        session = service.session(device)
         session.negotiate()
         session.start(lambda: None)
         connection.send(b"{}")
@@ -147,30 +118,5 @@ def _serve(open_tree: OpenTree, connection: socket.socket) -> None:
     session.join()
 
 
-def _received_device(connection: socket.socket) -> int | None:
-    """The descriptor of the mount; None if the command's side has ended instead."""
-    # `socket.recv_fds` would leave the descriptor inheritable for a moment, which matters to nobody here.
-    descriptors = array.array("i")
-    _, control, _, _ = connection.recvmsg(16, socket.CMSG_LEN(descriptors.itemsize))
-    for level, kind, data in control:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            descriptors.frombytes(data[: descriptors.itemsize])
-            os.set_inheritable(descriptors[0], False)
-            return descriptors[0]
-    return None
-
-
 def _tell(connection: socket.socket, error: OutcropError) -> None:
-    fields = {name: str(value)[:1000] for name, value in error.fields.items()}
-    message = {"error": type(error).__name__, "fields": fields, "hint": error.hint}
-    connection.send(json.dumps(message).encode())
-
-
-def _write_log_to(log: Path | None) -> None:
-    _LOG.setLevel(logging.INFO)
-    _LOG.propagate = False
-    if log is None:
-        return
-    handler = logging.handlers.RotatingFileHandler(log, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    _LOG.addHandler(handler)
+    connection.send(json.dumps(error_message(error)).encode())

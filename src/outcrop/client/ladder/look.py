@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from outcrop.client.address import RepositoryAddress
 from outcrop.client.ladder.findings import Finding
+from outcrop.client.ladder.preload import preload_finding
 from outcrop.client.ladder.probes import machine, mounting, network, places, programs
 from outcrop.progress import SILENT, Progress
 
@@ -29,8 +30,10 @@ def look(
     probes: Sequence[Callable[[], Finding]] = (
         mounting.kernel, mounting.fuse_device, mounting.fusermount, mounting.user_namespaces, mounting.mount_namespaces,
         mounting.bind_mounts, mounting.new_root, mounting.fuse_in_namespace, mounting.overlayfs, mounting.erofs,
+        mounting.layers, mounting.user_layers,
         programs.bubblewrap, programs.apptainer, programs.podman, lambda: programs.proot(customary),
-        machine.ptrace, machine.preload, machine.open_files, machine.processes, machine.locked_memory, machine.memory,
+        machine.ptrace, lambda: preload_finding(customary, cache_directory, os.environ),
+        machine.open_files, machine.processes, machine.locked_memory, machine.memory,
         lambda: places.cache(cache_directory), lambda: places.cvmfs(Path(customary), name),
         lambda: places.relocation(customary / (name or _USUAL_NAME), os.environ), machine.users,
     )  # fmt: skip

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from outcrop.client.checkout_place import unfinished
 from outcrop.client.ladder.copies import check_private
 from outcrop.client.ladder.turns import one_at_a_time
 from outcrop.errors import MissingCapability, OutcropError, StorageError, storage_error
@@ -22,6 +21,8 @@ from outcrop.errors import MissingCapability, OutcropError, StorageError, storag
 _SHORTEST_LABEL, _LONGEST_LABEL = 4, 12
 """Characters of the digest that names a copy. Four are enough, since a copy also says in full what it is."""
 
+_TEMPORARY_VARIABLES = ("TMPDIR", "TEMP", "TMP")
+"""What says where temporary files belong, the strongest first, as for Python's `tempfile`."""
 _PRIVATE = 0o700
 _DONE = ".outcrop-copy"
 """The file in a base directory, with the copy's label behind it, that says what the copy is. It is written last."""
@@ -90,16 +91,22 @@ def relocate(copy: Path, place: Path, old_prefix: PurePosixPath, relocator: Relo
 
 
 def _relocate(copy: Path, place: Path, old_prefix: PurePosixPath, relocator: Relocator) -> None:
+    # A copy is made once, and found by all later runs.
+    from outcrop.client.checkout_place import unfinished
+
     record = _record(place)
     if place.exists():
         if record.exists():
             raise MissingCapability(
                 what=str(place),
                 problem=f"it is the relocated form of {os.fsdecode(record.read_bytes())}",
-                hint=f"remove it (`rm -r {place} {record}`), or choose another directory with `--relocate-to`",
+                hint=f"remove it (`{shlex.join(('rm', '-r', str(place), str(record)))}`), "
+                "or choose another directory with `--relocate-to`",
             )
         raise MissingCapability(
-            what=str(place), problem="it was left unfinished, or is not ours", hint=f"remove it: `rm -r {place}`"
+            what=str(place),
+            problem="it was left unfinished, or is not ours",
+            hint=f"remove it: `rm -r {shlex.quote(str(place))}`",
         )
     with unfinished(place) as unnamed:
         relocator(copy, unnamed, old_prefix, PurePosixPath(place))
@@ -135,10 +142,9 @@ def _record(place: Path) -> Path:
 
 
 def _short_directories(environment: Mapping[str, str]) -> Sequence[Path]:
-    """Directories for temporary files, each with a short name of this user's."""
+    """Directories for temporary files, each with a short name of this user's: those that the environment names, then
+    those that machines have."""
     user = f"o{os.geteuid():x}"
-    chosen = environment.get("TMPDIR", "")
-    roots = [chosen] if os.path.isabs(chosen) else []
-    return [
-        Path(root) / user for root in dict.fromkeys([*roots, tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"])
-    ]
+    chosen = (environment.get(name, "") for name in _TEMPORARY_VARIABLES)
+    roots = dict.fromkeys([*filter(os.path.isabs, chosen), "/tmp", "/var/tmp", "/dev/shm"])
+    return [Path(root) / user for root in roots]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path, PurePosixPath
 
 from outcrop.client.ladder.relocated import Relocator
@@ -16,6 +15,8 @@ def the_relocator() -> Relocator:
 
 def _relocated_copy(source: Path, place: Path, old_prefix: PurePosixPath, new_prefix: PurePosixPath) -> None:
     # A copy is made once, and used by many runs that need none of this.
+    import shutil
+
     from outcrop.client.relocate.plan import plan_relocation
     from outcrop.client.relocate.prefix import prefix
     from outcrop.client.relocate.relocation import relocate

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from outcrop.client.ladder.fuse_server import FuseServer, mount_fuse
 from outcrop.client.ladder.launch import become
 from outcrop.client.ladder.local_host import LocalHost, real_place
 from outcrop.client.ladder.namespaces import attach_copy, enter_namespaces, show
-from outcrop.client.ladder.own_cache import OwnCache
 from outcrop.client.ladder.request import RunRequest
 from outcrop.client.ladder.root_plan import RootPlan, plan_root
 from outcrop.client.ladder.rung import Become, environment_of
@@ -45,12 +43,21 @@ class Fuse:
         except OSError as error:
             return why_no_fuse(error)
 
+        refused = obstacle_to_namespaces()
+        if refused is not None:
+            return refused
+        # Where neither is refused, this rung will be taken. Elsewhere nobody needs to wait for its code.
+        from outcrop.client.ladder.fuse_server import mount_fuse
+
         def attach(place: Path) -> None:
             os.close(mount_fuse(self.request.name, place))
 
         return _obstacle_to_showing(root_plan(self.request), attach)
 
     def prepare(self) -> Become:
+        from outcrop.client.ladder.fuse_server import FuseServer
+        from outcrop.client.ladder.own_cache import OwnCache
+
         request = self.request
         plan = root_plan(request)
         cache = OwnCache.for_settings(request.settings)
@@ -88,6 +95,11 @@ class Checkout:
         return start
 
 
+def obstacle_to_namespaces(enter: Callable[[], None] = enter_namespaces) -> Obstacle | None:
+    """Why this process cannot have namespaces of its own, which `enter` makes; None if it can: a child of it has."""
+    return why_no_namespace(tried(enter))
+
+
 def _obstacle_to_showing(plan: RootPlan, attach: Callable[[Path], None]) -> Obstacle | None:
     """Why nothing can be shown as `plan` says with namespaces of our own: it is tried with something."""
     return why_no_namespace(try_to_show(plan, attach))
@@ -103,10 +115,13 @@ def try_to_show(plan: RootPlan, attach: Callable[[Path], None]) -> Outcome:
     return tried(work)
 
 
-def show_in_namespaces(plan: RootPlan, attach: Callable[[Path], None]) -> None:
-    """Puts this process into namespaces in which the root is as `plan` says; MissingCapability where that fails."""
+def show_in_namespaces(
+    plan: RootPlan, attach: Callable[[Path], None], enter: Callable[[], None] = enter_namespaces
+) -> None:
+    """Puts this process into namespaces, which `enter` makes, in which the root is as `plan` says; MissingCapability
+    where that fails."""
     try:
-        enter_namespaces()
+        enter()
         show(plan, attach)
     except OSError as error:
         raise MissingCapability(

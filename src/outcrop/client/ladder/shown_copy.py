@@ -4,31 +4,63 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from outcrop.client.ladder.copies import Copies
-from outcrop.client.ladder.own_cache import opened
 from outcrop.client.ladder.request import RunRequest
 from outcrop.client.ladder.ways import Obstacle
+from outcrop.client.recent_proof import holds_until
+from outcrop.cvmfs.objects import MANIFEST_NAME
 from outcrop.errors import OutcropError
+
+if TYPE_CHECKING:
+    from outcrop.client.repository import OpenRepository
 
 
 def copy_for(request: RunRequest) -> Path:
     """The copy that `request` asks for, made if need be.
 
-    With a root hash that was asked for, a copy that is there is found without any network. Raises what reading the
-    repository raises, and StorageError where there is no room."""
+    A copy of a root hash that was asked for, or that was proved current a moment ago, is found without any network.
+    Raises what reading the repository raises, and StorageError where there is no room."""
     copies = Copies.below(request.settings.cache_directory)
     environment = {os.fsencode(name): os.fsencode(value) for name, value in request.environment.items()}
-    root = request.choice.root_catalog
-    if root is not None:
-        found = copies.find(request.name, root.text, request.paths, environment)
-        if found is not None:
-            return found
+    root = _known_root(request)
+    found = None if root is None else copies.find(request.name, root, request.paths, environment)
+    if found is not None:
+        return found
+    # Only who has no copy yet, or an old one, needs the code that reads repositories.
+    from outcrop.client.ladder.own_cache import opened
+
     with opened(request) as repository:
+        _keep_proof(request, repository)
         found = copies.find(request.name, repository.root.digest.text, request.paths, environment)
         if found is not None:
             return found
         return copies.make(repository, request.paths, environment, request.progress, request.tell)
+
+
+def _known_root(request: RunRequest) -> str | None:
+    """The root catalog that is wanted, as far as that is known without a server."""
+    if request.choice.root_catalog is not None:
+        return request.choice.root_catalog.text
+    return None if request.recent is None else request.recent.root_catalog()
+
+
+def _keep_proof(request: RunRequest, repository: OpenRepository) -> None:
+    if request.recent is None:
+        return
+    from outcrop.client.address import open_store
+    from outcrop.client.state import SeenRevisions
+    from outcrop.storage.directory import DirectoryStore
+
+    address = request.address()
+    seen = SeenRevisions(request.settings.state_directory).path(request.name)
+    # Whoever publishes on this machine sees at once what came of it.
+    near = [store for store in map(open_store, address.servers) if isinstance(store, DirectoryStore)]
+    manifests = [Path(store.address, MANIFEST_NAME) for store in near]
+    until = holds_until(repository.trusted, request.recent.clock())
+    files = (*request.places(), *address.keys, *address.blacklists, *manifests, seen)
+    request.recent.keep(repository.root.digest.text, until, files)
 
 
 def noexec_obstacle(request: RunRequest) -> Obstacle | None:

@@ -1,6 +1,6 @@
 """The system calls that Python 3.11 has no function for, each raising OSError with the kernel's reason.
 
-Sources: mount(2), umount(2), unshare(2), pivot_root(2), ptrace(2), prctl(2).
+Sources: mount(2), umount(2), unshare(2), pivot_root(2), ptrace(2).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s39
 """The number of pivot_root(2), which the C library gives no name (`asm/unistd.h` of each architecture)."""
 
 _MNT_DETACH = 2
-_PR_SET_PDEATHSIG = 1
 _PTRACE_TRACEME, _PTRACE_DETACH = 0, 17
 
 
@@ -87,13 +86,6 @@ def pivot_root(new: str, old: str) -> None:
     if number is None:
         raise OSError(38, f"the number of pivot_root is not known for {platform.machine()}")
     _check(_libc.syscall(number, os.fsencode(new), os.fsencode(old)), "pivot_root")
-
-
-def end_with_parent(parent: int, signal_number: int) -> None:
-    """The kernel sends this process `signal_number` when its parent `parent` ends; if it has ended, we end now."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal_number)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def let_parent_trace() -> None:

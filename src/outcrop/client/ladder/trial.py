@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from outcrop.client.ladder.system_calls import end_with_parent
+from outcrop.children import end_with_parent
 from outcrop.errors import OutcropError
 
 TRIAL_SECONDS = 10.0

@@ -8,12 +8,14 @@ namespaces.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from outcrop.client.ladder.trial import Outcome
 from outcrop.client.ladder.ways import Obstacle
+from outcrop.client.layers.metadata import AttributeSpace
 from outcrop.client.mount.kernel import DEVICE
 
 _CLONE_SWITCH = "kernel.unprivileged_userns_clone"
@@ -77,6 +79,16 @@ def why_no_namespace(outcome: Outcome, restrictions: Restrictions | None = None)
             )
         return Obstacle(told, "ask the administrator to let users have namespaces, or run as root")
     return Obstacle(told, outcome.hint)
+
+
+def why_no_layers(outcome: Outcome, space: AttributeSpace) -> Obstacle | None:
+    """What hindered layers, of which `outcome` is the trial; None if nothing did."""
+    if outcome.succeeded:
+        return None
+    problem = outcome.problem.removeprefix("layers: ").removeprefix("layers ")
+    if space is AttributeSpace.TRUSTED:
+        return Obstacle(f"layers: {problem}", "" if os.geteuid() == 0 else "the kernel lets only root mount images")
+    return Obstacle(f"layers of users: {problem}", "overlayfs can do it since Linux 6.16 or so")
 
 
 def why_no_fuse(error: OSError) -> Obstacle:

@@ -5,25 +5,31 @@ from __future__ import annotations
 
 import os
 import platform
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from outcrop.client.ladder.erofs_sample import erofs_image
 from outcrop.client.ladder.findings import Finding, Topic, degraded, no, ok
 from outcrop.client.ladder.fuse_server import mount_fuse
 from outcrop.client.ladder.fusermount import fusermount_obstacle
+from outcrop.client.ladder.layer_trial import try_layers
 from outcrop.client.ladder.local_host import LocalHost
 from outcrop.client.ladder.namespaces import attach_copy, enter_namespaces, enter_user_namespace, show
 from outcrop.client.ladder.root_plan import plan_root
 from outcrop.client.ladder.system_calls import MountFlag, mount
 from outcrop.client.ladder.trial import Outcome, tried
-from outcrop.client.ladder.why import read_restrictions, why_no_fuse, why_no_namespace
+from outcrop.client.ladder.why import read_restrictions, why_no_fuse, why_no_layers, why_no_namespace
+from outcrop.client.layers.erofs_image import erofs_image
+from outcrop.client.layers.metadata import AttributeSpace, Inode, Listing, Metadata
 from outcrop.client.mount.kernel import DEVICE
 
 _SOMETHING = Path("/usr")
 _NOWHERE = PurePosixPath("/outcrop-doctor/place")
 """A place that no machine has, so that a new root must be made for it."""
+
+_EMPTY = Metadata([Inode(stat.S_IFDIR | 0o755, nlink=2)], [Listing(0, 0, (), ())])
+"""A directory with nothing in it: what the smallest image holds."""
 
 _ARCHITECTURES = frozenset({"x86_64", "aarch64", "riscv64", "ppc64le", "s390x"})
 
@@ -129,7 +135,7 @@ def overlayfs() -> Finding:
 def erofs() -> Finding:
     """Whether the kernel mounts an EROFS image from a plain file."""
     with tempfile.NamedTemporaryFile(prefix="outcrop-doctor-") as image:
-        image.write(erofs_image())
+        image.write(erofs_image(_EMPTY))
         image.flush()
 
         def work() -> None:
@@ -141,6 +147,23 @@ def erofs() -> Finding:
         return ok(Topic.EROFS, "an image in a plain file mounts")
     hint = "" if os.geteuid() == 0 else "the kernel lets only root mount images"
     return no(Topic.EROFS, f"an image in a plain file does not mount ({outcome.problem})", hint)
+
+
+def layers() -> Finding:
+    """Whether root's layers show a repository: an image, a cache and what is missing, put together by overlayfs."""
+    return _layers_finding(Topic.LAYERS, AttributeSpace.TRUSTED)
+
+
+def user_layers() -> Finding:
+    """Whether layers show a repository in a user namespace."""
+    return _layers_finding(Topic.USER_LAYERS, AttributeSpace.USER)
+
+
+def _layers_finding(topic: Topic, space: AttributeSpace) -> Finding:
+    obstacle = why_no_layers(try_layers(space, plan_root(_NOWHERE, LocalHost())), space)
+    if obstacle is None:
+        return ok(topic, "overlayfs puts metadata, cached objects and missing files together")
+    return no(topic, obstacle.reason.partition(": ")[2], obstacle.hint)
 
 
 def _namespace_finding(topic: Topic, outcome: Outcome, success: str) -> Finding:

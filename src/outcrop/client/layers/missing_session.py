@@ -1,0 +1,130 @@
+"""The conversation with the kernel about missing files: requests in from the device, answers out.
+
+The thread that serves answers at once what the cache can answer. What has to be fetched is handed to others, so a slow
+server holds up those only who wait for its bytes. When the last mount of the layer is gone, the kernel ends the
+conversation.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from outcrop.client.layers.missing_files import MissingFiles, Refused, Wanted
+from outcrop.client.mount import protocol
+from outcrop.client.mount.protocol import InitRequest, Opcode
+from outcrop.client.mount.session import is_dying
+from outcrop.errors import OutcropError
+
+FETCHES = 16
+"""Readers that may wait for the network at once."""
+
+_AHEAD_THREADS = 4
+_REQUEST_BYTES = 64 * 1024 + protocol.MINIMUM_BUFFER_BYTES
+"""No request of a layer that nobody writes to is longer."""
+
+_ENDED = frozenset({errno.ENODEV, errno.ECONNABORTED, errno.EBADF, errno.ECONNRESET})
+_AGAIN = frozenset({errno.EINTR, errno.EAGAIN, errno.ENOENT})
+_NOBODY_WAITS = frozenset({errno.ENOENT, errno.ENODEV, errno.ECONNABORTED, errno.EPIPE, errno.ECONNRESET})
+_UNANSWERED = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET})
+_LOG = logging.getLogger("outcrop.mount")
+
+
+class MissingSession:
+    """Answers what the kernel asks through `device` of `files`."""
+
+    def __init__(self, device: int, files: MissingFiles, *, fetches: int = FETCHES) -> None:
+        self._device = device
+        self._files = files
+        self._fetches = ThreadPoolExecutor(fetches, thread_name_prefix="fetch")
+        self._ahead = ThreadPoolExecutor(_AHEAD_THREADS, thread_name_prefix="ahead")
+        self._lock = threading.Lock()
+        self._askers: dict[int, int] = {}
+
+    def run(self) -> None:
+        """Serves until the kernel ends the conversation. Fetches may still be under way then."""
+        buffer = bytearray(_REQUEST_BYTES)
+        view = memoryview(buffer)
+        while length := self._receive(buffer):
+            _, opcode, unique, node, _, _, pid, _, _ = protocol.IN_HEADER.unpack_from(buffer)
+            body = view[protocol.IN_HEADER.size : length]
+            if opcode == Opcode.INIT:
+                self._reply(unique, protocol.init_reply(InitRequest.parse(body)))
+            elif opcode == Opcode.INTERRUPT:
+                self._interrupt(*protocol.INTERRUPT_IN.unpack_from(body))
+            elif opcode not in _UNANSWERED:
+                self._answer(opcode, unique, node, body, pid)
+        self._fetches.shutdown(wait=False, cancel_futures=True)
+        self._ahead.shutdown(wait=False, cancel_futures=True)
+
+    def _receive(self, buffer: bytearray) -> int:
+        while True:
+            try:
+                return os.readv(self._device, [buffer])
+            except OSError as error:
+                if error.errno in _ENDED:
+                    return 0
+                if error.errno not in _AGAIN:
+                    raise
+
+    def _answer(self, opcode: int, unique: int, node: int, body: memoryview, pid: int) -> None:
+        try:
+            answer = self._files.answer(opcode, node, body)
+        except (KeyError, IndexError):
+            answer = Refused(errno.ESTALE)
+        except Exception as error:
+            answer = _failed(error)
+        if isinstance(answer, Wanted):
+            with self._lock:
+                self._askers[unique] = pid
+            self._fetches.submit(self._fetch, unique, answer)
+            if answer.ahead:
+                self._ahead.submit(self._fetch_ahead, answer)
+        else:
+            self._reply(unique, answer)
+
+    def _fetch(self, unique: int, wanted: Wanted) -> None:
+        try:
+            answer: bytes | Refused = self._files.fetch(wanted)
+        except Exception as error:
+            answer = _failed(error)
+        if self._take(unique) is not None:
+            self._reply(unique, answer)
+
+    def _fetch_ahead(self, wanted: Wanted) -> None:
+        try:
+            self._files.fetch_ahead(wanted)
+        except OutcropError:
+            # Nobody asked for it. Who does will try for himself, and be told.
+            return
+
+    def _take(self, unique: int) -> int | None:
+        with self._lock:
+            return self._askers.pop(unique, None)
+
+    def _interrupt(self, unique: int) -> None:
+        """A process that is being killed need not wait for the network."""
+        pid = self._askers.get(unique)
+        if pid is not None and is_dying(pid) and self._take(unique) is not None:
+            self._reply(unique, Refused(errno.EINTR))
+
+    def _reply(self, unique: int, answer: bytes | Refused) -> None:
+        try:
+            if isinstance(answer, Refused):
+                os.write(self._device, protocol.refusal(unique, answer.errno))
+            else:
+                os.writev(self._device, (protocol.reply_header(unique, len(answer)), answer))
+        except OSError as error:
+            if error.errno not in _NOBODY_WAITS:
+                _LOG.error("the kernel does not take an answer: %s", error)
+
+
+def _failed(error: Exception) -> Refused:
+    if isinstance(error, OutcropError | OSError):
+        _LOG.error("%s", error)
+    else:
+        _LOG.error("a fault in outcrop itself", exc_info=error)
+    return Refused(errno.EIO)
