@@ -19,22 +19,16 @@ from pathlib import Path
 
 import deflate
 
+from benchmarks.repositories import NAME, created, published
 from benchmarks.timing import print_circumstances, print_table, take_turns
 from benchmarks.trees import copied_site_packages
-from outcrop.cvmfs.metainfo import Metainfo
-from outcrop.cvmfs.names import repository_name
 from outcrop.stratum0.check.owned import trusted_by
 from outcrop.stratum0.check.report import Depth
 from outcrop.stratum0.check.repository import CheckRequest, check_repository
-from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
-from outcrop.stratum0.publishing.ingest import IngestRequest, ingest
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.settings import RepositorySettings
 
 TREE_BYTES = 120_000_000
 ROUNDS = 5
-NAME = repository_name("bench.example.org")
 
 
 def main() -> None:
@@ -43,9 +37,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="outcrop-bench-") as scratch:
         place = Path(scratch)
         tree = copied_site_packages(place / "tree", TREE_BYTES)
-        settings = RepositorySettings(name=NAME, storage=str(place / "storage" / NAME))
-        repository = create_repository(plan_creation(place / "data", settings, Metainfo()), datetime.now(UTC))
-        ingest(repository, IngestRequest(trees=(DirectoryTree(tree.directory),)), now=datetime.now(UTC))
+        repository = created(place / "data", place / "storage")
+        published(repository, tree.directory)
         bench = _Checking(repository, place / "storage" / NAME / "data")
         print(
             f"tree: {tree}; {bench.objects:,} objects, {bench.bytes / 1e6:,.0f} MB inflated; {ROUNDS} rounds in turns"

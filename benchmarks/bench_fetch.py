@@ -15,12 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import multiprocessing
-import os
-import shutil
-import socket
-import subprocess
 import tempfile
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +23,7 @@ from pathlib import Path
 
 import deflate
 
+from benchmarks.servers import free_port, nginx, nginx_program, wait_for
 from benchmarks.timing import print_circumstances, print_table, take_turns
 from benchmarks.trees import copied_site_packages
 from outcrop.client.cache import Cache
@@ -50,8 +46,7 @@ _SAMPLE = 50
 
 def main() -> None:
     """Prints the table."""
-    nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if nginx is None:
+    if nginx_program() is None:
         print("nginx is not installed")
         return
     print_circumstances()
@@ -62,7 +57,7 @@ def main() -> None:
         pieces = _store(tree.directory, place / "www")
         stored = sum(path.stat().st_size for path in place.glob("www/data/*/*"))
         print(f"{len(pieces):,} objects, {stored / 1e6:.0f} MB; {ROUNDS} rounds in turns")
-        with _serving(nginx, place) as port, _far_away(port) as far_port:
+        with nginx(place, place / "www") as port, _far_away(port) as far_port:
             fetching = _Fetching(place, pieces)
             near, far = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{far_port}"
             milliseconds = f"{ROUND_TRIP_SECONDS * 1000:g} ms"
@@ -127,41 +122,13 @@ class _Fetching:
 
 
 @contextmanager
-def _serving(nginx: str, place: Path) -> Iterator[int]:
-    """The port of an nginx that serves the objects within the block."""
-    port = _free_port()
-    configuration = place / "nginx.conf"
-    configuration.write_text(
-        f"""
-        daemon off; worker_processes 1; pid {place}/nginx.pid; error_log {place}/error.log;
-        {"user root;" if os.geteuid() == 0 else ""}
-        events {{ worker_connections 512; }}
-        http {{
-            access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
-            client_body_temp_path {place}/t1; proxy_temp_path {place}/t2; fastcgi_temp_path {place}/t3;
-            uwsgi_temp_path {place}/t4; scgi_temp_path {place}/t5;
-            server {{ listen 127.0.0.1:{port}; root {place}/www; }}
-        }}
-        """,
-        "utf-8",
-    )
-    process = subprocess.Popen([nginx, "-c", str(configuration), "-e", str(place / "error.log")])
-    try:
-        _wait_for(port)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextmanager
 def _far_away(port: int) -> Iterator[int]:
     """A port behind which the server at `port` seems to be `ROUND_TRIP_SECONDS` away."""
-    relay = _free_port()
+    relay = free_port()
     process = multiprocessing.get_context("fork").Process(target=_relay, args=(relay, port), daemon=True)
     process.start()
     try:
-        _wait_for(relay)
+        wait_for(relay)
         yield relay
     finally:
         process.terminate()
@@ -211,23 +178,3 @@ def _relay(listening: int, behind: int) -> None:
         await server.serve_forever()
 
     asyncio.run(run())
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
-def _wait_for(port: int) -> None:
-    """Returns when somebody listens at `port`."""
-    end = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.02)
-        else:
-            return

@@ -8,6 +8,9 @@ tree with the kernel's caches warm; over a fresh mount with everything in the ob
 and, for import and tar, over a fresh mount with an empty cache. Memory is that of the server process after `find` and
 after `tar` over everything.
 
+Other work on the machine lengthens a mount's time more than that of the local disk, since two processes take part and
+wait for each other; so the processor seconds of the server are shown beside the ratios.
+
 What it leaves out: networks with latency; several programs at once; EROFS.
 """
 
@@ -23,49 +26,37 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.bench_stratum0 import reference_tree
+from benchmarks.repositories import NAME, created, published
+from benchmarks.servers import nginx
 from benchmarks.timing import print_circumstances
 from benchmarks.trees import ReferenceTree, measured
 from outcrop.client.address import RepositoryAddress
 from outcrop.client.mount.processes import RunningMount, mounted
 from outcrop.client.mount.repository_tree import open_mounted_tree
 from outcrop.client.repository import ClientSettings
-from outcrop.cvmfs.metainfo import Metainfo
-from outcrop.cvmfs.names import repository_name
 from outcrop.directories import cache_directory
-from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
-from outcrop.stratum0.publishing.ingest import IngestRequest, ingest
-from outcrop.stratum0.settings import RepositorySettings
 
-NAME = repository_name("bench.example.org")
 ROUNDS = 3
 FILES = 20_000
 PORT = 8473
+_USER_TICKS, _SYSTEM_TICKS = 11, 12
+"""Fields of /proc/PID/stat behind the name. Source: proc(5)."""
 IMPORTS = "import numpy, scipy, pandas, sympy"
-_SERVER = """
-worker_processes 2; pid {place}/nginx.pid; error_log {place}/nginx.log; daemon off; {user}
-events {{ worker_connections 1024; }}
-http {{
-  access_log off; sendfile on; tcp_nodelay on; keepalive_requests 1000000;
-  client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi;
-  uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;
-  server {{ listen 127.0.0.1:{port}; root {storage}; }}
-}}
-"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A work: seconds on the local disk, over the mount, the ratio that is aimed at (0 for none)."""
+    """A work: seconds on the local disk, over the mount, the ratio that is aimed at (0 for none); processor seconds of
+    the server, the part of the time that other work on the machine changes least."""
 
     name: str
     local: float
     mount: float
     target: float
+    processor: float = 0.0
 
 
 def main() -> None:
@@ -83,24 +74,15 @@ def _published(kept: Path) -> ReferenceTree:
     if not done.exists():
         kept.mkdir(parents=True, exist_ok=True)
         reference_tree(kept / "tree.new")
-        settings = RepositorySettings(name=NAME, storage=str(kept / "storage" / NAME))
-        repository = create_repository(plan_creation(kept / "data", settings, Metainfo()), datetime.now(UTC))
-        ingest(repository, IngestRequest(trees=(DirectoryTree(kept / "tree.new"),)), now=datetime.now(UTC))
+        published(created(kept / "data", kept / "storage"), kept / "tree.new")
         (kept / "tree.new").rename(done)
     return measured(done)
 
 
 @contextmanager
 def _nginx(place: Path, storage: Path) -> Iterator[None]:
-    user = "user root;" if os.geteuid() == 0 else ""
-    configuration = place / "nginx.conf"
-    configuration.write_text(_SERVER.format(place=place, storage=storage, port=PORT, user=user))
-    with subprocess.Popen(["nginx", "-c", str(configuration), "-e", str(place / "nginx.log")]) as server:
-        try:
-            time.sleep(0.5)
-            yield
-        finally:
-            server.terminate()
+    with nginx(place, storage, port=PORT, workers=2):
+        yield
 
 
 class _Bench:
@@ -133,7 +115,7 @@ class _Bench:
         shutil.rmtree(self._place / "cache", ignore_errors=True)
         local = _seconds(work, self._tree.directory)
         with self._mount() as running:
-            self._add(name, local, _seconds(work, running.mountpoint), target)
+            self._add_work(name, local, work, running, target)
 
     def _cached(self) -> None:
         works: list[tuple[str, Callable[[Path], object], float, float]] = [
@@ -146,35 +128,48 @@ class _Bench:
         for name, work, first, again in works:
             local = min(_seconds(work, self._tree.directory) for _ in range(2))
             with self._mount() as running:
-                self._add(f"{name}, first", local, _seconds(work, running.mountpoint), first)
-                self._add(f"{name}, again", local, _seconds(work, running.mountpoint), again)
+                self._add_work(f"{name}, first", local, work, running, first)
+                self._add_work(f"{name}, again", local, work, running, again)
                 if name in ("find", "tar"):
                     memory = _memory(running.server)
                     self._rows.setdefault(f"memory after {name}", []).append(Row("", 0, memory, 150))
 
-    def _add(self, name: str, local: float, mount: float, target: float) -> None:
-        self._rows.setdefault(name, []).append(Row(name, local, mount, target))
+    def _add_work(
+        self, name: str, local: float, work: Callable[[Path], object], running: RunningMount, target: float
+    ) -> None:
+        before = _processor_seconds(running.server)
+        seconds = _seconds(work, running.mountpoint)
+        used = _processor_seconds(running.server) - before
+        self._rows.setdefault(name, []).append(Row(name, local, seconds, target, used))
 
     def _print(self) -> None:
-        print(f"{'':34} {'local s':>8} {'mount s':>8} {'ratio':>6} {'target':>7}")
+        print(f"{'':34} {'local s':>8} {'mount s':>8} {'ratio':>6} {'target':>7} {'server CPU s':>12}")
         for name, rows in self._rows.items():
             best = min(rows, key=lambda row: row.mount)
             if name.startswith("memory"):
                 print(f"{name:34} {'':>8} {best.mount:5.0f} MB {'':>6} {best.target:4.0f} MB")
                 continue
             target = f"{best.target:7.1f}" if best.target else ""
+            processor = min(row.processor for row in rows)
             rate = ""
             if name.endswith("files, again"):
                 rate = f"  {FILES / best.mount:,.0f}/s"
             elif name == "tar, empty cache":
                 rate = f"  {self._tree.bytes / best.mount / 1e6:,.0f} MB/s, 40 aimed at"
-            print(f"{name:34} {best.local:8.2f} {best.mount:8.2f} {best.mount / best.local:6.2f} {target:>7}{rate}")
+            print(f"{name:34} {best.local:8.2f} {best.mount:8.2f} {best.mount / best.local:6.2f} {target:>7}"
+                  f" {processor:12.2f}{rate}")  # fmt: skip
 
 
 def _seconds(work: Callable[[Path], object], place: Path) -> float:
     began = time.perf_counter()
     work(place)
     return time.perf_counter() - began
+
+
+def _processor_seconds(process: int) -> float:
+    """What a process and all its threads have used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(process: int) -> float:

@@ -11,21 +11,17 @@ bound by the disk.
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import shutil
-import socket
-import subprocess
 import tempfile
-import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from hashlib import sha1
 from pathlib import Path
 
+from benchmarks.repositories import NAME, created, published
+from benchmarks.servers import nginx, nginx_program, own_server
 from benchmarks.timing import print_circumstances, print_table, take_turns
+from benchmarks.yardsticks import inflate_all
 from outcrop.client.address import RepositoryAddress
 from outcrop.client.checkout import checkout
 from outcrop.client.checkout_plan import plan_checkout
@@ -34,27 +30,12 @@ from outcrop.client.pack.image import PackImage
 from outcrop.client.pack.packing import PackRequest, pack
 from outcrop.client.pack.selection import select_paths
 from outcrop.client.repository import ClientSettings, OpenRepository, open_repository
-from outcrop.cvmfs.metainfo import Metainfo
-from outcrop.cvmfs.names import repository_name
 from outcrop.cvmfs.paths import ROOT, RepositoryPath
-from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
-from outcrop.stratum0.publishing.ingest import IngestRequest, ingest
-from outcrop.stratum0.serve import RepositoryServer
-from outcrop.stratum0.settings import RepositorySettings
 
 FILES, FILES_IN_A_DIRECTORY = 3000, 40
 ROUNDS = 2
-NAME = repository_name("bench.example.org")
 AT = RepositoryPath(b"/cvmfs/bench.example.org")
 _PROGRAMS = {"x.squashfs": "sqfstar", "x.erofs": "mkfs.erofs", "x.tar.zst": "zstd"}
-_NGINX = """
-daemon off; master_process off; pid {place}/nginx.pid; error_log {place}/nginx.log;
-events {{ worker_connections 512; }}
-http {{ access_log off; client_body_temp_path {place}/t1; proxy_temp_path {place}/t2; fastcgi_temp_path {place}/t3;
-uwsgi_temp_path {place}/t4; scgi_temp_path {place}/t5; keepalive_requests 1000000;
-server {{ listen 127.0.0.1:{port}; root {root}; }} }}
-"""
 
 
 def main() -> None:
@@ -75,49 +56,18 @@ def _publish(place: Path) -> None:
         path = place / "tree" / f"d{number // FILES_IN_A_DIRECTORY}" / f"f{number}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"%d " % number + b" ".join(numbers.choices(words, k=numbers.randrange(140, 2300))))
-    settings = RepositorySettings(name=NAME, storage=str(place / "storage" / NAME))
-    repository = create_repository(plan_creation(place / "data", settings, Metainfo()), datetime.now(UTC))
-    ingest(repository, IngestRequest(trees=(DirectoryTree(place / "tree"),)), now=datetime.now(UTC))
+    published(created(place / "data", place / "storage"), place / "tree")
 
 
 @contextmanager
 def _served(place: Path) -> Iterator[str]:
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if nginx is None:
-        with _served_by_us(place) as url:
+    if nginx_program() is None:
+        with own_server(place / "storage") as url:
             yield url
         return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    configuration = place / "nginx.conf"
     place.chmod(0o755)
-    configuration.write_text(_NGINX.format(place=place, port=port, root=place / "storage"))
-    with subprocess.Popen([nginx, "-c", configuration, "-e", place / "nginx.log"]) as server:
-        time.sleep(0.5)
-        try:
-            yield f"http://127.0.0.1:{port}/{NAME}"
-        finally:
-            server.terminate()
-
-
-@contextmanager
-def _served_by_us(place: Path) -> Iterator[str]:
-    context = multiprocessing.get_context("fork")
-    addresses = context.SimpleQueue()
-    server = context.Process(target=_serve, args=(place, addresses), daemon=True)
-    server.start()
-    try:
-        yield str(addresses.get())
-    finally:
-        server.terminate()
-        server.join()
-
-
-def _serve(place: Path, addresses: multiprocessing.SimpleQueue[str]) -> None:
-    with RepositoryServer({NAME: place / "storage" / NAME}) as server:
-        addresses.put(f"{server.url}/{NAME}")
-        server.serve_forever()
+    with nginx(place, place / "storage") as port:
+        yield f"http://127.0.0.1:{port}/{NAME}"
 
 
 class _Packing:
@@ -129,7 +79,7 @@ class _Packing:
     def measure(self) -> None:
         objects = list((self._place / "storage" / NAME / "data").glob("??/*"))
         works: dict[str, Callable[[], object]] = {
-            "inflate + SHA-1, one thread": lambda: _inflate_all(objects),
+            "inflate + SHA-1, one thread": lambda: inflate_all(objects),
             "fetch and verify alone": self._fetch,
             "checkout": self._checkout,
         }
@@ -168,10 +118,3 @@ class _Packing:
         directory.mkdir()
         yield directory / name
         shutil.rmtree(directory)
-
-
-def _inflate_all(objects: list[Path]) -> None:
-    for path in objects:
-        stored = path.read_bytes()
-        assert sha1(stored, usedforsecurity=False).hexdigest()[2:] == path.name[:38]
-        zlib.decompress(stored)

@@ -10,30 +10,20 @@ cores. The yardstick writes nothing, so a ratio above 1 is in spite of that.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-import zlib
-from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.repositories import created, made_keys, published
 from benchmarks.timing import print_circumstances, print_table, take_turns
 from benchmarks.trees import ReferenceTree, copied_site_packages
-from outcrop.cvmfs.metainfo import Metainfo
-from outcrop.cvmfs.names import repository_name
-from outcrop.cvmfs.paths import repository_path
-from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
-from outcrop.stratum0.publishing.ingest import IngestRequest, ingest
+from benchmarks.yardsticks import compress_all
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.settings import RepositorySettings
-from outcrop.stratum0.signing.keys import KeyFiles, create_missing_keys
 
 TREE_BYTES = 40_000_000
 ROUNDS = 5
-NAME = repository_name("bench.example.org")
 
 
 def main() -> None:
@@ -43,12 +33,10 @@ def main() -> None:
         place = Path(scratch)
         tree = copied_site_packages(place / "tree", TREE_BYTES)
         print(f"tree: {tree}; {ROUNDS} rounds in turns")
-        keys = place / "keys"
-        create_missing_keys(KeyFiles(keys, NAME), datetime.now(UTC))
-        bench = _Publishing(place, tree, keys)
+        bench = _Publishing(place, tree, made_keys(place / "keys"))
         timings = take_turns(
             {
-                "read + zlib-6 + SHA-1, one thread": bench.yardstick,
+                "read + zlib-6 + SHA-1, one thread": lambda: compress_all(tree.directory),
                 "cp -a and sync": bench.copy,
                 "first publish (libdeflate)": lambda: bench.first("libdeflate"),
                 "the same again, no change": bench.again,
@@ -66,13 +54,6 @@ class _Publishing:
         self._number = 0
         self._repository: OwnedRepository | None = None
 
-    def yardstick(self) -> None:
-        for directory, _names, files in os.walk(self._tree.directory):
-            for name in files:
-                path = os.path.join(directory, name)
-                if not os.path.islink(path):
-                    hashlib.sha1(zlib.compress(Path(path).read_bytes(), 6), usedforsecurity=False).digest()
-
     def copy(self) -> None:
         destination = self._place / "copy"
         subprocess.run(["cp", "-a", str(self._tree.directory), str(destination)], check=True)
@@ -83,12 +64,8 @@ class _Publishing:
         if self._repository is not None:
             shutil.rmtree(self._repository.settings.storage)
         self._number += 1
-        data = self._place / f"data{self._number}"
-        shutil.copytree(self._keys, data)
-        settings = RepositorySettings(
-            name=NAME, storage=str(self._place / f"s{self._number}" / NAME), compressor=compressor
-        )
-        self._repository = create_repository(plan_creation(data, settings, Metainfo()), datetime.now(UTC))
+        data, storage = (self._place / f"{kind}{self._number}" for kind in ("data", "s"))
+        self._repository = created(data, storage, keys=self._keys, compressor=compressor)
         outcome = self._ingest(self._tree.directory, "/top")
         assert outcome == self._tree.entries + 1, (outcome, self._tree.entries)
 
@@ -104,5 +81,4 @@ class _Publishing:
 
     def _ingest(self, directory: Path, at: str) -> int:
         assert self._repository is not None
-        request = IngestRequest(trees=(DirectoryTree(directory),), at=repository_path(at))
-        return ingest(self._repository, request, now=datetime.now(UTC)).summary.added
+        return published(self._repository, directory, at).summary.added

@@ -12,37 +12,28 @@ programs that read at random.
 
 from __future__ import annotations
 
-import hashlib
-import multiprocessing
 import os
 import shutil
 import subprocess
 import tempfile
-import zlib
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.repositories import NAME, created, published
+from benchmarks.servers import own_server
 from benchmarks.timing import Timings, print_circumstances, print_table, take_turns
 from benchmarks.trees import ReferenceTree, copied_site_packages
+from benchmarks.yardsticks import inflate_all
 from outcrop.client.address import RepositoryAddress
 from outcrop.client.checkout import checkout
 from outcrop.client.checkout_plan import plan_checkout
 from outcrop.client.mount.processes import mounted
 from outcrop.client.mount.repository_tree import RepositoryTree
 from outcrop.client.repository import ClientSettings, OpenRepository, open_repository
-from outcrop.cvmfs.metainfo import Metainfo
-from outcrop.cvmfs.names import repository_name
 from outcrop.errors import MissingCapability
-from outcrop.stratum0.create import create_repository, plan_creation
-from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
-from outcrop.stratum0.publishing.ingest import IngestRequest, ingest
-from outcrop.stratum0.serve import RepositoryServer
-from outcrop.stratum0.settings import RepositorySettings
 
 TREE_BYTES = 40_000_000
 ROUNDS = 5
-NAME = repository_name("bench.example.org")
 
 
 def main() -> None:
@@ -52,28 +43,9 @@ def main() -> None:
         place = Path(scratch)
         tree = copied_site_packages(place / "tree", TREE_BYTES)
         print(f"tree: {tree}; {ROUNDS} rounds in turns")
-        _publish(place, tree)
-        addresses = multiprocessing.get_context("fork").SimpleQueue()
-        server = multiprocessing.get_context("fork").Process(target=_serve, args=(place, addresses), daemon=True)
-        server.start()
-        reading = _Reading(place, tree, str(addresses.get()))
-        try:
-            reading.measure()
-        finally:
-            server.terminate()
-            server.join()
-
-
-def _publish(place: Path, tree: ReferenceTree) -> None:
-    settings = RepositorySettings(name=NAME, storage=str(place / "storage" / NAME))
-    repository = create_repository(plan_creation(place / "data", settings, Metainfo()), datetime.now(UTC))
-    ingest(repository, IngestRequest(trees=(DirectoryTree(tree.directory),)), now=datetime.now(UTC))
-
-
-def _serve(place: Path, addresses: multiprocessing.SimpleQueue[str]) -> None:
-    with RepositoryServer({NAME: place / "storage" / NAME}) as server:
-        addresses.put(f"{server.url}/{NAME}")
-        server.serve_forever()
+        published(created(place / "data", place / "storage"), tree.directory)
+        with own_server(place / "storage") as url:
+            _Reading(place, tree, url).measure()
 
 
 class _Reading:
@@ -87,7 +59,7 @@ class _Reading:
         objects = list((self._place / "storage" / NAME / "data").glob("??/*"))
         timings = take_turns(
             {
-                "inflate + SHA-1, one thread": lambda: _inflate_all(objects),
+                "inflate + SHA-1, one thread": lambda: inflate_all(objects),
                 "cp -a": self._copy,
                 "checkout, empty cache": self._cold_checkout,
                 "checkout, full cache": self._checkout,
@@ -151,13 +123,6 @@ def _add(timings: Timings, work: Callable[[], object]) -> None:
     taken = take_turns({"": work}, 1)[""]
     timings.wall += taken.wall
     timings.cpu += taken.cpu
-
-
-def _inflate_all(objects: list[Path]) -> None:
-    for path in objects:
-        stored = path.read_bytes()
-        assert hashlib.sha1(stored, usedforsecurity=False).hexdigest()[2:] == path.name[:38]
-        zlib.decompress(stored)
 
 
 def _find(directory: Path) -> None:

@@ -13,34 +13,25 @@ again, which the yardstick does: half of the ratio is owed to that. The yardstic
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import zlib
-from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.repositories import NAME, created, made_keys, published
 from benchmarks.timing import print_circumstances, print_table, take_turns
 from benchmarks.trees import ReferenceTree, measured
-from outcrop.cvmfs.metainfo import Metainfo
-from outcrop.cvmfs.names import repository_name
-from outcrop.cvmfs.paths import repository_path
+from benchmarks.yardsticks import compress_all
 from outcrop.directories import cache_directory
-from outcrop.stratum0.create import create_repository, plan_creation
 from outcrop.stratum0.publishing.contents import MAXIMUM_PROCESSES
-from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
-from outcrop.stratum0.publishing.ingest import IngestOutcome, IngestRequest, ingest
+from outcrop.stratum0.publishing.ingest import IngestOutcome
 from outcrop.stratum0.repository import OwnedRepository
-from outcrop.stratum0.settings import RepositorySettings
-from outcrop.stratum0.signing.keys import KeyFiles, create_missing_keys
 
 PACKAGES = ("numpy", "scipy", "pandas", "matplotlib", "sympy", "scikit-learn", "django")
 ROUNDS = 5
 """A round takes a minute and more."""
-NAME = repository_name("bench.example.org")
 YARDSTICK = "read + zlib-6 + SHA-1, one thread"
 
 
@@ -51,12 +42,10 @@ def main() -> None:
         place = Path(scratch)
         tree = reference_tree(place / "tree")
         print(f"tree: {tree}; {ROUNDS} rounds in turns")
-        keys = place / "keys"
-        create_missing_keys(KeyFiles(keys, NAME), datetime.now(UTC))
-        bench = _Publishing(place, tree, keys)
+        bench = _Publishing(place, tree, made_keys(place / "keys"))
         timings = take_turns(
             {
-                YARDSTICK: bench.yardstick,
+                YARDSTICK: lambda: compress_all(tree.directory),
                 "first publish": bench.first,
                 "the same tree again": bench.again,
                 "a transaction without changes": bench.nothing,
@@ -93,13 +82,6 @@ class _Publishing:
         self._repositories = 0
         self._files = 0
         self._repository: OwnedRepository | None = None
-
-    def yardstick(self) -> None:
-        for directory, _names, files in os.walk(self._tree.directory):
-            for name in files:
-                path = os.path.join(directory, name)
-                if not os.path.islink(path):
-                    hashlib.sha1(zlib.compress(Path(path).read_bytes(), 6), usedforsecurity=False).digest()
 
     def first(self) -> None:
         self._repository = self._new_repository()
@@ -141,12 +123,9 @@ class _Publishing:
 
     def _new_repository(self) -> OwnedRepository:
         self._repositories += 1
-        data = self._place / f"data{self._repositories}"
-        shutil.copytree(self._keys, data)
-        settings = RepositorySettings(name=NAME, storage=str(self._place / f"s{self._repositories}" / NAME))
-        return create_repository(plan_creation(data, settings, Metainfo()), datetime.now(UTC))
+        data, storage = (self._place / f"{kind}{self._repositories}" for kind in ("data", "s"))
+        return created(data, storage, keys=self._keys)
 
     def _ingest(self, directory: Path, at: str) -> IngestOutcome:
         assert self._repository is not None
-        request = IngestRequest(trees=(DirectoryTree(directory),), at=repository_path(at))
-        return ingest(self._repository, request, now=datetime.now(UTC))
+        return published(self._repository, directory, at)

@@ -48,9 +48,12 @@ def test_what_a_living_writer_has_and_what_is_not_ours_stays(tmp_path: Path) -> 
 def test_writers_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None:
     path = tmp_path / "record"
     written = [bytes([number]) * 5000 for number in range(8)]
-    threads = [
-        threading.Thread(target=lambda data=data: [write_whole_file(path, data) for _ in range(20)]) for data in written
-    ]
+
+    def write(data: bytes) -> None:
+        for _ in range(20):
+            write_whole_file(path, data)
+
+    threads = [threading.Thread(target=write, args=(data,)) for data in written]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -6,9 +6,10 @@ Source: XDG Base Directory Specification 0.8.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from outcrop.errors import InvalidValue
 
 _HOMES = {
     "data": ("XDG_DATA_HOME", ".local/share"),
@@ -26,12 +27,26 @@ def _directory(kind: str, environment: Mapping[str, str]) -> Path:
     base = environment.get(variable, "")
     if os.path.isabs(base):
         return Path(base) / "outcrop"
+    return _home(environment, f"OUTCROP_{kind.upper()}_DIR") / below_home / "outcrop"
+
+
+def _home(environment: Mapping[str, str], instead: str) -> Path:
     home = environment.get("HOME") or os.path.expanduser("~")
-    return Path(home) / below_home / "outcrop"
+    if not os.path.isabs(home):
+        # In a container with a number for a user, nobody says where its home is: `~` stays what it is.
+        known = "HOME is not set, and the machine does not know this user" if home == "~" else f"HOME is {home!r}"
+        raise InvalidValue(
+            what="the home directory",
+            problem=f"is not known ({known})",
+            hint=f"`export HOME=/DIRECTORY` says where it is, or `export {instead}=/DIRECTORY` where this is kept",
+        )
+    return Path(home)
 
 
 def data_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    """Keys and repositories that this user owns: `OUTCROP_DATA_DIR`, else `$XDG_DATA_HOME/outcrop`."""
+    """Keys and repositories that this user owns: `OUTCROP_DATA_DIR`, else `$XDG_DATA_HOME/outcrop`.
+
+    This and the others below the home directory raise InvalidValue where nobody says where that is."""
     return _directory("data", environment)
 
 
@@ -56,4 +71,7 @@ def runtime_directory(environment: Mapping[str, str] = os.environ) -> Path:
     base = environment.get("XDG_RUNTIME_DIR", "")
     if os.path.isabs(base) and os.access(base, os.W_OK):
         return Path(base) / "outcrop"
+    # Few commands ask, and it takes longer to read than those commands to start.
+    import tempfile
+
     return Path(tempfile.gettempdir()) / f"outcrop-{os.getuid()}"

@@ -115,6 +115,14 @@ def test_list_is_warmed_and_nothing_else(cache: CommandLine, tmp_path: Path, tex
     assert (answer["files"], answer["bytes"], answer["missing"]) == (2, 19, ["/not/there"])
 
 
+@pytest.mark.parametrize("name", ["two\rparts", "two\x85parts", "two\u2028parts"])
+def test_only_a_newline_ends_a_path_of_a_list(cache: CommandLine, tmp_path: Path, name: str) -> None:
+    repository, *key = arguments(tmp_path)
+    (tmp_path / "list").write_bytes(f"/{name}\n".encode())
+    answer = document(cache("warm", repository, "--trace", str(tmp_path / "list"), "--json", *key))
+    assert answer["missing"] == [f"/{name}"]
+
+
 def test_list_that_is_none_is_refused_with_its_line(cache: CommandLine, tmp_path: Path) -> None:
     repository, *key = arguments(tmp_path)
     (tmp_path / "list").write_text('/README\n{"path": \n')
@@ -202,3 +210,77 @@ def test_damage_is_told_and_taken_away(cache: CommandLine, tmp_path: Path) -> No
     assert cache("verify", "--repair").code == 0
     assert not victim.exists()
     assert cache("verify").code == 0
+
+
+@pytest.fixture
+def site(cache: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache that a site has for its repository, by stock configuration files, with a limit of 3 MiB."""
+    (url, *_) = arguments(tmp_path)
+    shared = tmp_path / "shared cache"
+    for name, text in {
+        "default.conf": "CVMFS_QUOTA_LIMIT=3\nCVMFS_CLAIM_OWNERSHIP=yes\n",
+        "config.d/books.example.org.conf": f"CVMFS_SERVER_URL='{url}'\nCVMFS_ALIEN_CACHE='{shared}'\n"
+        f"CVMFS_PUBLIC_KEY='{next(tmp_path.rglob('*.pub'))}'\n",
+    }.items():
+        place = tmp_path / "etc" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    monkeypatch.setenv("OUTCROP_CVMFS_ETC", str(tmp_path / "etc"))
+    return shared
+
+
+def test_cache_and_limit_of_a_site_are_those_of_its_repository(cache: CommandLine, site: Path) -> None:
+    name = "books.example.org"
+    assert document(cache("warm", name, "/", "--json"))["files"] == 3
+    (status,) = json.loads(cache("status", name, "--json").out)
+    assert (status["directory"], status["limit"], status["objects"]["files"]) == (str(site), 3 * 1024**2, 6)
+    (own,) = json.loads(cache("status", "--json").out)
+    assert own["directory"] != str(site)
+    assert not own["exists"]
+    assert "6 objects" in cache("verify", name).out
+    assert document(cache("evict", name, "/README", "--json"))["objects"] == 1
+    assert document(cache("evict", name, "--to", "0", "--json"))["cache"] == str(site)
+    assert json.loads(cache("status", name, "--json").out)[0]["objects"]["files"] == 0
+
+
+def test_environment_and_options_come_before_the_site(
+    cache: CommandLine, site: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name = "books.example.org"
+    monkeypatch.setenv("OUTCROP_CACHE_LIMIT", "7M")
+    assert json.loads(cache("status", name, "--json").out)[0]["limit"] == 7 * 1024**2
+    (found,) = json.loads(cache("status", name, "--cache", str(tmp_path / "mine"), "--limit", "9M", "--json").out)
+    assert (found["directory"], found["limit"]) == (str(tmp_path / "mine"), 9 * 1024**2)
+    monkeypatch.setenv("OUTCROP_CACHE_DIR", str(tmp_path / "own"))
+    assert json.loads(cache("status", name, "--json").out)[0]["directory"] == str(tmp_path / "own" / "objects")
+
+
+def test_more_than_the_limit_of_the_site_is_refused(cache: CommandLine, site: Path, tmp_path: Path) -> None:
+    (tmp_path / "etc" / "default.local").write_text("CVMFS_QUOTA_LIMIT=0\nCVMFS_CACHE_QUOTA_LIMIT=1\n")
+    from tests.client.published import Published
+
+    published = Published()
+    entry = published.file(b"large", os.urandom(2_000_000))
+    arguments(tmp_path, published.sign(published.catalog({b"/large": entry})))
+    answer = cache("warm", "books.example.org", "/")
+    assert answer.code == 1, answer
+    assert "the cache may hold 1 MiB" in answer.err
+
+
+def test_own_file_says_where_caches_are_for_every_repository(cache: CommandLine, tmp_path: Path) -> None:
+    configuration = Path(os.environ["HOME"]) / ".config/outcrop/config.toml"
+    configuration.parent.mkdir(parents=True, exist_ok=True)
+    configuration.write_text(f'[cache]\ndirectory = "{tmp_path}/chosen"\nlimit = "5 MiB"\n')
+    (found,) = json.loads(cache("status", "--json").out)
+    assert (found["directory"], found["limit"]) == (str(tmp_path / "chosen"), 5 * 1024**2)
+
+
+def test_what_is_asked_of_eviction_must_be_one_thing(cache: CommandLine, site: Path) -> None:
+    for words in (
+        ("books.example.org",),
+        ("books.example.org", "--all"),
+        ("books.example.org", "/README", "--to", "1M"),
+        (),
+    ):
+        assert cache("evict", *words).code == 2, words
+    assert cache("status", "unknown.example.org").code == 1

@@ -97,3 +97,54 @@ def test_missing_trace_is_named(outcrop: CommandLine, tmp_path: Path) -> None:
     answer = outcrop("pack", repository, "--trace", str(tmp_path / "no"), "-o", str(tmp_path / "x"), *key)
     assert answer.code == 7
     assert "no does not exist" in answer.err
+
+
+def test_relocated_pack_says_what_was_changed_and_is_checked(outcrop: CommandLine, tmp_path: Path) -> None:
+    repository, *key = arguments(tmp_path)
+    output = tmp_path / "x.tar"
+    answer = outcrop("pack", repository, "/", "-o", str(output), "--relocate", "/opt/books", *key)
+    assert answer.code == 0, answer.err
+    assert f"of {NAME} at /opt/books" in answer.out
+    assert f"{output}: /cvmfs/{NAME} to /opt/books, 1 file of 3 changed" in answer.err
+    assert "not proven: `--prove CMD`" in answer.err
+    checked = outcrop("pack", "--verify", str(output))
+    assert checked.code == 0, checked.err
+    assert "relocated to /opt/books: 1 entry changed" in checked.out
+    document = json.loads(outcrop("pack", "--verify", str(output), "--json").out)
+    assert (document["relocated_to"], document["relocated"]) == ("/opt/books", 1)
+
+
+@pytest.mark.parametrize(("name", "at"), [("x", "/"), ("x.squashfs", "/"), ("x.erofs", "/"), ("x.oci", "/opt/books")])
+def test_relocated_pack_lies_where_its_form_is_used(outcrop: CommandLine, tmp_path: Path, name: str, at: str) -> None:
+    repository, *key = arguments(tmp_path)
+    line = ["pack", repository, "/", "-o", str(tmp_path / name), "--relocate", "/opt/books", "--dry-run", "--json"]
+    assert json.loads(outcrop(*line, *key).out)["at"] == at
+    assert json.loads(outcrop(*line, "--at", "/elsewhere", *key).out)["at"] == "/elsewhere"
+
+
+def test_relocated_pack_tells_places_and_kinds_in_json(outcrop: CommandLine, tmp_path: Path) -> None:
+    repository, *key = arguments(tmp_path)
+    line = ["pack", repository, "/", "-o", str(tmp_path / "x"), "--relocate", "/opt/books", "--json"]
+    relocation = json.loads(outcrop(*line, *key).out)["relocation"]
+    assert (relocation["to"], relocation["places"], relocation["proof"]) == ("/opt/books", {"symbolic link": 1}, None)
+    assert os.readlink(tmp_path / "x" / "absolute") == "/opt/books/shelf"
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "problem"),
+    [
+        (["--prove", "x"], 2, "`--prove` is about what was relocated"),
+        (["--relocate", "/s", "--prove", "x", "--dry-run"], 2, "relocates nothing"),
+        (["--relocate", "/s", "--prove", "'"], 1, "cannot be read"),
+        (["--relocate", "s"], 1, "is not an absolute path"),
+        (["--relocate", "/a/very/long/path/for/so/short/a/name"], 1, "is too long"),
+        (["--relocate", f"/cvmfs/{NAME}"], 1, "was built for already"),
+    ],
+)
+def test_relocation_that_makes_no_sense_is_refused_and_leaves_nothing(
+    outcrop: CommandLine, tmp_path: Path, given: list[str], code: int, problem: str
+) -> None:
+    repository, *key = arguments(tmp_path)
+    answer = outcrop("pack", repository, "/", "-o", str(tmp_path / "x.tar"), *given, *key)
+    assert (answer.code, problem in answer.err) == (code, True), answer.err
+    assert not list(tmp_path.glob("*x.tar*"))

@@ -18,6 +18,7 @@ import pytest
 from outcrop.client.checkout import CheckoutOptions, checkout
 from outcrop.client.checkout_plan import plan_checkout
 from outcrop.client.contents import Contents
+from outcrop.client.owners import MappedOwners, OwnerMap
 from outcrop.client.tree import Tree
 from outcrop.cvmfs.entry import Entry
 from outcrop.cvmfs.names import RepositoryName
@@ -161,6 +162,16 @@ def test_owners_are_kept_on_request(tmp_path: Path) -> None:
     place = copy(published.sign(root), tmp_path, options=CheckoutOptions(owner=True))
     status = (place / "f").stat()
     assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (uid, gid, 0o4755)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_owners_are_those_that_the_site_makes_of_them(tmp_path: Path) -> None:
+    published = Published()
+    root = published.catalog({b"/f": published.file(b"f", b"x", uid=12, gid=34)})
+    owners = MappedOwners(OwnerMap({12: 1012}), OwnerMap({}, 65534))
+    place = copy(published.sign(root), tmp_path, options=CheckoutOptions(owner=True, owners=owners))
+    found = [place.stat(), (place / "f").stat()]
+    assert [(status.st_uid, status.st_gid) for status in found] == [(0, 65534), (1012, 65534)]
 
 
 def test_destination_may_be_an_empty_directory(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from outcrop.client.network.settings import DEFAULT_NETWORK, ServerOrder
+from outcrop.client.owners import AS_PUBLISHED
 from outcrop.client.stock_configuration import StockConfiguration
 from outcrop.client.stock_configuration_files import MAXIMUM_FILE_BYTES, StockFiles
-from outcrop.client.stock_configuration_values import MEGABYTE, UNLIMITED, ClientConfiguration, parse_owner_map
+from outcrop.client.stock_configuration_values import MEGABYTE, UNLIMITED, ClientConfiguration
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.errors import FormatError
 from tests.client.stock_site import DISTRIBUTION_CONF, LOCAL_DOMAIN_CONF, Site, plain_site
@@ -78,7 +79,8 @@ def test_every_setting_reaches_its_field(site: Site) -> None:
     assert (network.backoff_initial, network.backoff_maximum) == (1.0, 20.0)
     assert (network.proxy_reset_after, network.host_reset_after) == (60.0, 0.0)
     assert not network.follow_redirects
-    assert found.external_servers == ("http://data1/", "http://data2/")
+    assert found.external_servers == ("http://data1/", "http://data2/", "http://data3/")
+    assert found.external_network.maximum_servers == 2
     assert found.external_network.proxies == (("http://external:3128",),)
     assert (found.external_network.timeout, found.external_network.timeout_direct) == (7.0, 4.0)
     assert found.cache.alien == Path("/shared/alien")
@@ -93,12 +95,12 @@ def test_strict_mount_lets_only_listed_repositories_be_mounted(site: Site) -> No
     assert not meaning(site, "CVMFS_STRICT_MOUNT=yes\nCVMFS_REPOSITORIES=other.example.org").may_be_mounted
 
 
-def test_geographic_order_comes_before_a_number_of_servers(site: Site) -> None:
-    servers = 'CVMFS_MAX_SERVERS=1\nCVMFS_EXTERNAL_MAX_SERVERS=1\nCVMFS_EXTERNAL_URL="http://a;http://b;http://a"\n'
-    assert meaning(site, servers).external_servers == ("http://a",)
+def test_a_number_of_servers_is_kept_for_after_they_are_in_order(site: Site) -> None:
+    servers = 'CVMFS_MAX_SERVERS=1\nCVMFS_EXTERNAL_MAX_SERVERS=2\nCVMFS_EXTERNAL_URL="http://a;http://b;http://a"\n'
     found = meaning(site, servers + "CVMFS_USE_GEOAPI=yes")
     assert found.network.order is ServerOrder.GEOGRAPHIC
     assert found.external_servers == ("http://a", "http://b")
+    assert (found.network.maximum_servers, found.external_network.maximum_servers) == (1, 2)
 
 
 def test_named_keys_come_before_a_directory_of_keys(site: Site) -> None:
@@ -123,6 +125,7 @@ def test_pin_is_a_root_catalog_a_tag_or_a_moment_in_this_order(site: Site) -> No
         ("CVMFS_USE_GEOAPI=perhaps", "CVMFS_USE_GEOAPI is neither yes nor no"),
         ("CVMFS_HTTP_PROXY=ftp://x", "CVMFS_HTTP_PROXY is not used"),
         ("CVMFS_HTTP_PROXY='auto;DIRECT'", "`auto`"),
+        ("CVMFS_HTTP_PROXY=auto", "(name the proxies themselves, in `proxies` below `[network]` in config.toml"),
         ("CVMFS_REPOSITORY_DATE=yesterday", "CVMFS_REPOSITORY_DATE is no moment"),
         ("CVMFS_ROOT_HASH=xyz", "CVMFS_ROOT_HASH is no digest"),
         ("CVMFS_UID_MAP=/nothing", "CVMFS_UID_MAP names /nothing"),
@@ -151,8 +154,15 @@ def test_owners_are_mapped_by_rules_and_a_default(site: Site) -> None:
     assert groups is not None
     assert [users.shown(1000), users.shown(3)] == [7, 65534]
     assert [groups.shown(5), groups.shown(3)] == [6, 3]
-    with pytest.raises(FormatError, match="line 2"):
-        parse_owner_map("1 2\n1 2 3\n", "the map")
+
+
+def test_a_malformed_map_of_owners_is_told_with_its_line_and_left_out(site: Site) -> None:
+    site.write({"uid.map": "1000 7\nroot 0\n"})
+    found = meaning(site, f"CVMFS_UID_MAP={site.etc}/uid.map\nCVMFS_CLAIM_OWNERSHIP=no")
+    assert found.ownership == AS_PUBLISHED
+    (warning,) = found.warnings
+    assert "CVMFS_UID_MAP is not used" in warning
+    assert f"{site.etc}/uid.map is malformed: line 2 " in warning
 
 
 def test_repository_is_found_by_its_full_or_short_name(site: Site) -> None:

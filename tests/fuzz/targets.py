@@ -19,11 +19,13 @@ from outcrop.cvmfs.catalog import Catalog
 from outcrop.cvmfs.catalog_edit import EditableCatalog
 from outcrop.cvmfs.certificate import Certificate
 from outcrop.cvmfs.chunking import ChunkLimits, split
+from outcrop.cvmfs.client_configuration import evaluate
 from outcrop.cvmfs.compression import inflate, inflate_exactly
 from outcrop.cvmfs.database import database_to_bytes
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.entry import EntryRow, SoundRow, decode_entry, encode_entry
 from outcrop.cvmfs.fields import timestamp, timestamp_text, unsigned, yes_or_no
+from outcrop.cvmfs.freshness_record import FreshnessRecord
 from outcrop.cvmfs.history import History, tag_name
 from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.metainfo import Metainfo
@@ -100,6 +102,20 @@ def _switch(text: str) -> None:
 def _manifest(data: bytes) -> None:
     manifest = Manifest.parse(data)
     assert Manifest.parse(manifest.encode()) == manifest
+
+
+def _freshness(data: bytes) -> None:
+    record = FreshnessRecord.parse(data)
+    assert FreshnessRecord.parse(record.encode()) == record
+
+
+def _configuration(data: bytes) -> None:
+    """A strict reading is refused, or says what the lenient one does, which then leaves nothing out."""
+    text, path, fqrn = _text(data), "/etc/cvmfs/default.local", "software.example.org"
+    lenient = evaluate(text, path, repository=fqrn)
+    strict = evaluate(text, path, repository=fqrn, strict=True)
+    assert strict == lenient
+    assert not strict.warnings
 
 
 def _whitelist(data: bytes) -> None:
@@ -302,6 +318,14 @@ def _private_keys() -> tuple[bytes, ...]:
 
 
 _SHA1 = b"0123456789abcdef0123456789abcdef01234567"
+_FRESHNESS = (
+    b"Foutcrop-freshness-1\nNsoftware.example.org\nS8\nO7\nC" + _SHA1 + b"\nT1700000000\nE1700604800\nX" + _SHA1 + b"\n"
+)
+_CONFIGURATIONS = (
+    b'CVMFS_HTTP_PROXY="http://a:3128|http://b:3128;DIRECT" # one\nexport CVMFS_QUOTA_LIMIT=$((4 * 1024))\n',
+    b'if [ "$CVMFS_USE_CDN" = yes ]; then CVMFS_SERVER_URL=http://s/@fqrn@; else CVMFS_SERVER_URL="@org@"; fi\n',
+    b": ${CVMFS_TIMEOUT:=5}; A=$CVMFS_FQRN\nA=$A${A}; readonly A; eval 'B=\"b c\"'; unset B\n",
+)
 _EMPTY_STREAM = zlib.compress(b"")
 
 TARGETS: Mapping[str, Target] = {
@@ -309,6 +333,7 @@ TARGETS: Mapping[str, Target] = {
     "catalog-edit": Target(_catalog_edit, _catalogs),
     "certificate": Target(_certificate, lambda: (strategies.certificate().pem,)),
     "chunking": Target(_chunking, _constant(bytes(100), b"\xff" * 200)),
+    "client-configuration": Target(_configuration, _constant(*_CONFIGURATIONS)),
     "digest": Target(_digest, _constant(_SHA1, _SHA1 + b"-rmd160", _SHA1 + b"-shake128")),
     "entry": Target(
         _entry,
@@ -317,6 +342,7 @@ TARGETS: Mapping[str, Target] = {
         ),
     ),
     "fields": Target(_fields, _constant(b"18446744073709551615", b"20261121020956", b"yes")),
+    "freshness-record": Target(_freshness, _constant(_FRESHNESS)),
     "history": Target(_history, _sample_objects(ObjectKind.HISTORY, 2)),
     "inflate": Target(_inflate, _constant(_EMPTY_STREAM, zlib.compress(b"stored " * 9))),
     "inflate-exactly": Target(_inflate_exactly, _constant(bytes(8) + _EMPTY_STREAM)),

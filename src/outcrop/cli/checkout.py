@@ -54,8 +54,10 @@ def command(
     if owner and os.geteuid() != 0:
         raise MissingCapability(what="keeping owners", problem="only root can", hint="leave `--owner` away")
     check_free(destination.resolve())
-    options = CheckoutOptions(expand_links=dict(os.environb) if expand_links else None, owner=owner)
-    with reading.open(console) as repository:
+    address = reading.address(console)
+    settings = dict(os.environb) if expand_links else None
+    options = CheckoutOptions(expand_links=settings, owner=owner, owners=address.ownership.mapped)
+    with reading.open_at(address, console) as repository:
         plan = plan_checkout(repository.tree, repository_path(path))
         if not dry_run:
             checkout(

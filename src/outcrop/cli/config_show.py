@@ -94,6 +94,7 @@ def _rows(known: KnownRepository, choice: ClientChoice) -> list[_Row]:
     moment = pin.moment.isoformat() if pin.moment else ""
     limit = "" if known.cache_limit is None else f"{known.cache_limit:,} bytes" if known.cache_limit else "none"
     cache = (str(known.cache_directory),) if known.cache_directory else ()
+    maximum = (str(network.maximum_servers),) if network.maximum_servers else ()
     rows = [
         _Row("repository", (known.name,)),
         _Row("source", (known.source,)),
@@ -119,6 +120,7 @@ def _rows(known: KnownRepository, choice: ClientChoice) -> list[_Row]:
             for name, variable in _NETWORK_VARIABLES.items()
         ),
         _Row("parallel", (str(network.parallel),), is_own=chosen.parallel is not None),
+        _row(known, "maximum servers", maximum, "CVMFS_MAX_SERVERS", is_own=chosen.maximum_servers is not None),
         _row(known, "external servers", known.external_servers, "CVMFS_EXTERNAL_URL"),
         _row(known, "cache limit", (limit,), "CVMFS_QUOTA_LIMIT", is_own=choice.cache_limit is not None),
         _row(known, "cache directory", cache, "CVMFS_ALIEN_CACHE", is_own=choice.cache_directory is not None),

@@ -11,6 +11,7 @@ import click
 
 from outcrop.cli.console import Console
 from outcrop.cli.entry_view import entry_document
+from outcrop.cli.name_text import listed
 from outcrop.cli.options import examples, json_option
 from outcrop.cli.reading import Reading, reading_options_with
 from outcrop.client.tree import Located, Tree
@@ -57,7 +58,7 @@ def command(
             _stream_documents(console, repository.tree, found)
         else:
             for located in found:
-                console.result(shown(located.path))
+                console.result(listed(shown(located.path)))
 
 
 def _matching(tree: Tree, top: bytes, kind: EntryKind | None, pattern: str | None, hidden: bool) -> Iterator[Located]:

@@ -6,6 +6,7 @@ import click
 
 from outcrop.cli.console import Console
 from outcrop.cli.entry_view import decoded, entry_document, mode_text, moment_text, size_text
+from outcrop.cli.name_text import listed
 from outcrop.cli.options import examples, json_option
 from outcrop.cli.reading import Reading, reading_options
 from outcrop.client.tree import Tree
@@ -43,7 +44,7 @@ def command(console: Console, *, reading: Reading, path: str, long: bool, hidden
         console.table(("MODE", "LINKS", "SIZE", "CHANGED", "NAME"), [_row(entry, tree) for entry in entries])
     else:
         for entry in entries:
-            console.result(decoded(entry.name))
+            console.result(listed(decoded(entry.name)))
 
 
 def _row(entry: Entry, tree: Tree) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +149,7 @@ def command(
     if as_json:
         console.json({"mountpoint": str(running.mountpoint), "server": running.server})
         return
-    console.note(f"{address.name} is mounted; `outcrop umount {running.mountpoint}` takes it away")
+    console.note(f"{address.name} is mounted; `outcrop umount {shlex.quote(str(running.mountpoint))}` takes it away")
     console.result(str(running.mountpoint))
 
 

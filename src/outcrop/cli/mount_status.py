@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from outcrop.cli.quantities import counted
 from outcrop.client.mount.mountinfo import MountLine, mounts, our_mounts
 from outcrop.client.mount.report import Report
 from outcrop.client.mount.unmounting import report, wanted_mounts
+from outcrop.client.network.proxies import DIRECT
 
 
 @click.command(
@@ -41,7 +43,7 @@ def command(console: Console, *, target: str | None, as_json: bool) -> None:
             console.result("")
         console.result(f"{line.source} at {line.mountpoint}")
         if one is None:
-            console.warning(f"nobody serves it; `outcrop umount {line.mountpoint}` takes it away")
+            console.warning(f"nobody serves it; `outcrop umount {shlex.quote(str(line.mountpoint))}` takes it away")
             continue
         for label, text in _rows(one):
             console.result(f"  {label:<10} {text}")
@@ -58,6 +60,8 @@ def _rows(report: Report) -> list[tuple[str, str]]:
         problem = f": {report.check.problem}" if report.check.problem else ""
         rows.append(("last look", f"{moment_text(int(report.check.at))} UTC, {report.check.outcome}{problem}"))
     rows += [("server" if not position else "", server) for position, server in enumerate(report.servers)]
+    if report.proxy != DIRECT:
+        rows.append(("proxy", report.proxy))
     rows += [
         ("cache", report.cache or "-"),
         ("process", f"{report.pid}, since {moment_text(int(report.mounted_at))} UTC, outcrop {report.version}"),

@@ -7,18 +7,23 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from outcrop.cli.console import Console
-from outcrop.client.address import RepositoryAddress, find_address
-from outcrop.client.configuration import load_known_repositories, stock_access
-from outcrop.client.repository import ClientSettings, OpenRepository, RevisionChoice, open_repository
+from outcrop.client.reading_settings import ClientSettings, RevisionChoice
 from outcrop.cvmfs.digest import Digest
 from outcrop.directories import config_directory, data_directory
 
+if TYPE_CHECKING:
+    from outcrop.client.known_repository import RepositoryAddress
+    from outcrop.client.repository import OpenRepository
+
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OUR_VARIABLES = ("OUTCROP_", "XDG_", "HOME")
+"""How variables begin that say where settings are, or are some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +42,25 @@ class Reading:
 
     def address(self, console: Console) -> RepositoryAddress:
         """Where the repository is, and what proves it; `console` hears what is amiss in the configuration."""
+        # `outcrop run` often needs none of this, and starts in a tenth of the time without.
+        from outcrop.client.address import find_address
+        from outcrop.client.configuration import load_known_repositories, stock_access
+
         stock = stock_access(os.environ, console.warning)
         known = load_known_repositories(config_directory(), data_directory(), stock, os.environ)
         return find_address(self.repository, known, name=self.name, keys=self.keys, external_servers=self.external)
+
+    def places(self) -> tuple[Path, ...]:
+        """The files and directories that have a say in `address`, whether they exist or not."""
+        from outcrop.client.configuration import configuration_places
+
+        return configuration_places(config_directory(), data_directory(), self.name or self.repository, os.environ)
+
+    def question(self) -> tuple[str, ...]:
+        """What makes another reading the same as this one: all that was said, and what the environment says of it."""
+        said = (self.repository, self.name, self.tag, self.revision, self.root_hash, self.cache)
+        settings = sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith(_OUR_VARIABLES))
+        return (*map(str, said), *map(str, self.keys), *self.external, *settings)
 
     def choice(self) -> RevisionChoice:
         """Which revision is wanted."""
@@ -52,8 +73,13 @@ class Reading:
 
     def open(self, console: Console) -> OpenRepository:
         """The repository, trusted and ready; `console` hears what had to be mended on the way."""
-        choice = self.choice()
-        return open_repository(self.address(console), self.settings(), choice, console.warning)
+        return self.open_at(self.address(console), console)
+
+    def open_at(self, address: RepositoryAddress, console: Console) -> OpenRepository:
+        """The same for who knows the `address` already."""
+        from outcrop.client.repository import open_repository
+
+        return open_repository(address, self.settings(), self.choice(), console.warning)
 
 
 _OPTIONS = (

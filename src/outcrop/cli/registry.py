@@ -30,6 +30,9 @@ Sections = Mapping[str, Mapping[str, CommandPlace | NounPlace]]
 SECTIONS: Sections = {
     "Start here": {
         "demo": CommandPlace("outcrop.cli.demo", "Build, publish, mount and run a small stack, end to end."),
+        "demo ladder": CommandPlace(
+            "outcrop.cli.demo_ladder", "Run a program by every way, where things are forbidden."
+        ),
     },
     "Read a repository": {
         "ls": CommandPlace("outcrop.cli.ls", "List a directory of a repository."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from outcrop.cli.console import Console
@@ -49,7 +51,7 @@ def command(console: Console, *, fqrn: str, asked: str | None, example: bool, as
         console.json({"file": str(place), "exists": place.exists(), "keep": keep, "except": exceptions})
     elif not place.exists():
         console.result(f"{settings.repository} promises nothing: there is no file {place}")
-        console.note(f"next: outcrop repo policy {settings.repository} --example >{place}")
+        console.note(f"next: outcrop repo policy {settings.repository} --example >{shlex.quote(str(place))}")
     else:
         console.result(f"the policy of {settings.repository} is {place}")
         for pattern in policy.keep.texts:

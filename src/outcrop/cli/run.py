@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -16,19 +16,20 @@ from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.reading import Reading, reading_options
 from outcrop.client.ladder.climb import Refused, choose, climb, rungs_for
 from outcrop.client.ladder.launch import PREFIX_VARIABLE
+from outcrop.client.ladder.recent_way import RecentWay
 from outcrop.client.ladder.relocator import the_relocator
 from outcrop.client.ladder.request import RunRequest
 from outcrop.client.ladder.ways import Way
+from outcrop.client.reading_settings import ClientSettings
+from outcrop.client.recent_proof import RecentProof
 from outcrop.cvmfs.names import RepositoryName, repository_name
-from outcrop.cvmfs.paths import repository_path
-from outcrop.directories import runtime_directory, state_directory
-from outcrop.errors import UsageError
-
-if TYPE_CHECKING:
-    from outcrop.client.repository import ClientSettings
+from outcrop.cvmfs.paths import repository_path, shown
+from outcrop.directories import cache_directory, runtime_directory, state_directory
+from outcrop.errors import InvalidValue, UsageError
 
 _DASHES = "--"
 _USAGE = "`outcrop run [OPTIONS] REPO[@TAG] [PATH...] -- COMMAND [ARGUMENT...]`"
+_WAYS = [way.value for way in Way]
 
 
 @click.command(
@@ -44,7 +45,12 @@ _USAGE = "`outcrop run [OPTIONS] REPO[@TAG] [PATH...] -- COMMAND [ARGUMENT...]`"
 )
 @reading_options
 @click.argument("words", nargs=-1, metavar="[PATH...] -- COMMAND...", type=click.UNPROCESSED)
-@click.option("--way", type=click.Choice([way.value for way in Way]), help="Show it this way, or fail.")
+@click.option(
+    "--way",
+    type=click.Choice(_WAYS),
+    metavar="WAY",
+    help=f"Show it this way, or fail: {', '.join(_WAYS[:-1])} or {_WAYS[-1]}.",
+)
 @click.option("--explain", "-v", is_flag=True, help="Say which way is taken, and why no better one.")
 @click.option("--image", metavar="FILE", default="", help="The image in which Apptainer runs the command.")
 @click.option(
@@ -75,19 +81,26 @@ def command(
     `--json` belongs to `--dry-run`.
     """
     paths, line = _split(words)
-    request = _request(console, reading, paths, image, relocate_to)
+    request = _request(console, reading, paths, line, image, relocate_to)
     rungs = rungs_for(request)
     only = None if way is None or _is_of_an_outer_run(request) else Way(way)
     if dry_run:
         choice = choose(rungs, only)
         _tell_plan(console, request, choice.way, choice.refused, line, as_json)
         return
-    ready = climb(rungs, only)
+    ready = climb(rungs, only) if only is not None else _recent_way(request, reading, image).climb(rungs)
     console.close()
     if explain:
         _explain(console, ready.way, ready.refused)
     console.flush()
     ready.become(line)
+
+
+def _recent_way(request: RunRequest, reading: Reading, image: str) -> RecentWay:
+    """The way that this user's run took for the same request, and the same program, a moment ago."""
+    program = request.command[:1]
+    said = (*program, *map(shown, request.paths), image, str(request.relocate_to or ""), *reading.question())
+    return RecentWay.of(request.settings.state_directory, request.name, said)
 
 
 def _is_of_an_outer_run(request: RunRequest) -> bool:
@@ -111,23 +124,32 @@ def _split(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _request(
-    console: Console, reading: Reading, paths: Sequence[str], image: str, relocate_to: Path | None
+    console: Console,
+    reading: Reading,
+    paths: Sequence[str],
+    line: tuple[str, ...],
+    image: str,
+    relocate_to: Path | None,
 ) -> RunRequest:
     repository, tag = _without_tag(reading.repository)
     if tag and reading.tag:
         raise UsageError(problem="REPO@TAG and --tag both name a tag", hint="use one of them")
     reading = dataclasses.replace(reading, repository=repository, tag=tag or reading.tag)
     name = _name(console, reading)
+    settings = _settings(reading)
     return RunRequest(
         name=name,
-        address=lambda: reading.address(console),
-        settings=_settings(reading),
+        address=functools.cache(lambda: reading.address(console)),
+        settings=settings,
         choice=reading.choice(),
         paths=tuple(repository_path(path) for path in paths),
+        command=line,
         image=image,
         relocate_to=None if relocate_to is None else Path(os.path.abspath(relocate_to)),
         relocator=the_relocator(),
         log=_log(name),
+        recent=RecentProof.of(settings.state_directory, name, reading.question()),
+        places=reading.places,
         progress=console.progress(),
         tell=console.warning,
         note=console.note,
@@ -151,24 +173,34 @@ def _name(console: Console, reading: Reading) -> RepositoryName:
 
 def _settings(reading: Reading) -> ClientSettings:
     """How it is read. Where this user has no home, as in some batch jobs, directories among temporary files serve."""
-    settings = reading.settings()
-    if settings.cache_directory.is_absolute() and settings.state_directory.is_absolute():
-        return settings
-    base = runtime_directory()
-    return dataclasses.replace(settings, cache_directory=base / "cache", state_directory=base / "state")
+    return ClientSettings(
+        cache=reading.cache,
+        cache_directory=_found(cache_directory) or runtime_directory() / "cache",
+        state_directory=_found(state_directory) or runtime_directory() / "state",
+    )
 
 
 def _log(name: RepositoryName) -> Path | None:
     """Where the server of a mount writes its log; None where nothing can be kept."""
-    path = state_directory() / "mounts" / f"{name}-run.log"
-    if not path.is_absolute():
+    directory = _found(state_directory)
+    if directory is None:
         return None
+    path = directory / "mounts" / f"{name}-run.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     except OSError:
         return None
     return path
+
+
+def _found(directory: Callable[[], Path]) -> Path | None:
+    """The directory that `directory` finds; None where nobody says where it is."""
+    try:
+        found = directory()
+    except InvalidValue:
+        return None
+    return found if found.is_absolute() else None
 
 
 def _explain(console: Console, way: Way, refused: Sequence[Refused]) -> None:

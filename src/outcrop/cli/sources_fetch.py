@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from outcrop.cli.console import Console
+from outcrop.cli.easystack_options import chosen_mirror, easystacks_argument, source_options
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.directories import cache_directory
 from outcrop.software.easybuild_plan import plan_easystacks
@@ -15,8 +16,6 @@ from outcrop.software.sources.debian import DEFAULT_RELEASES
 from outcrop.software.sources.fetch import FetchOutcome, FetchSettings, fetch_sources
 from outcrop.software.sources.mirror import ShelvedFile, survey
 from outcrop.software.stack import FILTERED_DEPENDENCIES, find_stack
-
-MIRROR_DIRECTORY = "sources"
 
 
 @click.command(
@@ -27,18 +26,8 @@ MIRROR_DIRECTORY = "sources"
         "outcrop sources fetch --mirror /data/sources demo.yml",
     ),
 )
-@click.argument("easystacks", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="EASYSTACK...")
-@click.option(
-    "--mirror",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The directory that holds the sources, by default in the cache directory.",
-)
-@click.option(
-    "--easyconfigs",
-    multiple=True,
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="A directory with easyconfigs of your own, searched first. May be given again.",
-)
+@easystacks_argument
+@source_options
 @click.option(
     "--debian-mirror",
     "debian_mirrors",
@@ -72,7 +61,7 @@ def command(
     Every file is looked for by the SHA-256 that its easyconfig names: in the mirror, upstream, on the Python package
     index, and among Debian's source packages. What is not proven is not kept.
     """
-    place = (mirror or cache_directory() / MIRROR_DIRECTORY).absolute()
+    place = chosen_mirror(mirror)
     stack = find_stack(easystacks[0])
     own = (*easyconfigs, *((stack.easyconfig_directory,) if stack and stack.easyconfig_directory else ()))
     filtered = stack.filter_dependencies if stack else FILTERED_DEPENDENCIES

@@ -10,11 +10,11 @@ import click
 
 from outcrop.cli.author import login_and_host
 from outcrop.cli.console import Console
+from outcrop.cli.easystack_options import chosen_mirror, easystacks_argument, source_options
 from outcrop.cli.options import dry_run_option, examples, json_option
-from outcrop.cli.sources_fetch import MIRROR_DIRECTORY
 from outcrop.cvmfs.names import repository_name
 from outcrop.delivery.publish import publish_build
-from outcrop.directories import cache_directory, data_directory
+from outcrop.directories import data_directory
 from outcrop.errors import InvalidValue
 from outcrop.init.detect import detect
 from outcrop.init.machine import read_machine
@@ -45,7 +45,7 @@ TREES_DIRECTORY = "trees"
         "outcrop stack build --dry-run demo.yml                  # what is there and what is not",
     ),
 )
-@click.argument("easystacks", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="EASYSTACK...")
+@easystacks_argument
 @click.option("--repository", metavar="FQRN", help="The repository to build for, instead of the stack's.")
 @click.option("--version", metavar="V", help="The version of the stack, instead of the stack's.")
 @click.option("--target", metavar="T", help="The processor to build for, by default this machine's.")
@@ -54,17 +54,7 @@ TREES_DIRECTORY = "trees"
     type=click.Path(path_type=Path, file_okay=False),
     help="The directory that takes the files, by default in the data directory.",
 )
-@click.option(
-    "--mirror",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The directory that holds the sources, by default in the cache directory.",
-)
-@click.option(
-    "--easyconfigs",
-    multiple=True,
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="A directory with easyconfigs of your own, searched first. May be given again.",
-)
+@source_options
 @click.option("--jobs", type=click.IntRange(min=1), help="How many processors a build may use, by default all.")
 @click.option(
     "--publish", is_flag=True, help="Publish it into the repository, which must be your own, as one revision."
@@ -98,7 +88,7 @@ def command(
         target=Target.parse(target) if target else _this_machine(),
         easystacks=easystacks,
         tree=tree or data_directory() / TREES_DIRECTORY / stack.repository,
-        mirror=(mirror or cache_directory() / MIRROR_DIRECTORY).absolute(),
+        mirror=chosen_mirror(mirror),
         jobs=jobs or available_processors(),
         easyconfigs=easyconfigs,
     )

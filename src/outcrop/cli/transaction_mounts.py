@@ -5,28 +5,23 @@ The publisher and the client do not know each other; here they meet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from outcrop.client.address import RepositoryAddress
 from outcrop.client.keys import load_keys
 from outcrop.client.mount.kernel import MountOptions, unmount
-from outcrop.client.mount.listing import Listing, ListingRow
 from outcrop.client.mount.mountinfo import MOUNTINFO, mounts
+from outcrop.client.mount.owners import AS_PUBLISHED
 from outcrop.client.mount.processes import check_mountpoint, mount_in_background
 from outcrop.client.mount.repository_tree import RepositoryTree, public_key_texts
 from outcrop.client.mount.unmounting import users_of
+from outcrop.client.owners import Ownership
 from outcrop.client.repository import ClientSettings, OpenRepository, RevisionChoice, open_repository
 from outcrop.cvmfs.digest import Digest
-from outcrop.cvmfs.entry import ENTRY_COLUMNS, Entry
+from outcrop.cvmfs.entry import Entry
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.transactions.view import MountedAt
-
-_COLUMNS_IN_FRONT = 4
-"""A row of a listing begins with the hashes of two paths, two numbers each."""
-_UID, _GID = (_COLUMNS_IN_FRONT + ENTRY_COLUMNS.index(name) for name in ("uid", "gid"))
 
 
 class PublishedTree(RepositoryTree):
@@ -36,27 +31,11 @@ class PublishedTree(RepositoryTree):
     who is not root can neither change nor copy what belongs to others."""
 
     def __init__(self, repository: OpenRepository, owner: tuple[int, int] | None, *, public_keys: str) -> None:
-        super().__init__(repository, public_keys=public_keys)
-        self._owner = owner
-
-    def root(self) -> Entry:
-        root = super().root()
-        return root if self._owner is None else replace(root, uid=self._owner[0], gid=self._owner[1])
-
-    @contextmanager
-    def listing(self, mountpoint: bytes) -> Iterator[Listing]:
-        with super().listing(mountpoint) as listing:
-            yield listing if self._owner is None else replace(listing, rows=_owned(listing.rows, self._owner))
+        owners = AS_PUBLISHED if owner is None else Ownership(claimed=True).for_reader(*owner)
+        super().__init__(repository, public_keys=public_keys, owners=owners)
 
     def symlink_target(self, entry: Entry) -> bytes:
         return entry.symlink
-
-
-def _owned(rows: Iterable[ListingRow], owner: tuple[int, int]) -> Iterator[ListingRow]:
-    for row in rows:
-        changed = list(row)
-        changed[_UID], changed[_GID] = owner
-        yield tuple(changed)
 
 
 class ClientMounts:

@@ -8,19 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, unquote_to_bytes, urlsplit
 
-from outcrop.client.known_repository import (
-    AS_PUBLISHED,
-    NOT_PINNED,
-    KnownRepositories,
-    KnownRepository,
-    Ownership,
-    RevisionPin,
-)
-from outcrop.client.network.settings import DEFAULT_NETWORK, NetworkSettings
+from outcrop.client.known_repository import KnownRepositories, KnownRepository, RepositoryAddress
 from outcrop.cvmfs.names import RepositoryName, repository_name
 from outcrop.errors import InvalidValue, NotFound
 from outcrop.storage.directory import DirectoryStore
@@ -29,29 +21,7 @@ from outcrop.storage.interface import ReadableStore
 from outcrop.storage.s3 import S3Store
 from outcrop.storage.s3_address import SCHEME, S3Address
 
-
-@dataclass(frozen=True, slots=True)
-class RepositoryAddress:
-    """A repository to read: the name it must have, its servers in order, what proves it, servers of external files.
-
-    A server is a URL or a directory. How servers are reached is in `network`, those of external files in
-    `external_network`. `cache_directory` is the directory of objects to use (None for the user's own), `cache_limit`
-    its size in bytes (0 for no limit, None where nothing is said). `pin` is the revision that the site wants read where
-    nobody asks for another, `blacklists` are files with what must not be believed. A mount shows owners by `ownership`,
-    and the site may not want one (`may_be_mounted`)."""
-
-    name: RepositoryName
-    servers: tuple[str, ...]
-    keys: tuple[Path, ...]
-    external_servers: tuple[str, ...] = ()
-    network: NetworkSettings = DEFAULT_NETWORK
-    external_network: NetworkSettings = DEFAULT_NETWORK
-    cache_limit: int | None = None
-    cache_directory: Path | None = None
-    pin: RevisionPin = NOT_PINNED
-    blacklists: tuple[Path, ...] = ()
-    ownership: Ownership = AS_PUBLISHED
-    may_be_mounted: bool = True
+__all__ = ["RepositoryAddress", "find_address", "open_store"]
 
 
 def find_address(
@@ -130,19 +100,12 @@ def _address(
     keys: tuple[Path, ...],
     external_servers: Sequence[str],
 ) -> RepositoryAddress:
-    return RepositoryAddress(
+    return replace(
+        known.address,
         name=name,
         servers=servers,
         keys=keys,
         external_servers=tuple(external_servers) or known.external_servers,
-        network=known.network,
-        external_network=known.external_network,
-        cache_limit=known.cache_limit,
-        cache_directory=known.cache_directory,
-        pin=known.pin,
-        blacklists=known.blacklists,
-        ownership=known.ownership,
-        may_be_mounted=known.may_be_mounted,
     )
 
 

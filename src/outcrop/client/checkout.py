@@ -16,6 +16,7 @@ from outcrop.client.checkout_place import unfinished
 from outcrop.client.checkout_plan import CheckoutPlan
 from outcrop.client.checkout_writer import TreeWriter
 from outcrop.client.contents import Contents
+from outcrop.client.owners import AS_THEY_ARE, MappedOwners
 from outcrop.client.tree import Located, Tree
 from outcrop.errors import StorageError, storage_error
 from outcrop.progress import SILENT, Progress
@@ -24,10 +25,11 @@ from outcrop.progress import SILENT, Progress
 @dataclass(frozen=True, slots=True)
 class CheckoutOptions:
     """`expand_links`: the settings by which variant links are filled in, None to keep them as they are. `owner`: set
-    the users and groups that the repository says, which only root can."""
+    the users and groups that the repository says, which only root can; `owners` says what becomes of them here."""
 
     expand_links: Mapping[bytes, bytes] | None = None
     owner: bool = False
+    owners: MappedOwners = AS_THEY_ARE
 
 
 DEFAULT_OPTIONS = CheckoutOptions()
@@ -50,6 +52,8 @@ def checkout(
     entries: Sequence[Located] = plan.entries
     if options.expand_links is not None:
         entries = expanded_links(entries, tree, options.expand_links)
+    if options.owner and not options.owners.change_nothing:
+        entries = _owned(entries, options.owners)
     with unfinished(destination) as place:
         check_space(place, plan.size)
         progress.start("Checking out", plan.size, "bytes")
@@ -60,6 +64,16 @@ def checkout(
         writer.finish()
         progress.finish()
     tell_left_out(written.left_out, tell)
+
+
+def _owned(entries: Sequence[Located], owners: MappedOwners) -> tuple[Located, ...]:
+    """`entries` with the users and groups that `owners` say."""
+    return tuple(
+        located._replace(
+            entry=replace(located.entry, uid=owners.uid(located.entry.uid), gid=owners.gid(located.entry.gid))
+        )
+        for located in entries
+    )
 
 
 def expanded_links(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,7 +87,8 @@ def check_new_file(destination: Path) -> None:
 
 def _check_parent(destination: Path) -> None:
     if not destination.parent.is_dir():
-        raise NotFound(what=f"the directory {destination.parent}", hint=f"make it: `mkdir -p {destination.parent}`")
+        hint = f"make it: `mkdir -p {shlex.quote(str(destination.parent))}`"
+        raise NotFound(what=f"the directory {destination.parent}", hint=hint)
 
 
 def check_free(destination: Path) -> None:

@@ -83,6 +83,19 @@ def load_known_repositories(
     return KnownRepositories(sources=tuple(sources), choice=choice)
 
 
+def configuration_places(
+    config_directory: Path, data_directory: Path, name: str, environment: Mapping[str, str]
+) -> tuple[Path, ...]:
+    """The files and directories that have a say in what is known of the repository `name`, whether they exist or not.
+    What a configuration repository says is not among them: it changes in its own time."""
+    own_file = config_directory / CONFIGURATION_NAME
+    stock = stock_access(environment, lambda _text: None)
+    sources = _sources(load_configuration_file(own_file), stock)
+    directories_of_sites = (Path(source) for source in sources if source not in (CONFIGURED, OWNED))
+    owned = (data_directory / f"{name}{suffix}" for suffix in (_OWNED_SUFFIX, ".pub"))
+    return (own_file, *owned, *directories_of_sites)
+
+
 def owned_repositories(data_directory: Path) -> dict[str, KnownRepository]:
     """The repositories with a record in `data_directory`; FormatError for a record that cannot be understood."""
     try:

@@ -67,6 +67,7 @@ class _Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host_reset_after: _Pause | None = None
     follow_redirects: bool | None = None
     parallel: Annotated[int, msgspec.Meta(ge=1, le=256)] | None = None
+    maximum_servers: _Count | None = None
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,6 +168,7 @@ def _network(table: Mapping[str, object], path: Path, where: str) -> NetworkChoi
         host_reset_after=given.host_reset_after,
         follow_redirects=given.follow_redirects,
         parallel=given.parallel,
+        maximum_servers=given.maximum_servers,
     )
 
 
@@ -199,7 +201,12 @@ def _source(source: str, path: Path) -> str:
 
 
 def _located(given: str, path: Path) -> Path:
-    return path.parent / Path(given).expanduser()
+    try:
+        return path.parent / Path(given).expanduser()
+    except RuntimeError as error:
+        raise InvalidValue(
+            what=f"{given} in {path}", problem="is in a home directory that nobody knows", hint="write the whole path"
+        ) from error
 
 
 def read_document(path: Path) -> dict[str, object]:

@@ -90,6 +90,11 @@ class Contents:
         return self._servers
 
     @property
+    def external_servers(self) -> Servers:
+        """The servers of external files, and how they are reached."""
+        return self._external
+
+    @property
     def server(self) -> ReadableStore:
         """The server that is asked first."""
         return self._servers.first
@@ -130,6 +135,12 @@ class Contents:
                 self._sound_catalogs.add(digest)
                 return catalog
         raise _vanished(content)
+
+    def keep_catalogs(self, digests: Iterable[Digest]) -> None:
+        """Of the catalogs that have been used, only `digests` need stay in the caches from now on."""
+        kept = [catalog_content(digest, 0) for digest in digests]
+        for cache in self._caches:
+            cache.keep_pinned(kept)
 
     def document(self, name: ObjectName) -> bytes:
         """The whole object `name` inflated: a certificate, a history, a meta-information."""

@@ -37,10 +37,13 @@ class Failure:
 
 @dataclass(slots=True)
 class Downloaded:
-    """How downloads ended: what is not in the cache, and what somebody else is bringing."""
+    """How downloads ended: what is not in the cache, what somebody else is bringing, how many bytes came (`received`)
+    and how many objects whole and right (`complete`)."""
 
     failures: list[Failure] = field(default_factory=list)
     elsewhere: list[Content] = field(default_factory=list)
+    received: int = 0
+    complete: int = 0
 
 
 @dataclass(slots=True)
@@ -66,7 +69,9 @@ def bring(
         batch = ahead.pop(route)
         if batch.pause:
             servers.sleep(batch.pause)
-        downloaded = download(servers.store(route), batch.contents, cache, landed, claims)
+        with servers.traffic.under_way():
+            downloaded = download(servers.store(route), batch.contents, cache, landed, claims)
+        servers.traffic.came(downloaded.received, downloaded.complete)
         ended.elsewhere += downloaded.elsewhere
         full = next((failure for failure in downloaded.failures if failure.of_cache), None)
         if full is not None:
@@ -147,10 +152,12 @@ def download(
         for fetched in server.fetch(wanted()):
             for one, error in _outcomes(fetched):
                 del open_incoming[id(one)]
+                ended.received += one.received
                 failure = _ended(one, fetched, error)
                 if claims is not None:
                     claims.release(one.content.object.digest.raw)
                 if failure is None:
+                    ended.complete += 1
                     landed(one.content)
                 else:
                     ended.failures.append(failure)

@@ -72,6 +72,11 @@ class Incoming:
     def what(self) -> str:
         return self.content.shown
 
+    @property
+    def received(self) -> int:
+        """How many stored bytes have come."""
+        return self._stored
+
     def write(self, piece: bytes) -> None:
         """Takes in the next stored bytes; IntegrityError when there are more than can be, StorageError for the disk."""
         self._stored += len(piece)

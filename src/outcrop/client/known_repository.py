@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from outcrop.client.network.settings import DEFAULT_NETWORK, NetworkSettings, ServerOrder
+from outcrop.client.owners import AS_PUBLISHED, Ownership
 from outcrop.cvmfs.client_configuration import Settings
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.names import RepositoryName
@@ -31,38 +32,14 @@ NOT_PINNED = RevisionPin()
 
 
 @dataclass(frozen=True, slots=True)
-class OwnerMap:
-    """Which user or group is shown instead of another; `default` for all that have no rule."""
+class RepositoryAddress:
+    """A repository to read: the name it must have, its servers in order, what proves it, servers of external files.
 
-    rules: Mapping[int, int] = field(default_factory=dict, hash=False)
-    default: int | None = None
-
-    def shown(self, owner: int) -> int:
-        """The number that is shown for `owner`."""
-        if owner in self.rules:
-            return self.rules[owner]
-        return owner if self.default is None else self.default
-
-
-@dataclass(frozen=True, slots=True)
-class Ownership:
-    """Whose files a mount shows: those of whoever mounts (`claimed`), or others by `users` and `groups`."""
-
-    claimed: bool = False
-    users: OwnerMap | None = None
-    groups: OwnerMap | None = None
-
-
-AS_PUBLISHED = Ownership()
-
-
-@dataclass(frozen=True, slots=True)
-class KnownRepository:
-    """A repository with a name: its servers in order (URLs or directories), its keys, its servers of external files.
-
-    `cache_directory` is the directory of objects to use (None for the user's own), `cache_limit` its size in bytes (0
-    for no limit, None where nothing is said). `may_be_mounted` says whether the site lets it, `source` the file or
-    directory that all this comes from, `settings` what stock configuration files say in their own words."""
+    A server is a URL or a directory. How servers are reached is in `network`, those of external files in
+    `external_network`. `cache_directory` is the directory of objects to use (None for the user's own), `cache_limit`
+    its size in bytes (0 for no limit, None where nothing is said). `pin` is the revision that the site wants read where
+    nobody asks for another, `blacklists` are files with what must not be believed. A mount shows owners by `ownership`,
+    and the site may not want one (`may_be_mounted`)."""
 
     name: RepositoryName
     servers: tuple[str, ...]
@@ -76,8 +53,20 @@ class KnownRepository:
     blacklists: tuple[Path, ...] = ()
     ownership: Ownership = AS_PUBLISHED
     may_be_mounted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRepository(RepositoryAddress):
+    """The address of a repository with a name, and who says so: `source` is the file or directory that all this comes
+    from, `settings` what stock configuration files say in their own words."""
+
     source: str = ""
     settings: Settings = field(default_factory=dict, hash=False, repr=False)
+
+    @property
+    def address(self) -> RepositoryAddress:
+        """All that a reader needs: the same, whoever says so."""
+        return RepositoryAddress(**{one.name: getattr(self, one.name) for one in fields(RepositoryAddress)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +86,7 @@ class NetworkChoice:
     host_reset_after: float | None = None
     follow_redirects: bool | None = None
     parallel: int | None = None
+    maximum_servers: int | None = None
 
     def over(self, base: NetworkSettings) -> NetworkSettings:
         """`base` with this choice."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from outcrop import directories
 from outcrop.client.address import RepositoryAddress, open_store
 from outcrop.client.cache_choice import CacheChoice, CacheSettings
 from outcrop.client.contents import Contents
@@ -22,6 +21,8 @@ from outcrop.client.known_repository import RevisionPin
 from outcrop.client.network.order_memory import ORDERS_NAME, OrderMemory
 from outcrop.client.network.server_order import order_servers
 from outcrop.client.network.servers import ServerByProxies, Servers
+from outcrop.client.network.settings import NetworkSettings
+from outcrop.client.reading_settings import CURRENT, ClientSettings, RevisionChoice
 from outcrop.client.state import SeenRevisions, keys_digest
 from outcrop.client.tree import Tree
 from outcrop.client.trust import (
@@ -38,47 +39,27 @@ from outcrop.client.trust import (
     verify_whitelist,
 )
 from outcrop.cvmfs.catalog import CatalogReference
-from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.history import History, Tag
 from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.objects import MANIFEST_NAME, WHITELIST_NAME, ObjectKind, ObjectName
 from outcrop.cvmfs.paths import ROOT
 from outcrop.cvmfs.signed_text import MAXIMUM_SIGNED_TEXT_BYTES
-from outcrop.errors import InvalidValue, NotFound, OutcropError, StorageError, storage_error
+from outcrop.errors import NotFound, OutcropError, StorageError, storage_error
 from outcrop.storage.interface import ReadableStore
 
-
-@dataclass(frozen=True, slots=True)
-class RevisionChoice:
-    """Which revision to read: the current one unless one of the three says otherwise."""
-
-    tag: str = ""
-    revision: int | None = None
-    root_catalog: Digest | None = None
-
-    def __post_init__(self) -> None:
-        if sum((bool(self.tag), self.revision is not None, self.root_catalog is not None)) > 1:
-            raise InvalidValue(
-                what="the choice of a revision",
-                problem="says several things",
-                hint="use one of `--tag`, `--revision` and `--root-hash`",
-            )
-
-
-CURRENT = RevisionChoice()
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
-    """How to read: `cache` is the directory of objects (None for this user's), `state_directory` remembers what was
-    seen, `now` tells the time in UTC."""
-
-    cache: Path | None = None
-    cache_directory: Path = field(default_factory=directories.cache_directory)
-    state_directory: Path = field(default_factory=directories.state_directory)
-    blacklist: Blacklist = NO_BLACKLIST
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+__all__ = [
+    "CURRENT",
+    "CacheWishes",
+    "ClientSettings",
+    "OpenRepository",
+    "RevisionChoice",
+    "cache_choice",
+    "find_current",
+    "open_repository",
+    "reach_servers",
+    "trusted_manifest",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +126,13 @@ def open_repository(
         tell(text)
 
     servers = reach_servers(address, settings, note)
-    settings = replace(settings, blacklist=_blacklist(address, settings))
     try:
         trusted = find_current(address, settings, note, servers=servers)
     except BaseException:
         servers.close()
         raise
-    caches = CacheChoice(
-        settings.cache_directory, settings.cache or address.cache_directory, note, _cache_settings(address)
-    )
-    external = Servers([open_store(server) for server in address.external_servers], address.external_network, tell=note)
+    caches = cache_choice(address, settings, note)
+    external = _reach_external_servers(address, settings, servers, note)
     contents = Contents(servers, caches.open(), external=external, spare_cache=caches.spare, tell=note)
     if choice == CURRENT:
         choice = _pinned(address.pin, trusted.manifest, contents)
@@ -167,8 +145,25 @@ def open_repository(
 def reach_servers(address: RepositoryAddress, settings: ClientSettings, note: Callable[[str], None]) -> Servers:
     """The servers of `address`, in the order that its network settings ask for; none of them is asked for contents."""
     servers = Servers([open_store(server) for server in address.servers], address.network, tell=note)
-    order_servers(servers, address.network.order, OrderMemory(settings.cache_directory / ORDERS_NAME))
+    _put_in_order(servers, address.network, settings)
     return servers
+
+
+def _reach_external_servers(
+    address: RepositoryAddress, settings: ClientSettings, guides: Servers, note: Callable[[str], None]
+) -> Servers:
+    """The servers of external files, in order; `guides` are the repository's own, which know where others are."""
+    network = address.external_network
+    servers = Servers([open_store(server) for server in address.external_servers], network, tell=note)
+    _put_in_order(servers, network, settings, guides)
+    return servers
+
+
+def _put_in_order(
+    servers: Servers, network: NetworkSettings, settings: ClientSettings, guides: Servers | None = None
+) -> None:
+    memory = OrderMemory(settings.cache_directory / ORDERS_NAME)
+    order_servers(servers, network.order, memory, maximum=network.maximum_servers, guides=guides)
 
 
 def find_current(
@@ -188,6 +183,8 @@ def find_current(
         with closing(reach_servers(address, settings, note)) as reached:
             return find_current(address, settings, note, held, reached)
     keys = load_keys(address.keys)
+    # Read at every look: whoever forbids something now, means what is open, too.
+    settings = replace(settings, blacklist=_blacklist(address, settings))
     memory = _Memory(SeenRevisions(settings.state_directory), address.name, keys_digest(keys), note)
     seen = max((one for one in (memory.recall(), held) if one is not None), key=lambda one: one.rank, default=None)
     found, server = _first_fresh(servers.in_order, address, keys, seen, settings)
@@ -215,7 +212,7 @@ def _first_fresh(
     def reach(url: str) -> ReadableStore:
         return Servers([open_store(url)], address.network).in_order[0]
 
-    search = FreshnessSearch(servers, seen, settings.now(), settings.blacklist, reach)
+    search = FreshnessSearch(servers, seen, settings.now(), settings.blacklist or NO_BLACKLIST, reach)
     try:
         for server in servers:
             try:
@@ -247,16 +244,34 @@ def trusted_manifest(
     whitelist = verify_whitelist(_signed_file(server, WHITELIST_NAME), name, keys, settings.now())
     certificate_object = ObjectName(claimed.manifest.certificate, ObjectKind.CERTIFICATE)
     stored = server.read(certificate_object.path, limit=MAXIMUM_CERTIFICATE_BYTES)
-    certificate = verify_certificate(stored, claimed, whitelist, settings.blacklist)
-    return verify_manifest(claimed, certificate, seen, settings.blacklist)
+    blacklist = settings.blacklist or NO_BLACKLIST
+    certificate = verify_certificate(stored, claimed, whitelist, blacklist)
+    return verify_manifest(claimed, certificate, seen, blacklist)
 
 
-def _cache_settings(address: RepositoryAddress) -> CacheSettings:
-    """How caches are kept: as the environment says, else as the site does."""
-    settings = CacheSettings.from_environment()
-    if settings.limit_is_stated or address.cache_limit is None:
-        return settings
-    return replace(settings, limit=address.cache_limit or None, limit_is_stated=True)
+class CacheWishes(Protocol):
+    """What somebody says of caches: the directory of objects to use (None for the user's own) and its limit in bytes (0
+    for none, None where nothing is said). A repository's address does, and the user's own choice."""
+
+    @property
+    def cache_directory(self) -> Path | None: ...
+
+    @property
+    def cache_limit(self) -> int | None: ...
+
+
+def cache_choice(
+    wishes: CacheWishes,
+    settings: ClientSettings,
+    tell: Callable[[str], None] = lambda _text: None,
+    kept: CacheSettings | None = None,
+) -> CacheChoice:
+    """The caches to use: where `settings` say, else `wishes`; kept as `kept` says (by default the environment), else
+    `wishes`."""
+    kept = kept or CacheSettings.from_environment()
+    if not kept.limit_is_stated and wishes.cache_limit is not None:
+        kept = replace(kept, limit=wishes.cache_limit or None, limit_is_stated=True)
+    return CacheChoice(settings.cache_directory, settings.cache or wishes.cache_directory, tell, kept)
 
 
 def _blacklist(address: RepositoryAddress, settings: ClientSettings) -> Blacklist:
@@ -267,7 +282,7 @@ def _blacklist(address: RepositoryAddress, settings: ClientSettings) -> Blacklis
             listed.append(parse_blacklist(path.read_bytes(), str(path)))
         except OSError as error:
             raise storage_error(error) from error
-    return join_blacklists([settings.blacklist, *listed])
+    return join_blacklists([settings.blacklist or NO_BLACKLIST, *listed])
 
 
 def _pinned(pin: RevisionPin, manifest: Manifest, contents: Contents) -> RevisionChoice:

@@ -3,7 +3,7 @@
 A value that cannot be used is told of and left at its default, since the same file serves stock clients, which take
 almost anything. Sizes are in bytes, times in seconds.
 
-Sources: mountpoint.cc, uid_map.h and default.conf of CernVM-FS 2.12.
+Sources: mountpoint.cc and default.conf of CernVM-FS 2.12.
 """
 
 from __future__ import annotations
@@ -14,16 +14,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from outcrop.client.known_repository import (
-    AS_PUBLISHED,
-    NOT_PINNED,
-    KnownRepository,
-    OwnerMap,
-    Ownership,
-    RevisionPin,
-)
+from outcrop.client.known_repository import NOT_PINNED, KnownRepository, RevisionPin
 from outcrop.client.network.proxies import ProxyGroups, parse_proxies
 from outcrop.client.network.settings import DEFAULT_NETWORK, NetworkSettings, ServerOrder
+from outcrop.client.owners import AS_PUBLISHED, OwnerMap, Ownership, parse_owner_map
 from outcrop.cvmfs.client_configuration import Evaluated, is_on, is_switch, listed
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.names import RepositoryName
@@ -128,9 +122,9 @@ class _Meaning:
         repositories = tuple(full_name(one, self.evaluated) for one in listed(value("CVMFS_REPOSITORIES"), ","))
         return ClientConfiguration(
             repository=self.repository,
-            servers=self._servers("CVMFS_SERVER_URL", "CVMFS_MAX_SERVERS", network.order),
+            servers=self._servers("CVMFS_SERVER_URL"),
             keys=self._keys(),
-            external_servers=self._servers("CVMFS_EXTERNAL_URL", "CVMFS_EXTERNAL_MAX_SERVERS", network.order),
+            external_servers=self._servers("CVMFS_EXTERNAL_URL"),
             network=network,
             external_network=self._external_network(network),
             cache=self._cache(),
@@ -153,16 +147,13 @@ class _Meaning:
         where = f"{setting.origin}: " if setting else ""
         self.warnings.append(f"{where}{name} {problem}")
 
-    def _servers(self, name: str, limit_name: str, order: ServerOrder) -> tuple[str, ...]:
+    def _servers(self, name: str) -> tuple[str, ...]:
         found: list[str] = []
         for server in listed(self.evaluated.value(name), ";"):
             if _CONTROL.search(server):
                 self._tell(name, f"names {server!r}, which has a control character in it")
             elif server not in found:
                 found.append(server)
-        limit = self._number(limit_name, 0)
-        if limit and order is ServerOrder.AS_GIVEN:
-            del found[limit:]
         return tuple(found)
 
     def _keys(self) -> tuple[Path, ...]:
@@ -188,6 +179,7 @@ class _Meaning:
             host_reset_after=float(self._number("CVMFS_HOST_RESET_AFTER", int(default.host_reset_after))),
             follow_redirects=redirects,
             parallel=default.parallel,
+            maximum_servers=self._number("CVMFS_MAX_SERVERS", default.maximum_servers),
         )
 
     def _external_network(self, network: NetworkSettings) -> NetworkSettings:
@@ -206,6 +198,7 @@ class _Meaning:
             host_reset_after=network.host_reset_after,
             follow_redirects=network.follow_redirects,
             parallel=network.parallel,
+            maximum_servers=self._number("CVMFS_EXTERNAL_MAX_SERVERS", DEFAULT_NETWORK.maximum_servers),
         )
 
     def _proxies(self, name: str) -> ProxyGroups:
@@ -215,7 +208,7 @@ class _Meaning:
         try:
             found = parse_proxies(text, name)
         except InvalidValue as error:
-            self._tell(name, f"is not used: {error}")
+            self._tell(name, f"is not used: {error} ({error.hint})")
             return ()
         self.warnings += found.notes
         return found.groups
@@ -297,26 +290,3 @@ class _Meaning:
         """A time after which something is given up: never none at all."""
         seconds = self._number(name, 0)
         return float(seconds) if seconds else default
-
-
-def parse_owner_map(text: str, what: str) -> OwnerMap:
-    """The map in `text`: lines with two numbers, from and to, or `*` and a number. FormatError for any other line."""
-    rules: dict[int, int] = {}
-    default: int | None = None
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.strip()
-        if not line or line.startswith("#"):
-            continue
-        parts = line.split()
-        if len(parts) != 2 or not _NUMBER.fullmatch(parts[1]) or not (parts[0] == "*" or _NUMBER.fullmatch(parts[0])):
-            raise FormatError(
-                what=what,
-                field=f"line {number}",
-                problem="is not two numbers, or `*` and a number",
-                hint=f"mend line {number} of {what}, as in `1000 65534`",
-            )
-        if parts[0] == "*":
-            default = int(parts[1])
-        else:
-            rules[int(parts[0])] = int(parts[1])
-    return OwnerMap(rules, default)

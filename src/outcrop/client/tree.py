@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
@@ -183,10 +184,13 @@ class Tree:
 
     def catalog_at(self, mountpoint: bytes) -> Catalog:
         """The catalog mounted at exactly `mountpoint`, through a connection of its own that the caller closes."""
-        place = self.mountpoint(mountpoint)
-        if place.path != mountpoint:
-            raise NotFound(what=f"a catalog at {shown(mountpoint)} in {self.repository}")
-        return self._opened(place)
+        return self._opened(self._mounted_at(mountpoint))
+
+    @contextmanager
+    def using_catalog(self, mountpoint: bytes) -> Iterator[Catalog]:
+        """The catalog mounted at exactly `mountpoint`, which stays open within the block; others may use it, too."""
+        with self._shelf.use(self._mounted_at(mountpoint)) as catalog:
+            yield catalog
 
     def nested_mountpoints(self) -> tuple[RepositoryPath, ...]:
         """The mountpoints of all catalogs of this tree but the root's, sorted. Fetches all of them."""
@@ -203,6 +207,12 @@ class Tree:
         """Closes the catalogs that nobody uses, and forgets what is read again when it is wanted."""
         self._shelf.close()
         self._maps.clear()
+
+    def _mounted_at(self, mountpoint: bytes) -> Mountpoint:
+        place = self.mountpoint(mountpoint)
+        if place.path != mountpoint:
+            raise NotFound(what=f"a catalog at {shown(mountpoint)} in {self.repository}")
+        return place
 
     def _at(self, path: bytes, origin: bytes) -> Located:
         entry = self.lookup(path)

@@ -8,6 +8,7 @@ everything else that is missing.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -230,10 +231,10 @@ def _require_sources(prepared: PreparedBuild, missing: Sequence[PlannedInstallat
     absent = [file for file in files if file.must_be_fetched]
     if absent:
         names = ", ".join(f"{file.wanted.shelf}/{file.wanted.name}" for file in absent)
-        easystacks = " ".join(str(path) for path in prepared.request.easystacks)
+        command = shlex.join(map(str, ("--mirror", prepared.request.mirror, *prepared.request.easystacks)))
         raise NotFound(
             what=f"{names} in the mirror {prepared.request.mirror}",
-            hint=f"`outcrop sources fetch --mirror {prepared.request.mirror} {easystacks}` gets it",
+            hint=f"`outcrop sources fetch {command}` gets it",
         )
 
 

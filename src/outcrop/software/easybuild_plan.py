@@ -6,13 +6,13 @@ import importlib.util
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from outcrop.errors import CommandFailed, InvalidValue, MissingCapability
+from outcrop.scratch import scratch_directory
 from outcrop.software.easystack import read_easystack
 from outcrop.software.plan import BuildPlan, ReaderRequest, decode_answer
 
@@ -41,19 +41,20 @@ def plan_easystacks(
     require_easybuild()
     for path in easystacks:
         read_easystack(path)
-    with tempfile.TemporaryDirectory(prefix="outcrop-plan-") as scratch:
+    with scratch_directory("plan") as scratch:
         request = ReaderRequest(
             easystacks=tuple(str(path.absolute()) for path in easystacks),
             robot_paths=tuple(str(path.absolute()) for path in easyconfigs),
             filter_dependencies=tuple(filter_dependencies),
-            scratch=scratch,
+            scratch=str(scratch.directory),
         )
-        request_path, answer_path = Path(scratch, "request.json"), Path(scratch, "answer.json")
+        request_path, answer_path = scratch.directory / "request.json", scratch.directory / "answer.json"
         request_path.write_bytes(msgspec.json.encode(request))
         reader = subprocess.run(
             [sys.executable, "-m", "outcrop.software.easybuild_reader", str(request_path), str(answer_path)],
             env=_environment(environment),
-            cwd=scratch,
+            cwd=scratch.directory,
+            pass_fds=(scratch.lock,),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from outcrop.errors import OutcropError
-from outcrop.storage.interface import DEFAULT_READ_LIMIT, PIECE_BYTES, Fetched, Wanted, WritableStore
+from outcrop.storage.interface import DEFAULT_READ_LIMIT, Fetched, Wanted, WritableStore
+from outcrop.storage.one_by_one import fetched_one_by_one
 
 Fault = Callable[[str, str], OutcropError | None]
 """Asked before each operation with its name (`read`, `write`, …) and the object's; an error it returns is raised."""
@@ -62,15 +63,7 @@ class FaultyStore:
         return self.store.exists(name)
 
     def fetch(self, wanted: Iterable[Wanted]) -> Iterator[Fetched]:
-        for one in wanted:
-            try:
-                data = self.read(one.name)
-                for begin in range(0, len(data), PIECE_BYTES):
-                    one.sink.write(data[begin : begin + PIECE_BYTES])
-            except OutcropError as error:
-                yield Fetched(one, error)
-            else:
-                yield Fetched(one)
+        return fetched_one_by_one(self.read, wanted)
 
     def close(self) -> None:
         self.store.close()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from outcrop.errors import NotFound, OutcropError, StorageError
-from outcrop.storage.interface import DEFAULT_READ_LIMIT, PIECE_BYTES, Fetched, ReadableStore, Wanted
+from outcrop.errors import NotFound, StorageError
+from outcrop.storage.interface import DEFAULT_READ_LIMIT, Fetched, ReadableStore, Wanted
+from outcrop.storage.one_by_one import fetched_one_by_one
 
 
 class MemoryStore:
@@ -38,15 +39,7 @@ class MemoryStore:
         return name in self.objects
 
     def fetch(self, wanted: Iterable[Wanted]) -> Iterator[Fetched]:
-        for one in wanted:
-            try:
-                data = self._object(one.name)
-                for begin in range(0, len(data), PIECE_BYTES):
-                    one.sink.write(data[begin : begin + PIECE_BYTES])
-            except OutcropError as error:
-                yield Fetched(one, error)
-            else:
-                yield Fetched(one)
+        return fetched_one_by_one(self._object, wanted)
 
     def close(self) -> None:
         """Nothing is held."""

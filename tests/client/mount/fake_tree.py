@@ -15,6 +15,8 @@ from pathlib import Path
 from outcrop.client.contents import Piece
 from outcrop.client.mount.listing import Listing, listing_of
 from outcrop.client.mount.tree import About, CatalogInformation
+from outcrop.client.network.state import NetworkState
+from outcrop.client.network.traffic import Amount
 from outcrop.cvmfs.catalog_edit import EditableCatalog, nested_mountpoint, nested_root
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.entry import Entry, Mark
@@ -23,7 +25,11 @@ from outcrop.cvmfs.paths import ancestors, is_below
 from outcrop.cvmfs.variant import expand
 from outcrop.errors import NetworkError
 
-ABOUT = About("fake.example.org", 7, "ab" * 20, tag="v1", hosts=("http://localhost",), public_keys="KEY\n")
+NETWORK = NetworkState(
+    servers=("http://localhost", "http://far"), proxy="http://proxy:3128", proxies=("http://proxy:3128", "DIRECT"),
+    timeout=5.0, timeout_direct=10.0, received=Amount(bytes=5000, objects=3, seconds=0.5),
+)  # fmt: skip
+ABOUT = About("fake.example.org", 7, "ab" * 20, tag="v1", network=NETWORK, public_keys="KEY\n")
 MTIME, MTIME_NS = 1_500_000_000, 123_456_789
 DIRECTORY = Entry(b"", stat.S_IFDIR | 0o755, size=4096, linkcount=2, mtime=MTIME)
 
@@ -51,6 +57,7 @@ class FakeTree:
     next: FakeTree | None = None
     unreachable: bool = False
     released: bool = False
+    known_at_take_over: Mapping[bytes, str] | None = None
 
     def put(self, path: bytes, entry: Entry) -> None:
         """Adds `entry`, and the directories that lead to it."""
@@ -164,6 +171,9 @@ class FakeTree:
         if self.unreachable:
             raise NetworkError(what="http://localhost", problem="does not answer")
         return self.next
+
+    def takes_over(self, catalogs: Mapping[bytes, str]) -> None:
+        self.known_at_take_over = catalogs
 
     def release(self) -> None:
         self.released = True

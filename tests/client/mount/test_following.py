@@ -94,3 +94,15 @@ def test_more_notices_than_an_attribute_holds_are_counted(tree: FakeTree) -> Non
 def test_a_report_that_is_none_is_named() -> None:
     with pytest.raises(FormatError, match="the mount at /x"):
         parse_report(b"{}", "the mount at /x")
+
+
+def test_the_new_revision_is_told_which_catalogs_are_known(tree: FakeTree, tmp_path: Path) -> None:
+    tree.put_file(b"/sub/inner", b"x")
+    tree.nest(b"/sub")
+    followed = Followed(tree)
+    tree.next = FakeTree(tmp_path)
+    tree.next.about = replace(tree.about, revision=8)
+    tree.next.put_file(b"/new", b"new")
+    assert followed.follower.look() is Outcome.CHANGED
+    assert tree.released
+    assert tree.next.known_at_take_over == {b"": tree.next.catalog(b"").digest}

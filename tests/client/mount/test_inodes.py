@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from outcrop.client.mount import protocol
-from outcrop.client.mount.directory import plain_record, read_catalog
+from outcrop.client.mount.directory import Directory, read_catalog
 from outcrop.client.mount.inodes import Nodes
 from outcrop.client.mount.listing import Listing
+from outcrop.client.mount.owners import AS_PUBLISHED, Owners
+from outcrop.client.mount.rows import BLOCK_ROWS
 from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import Algorithm, Digest
-from outcrop.cvmfs.entry import Entry, EntryRow, Mark, encode_entry
+from outcrop.cvmfs.entry import Entry, EntryRow, Mark, decode_entry, encode_entry
 from outcrop.cvmfs.paths import parent_hash, path_hash
 from outcrop.cvmfs.xattrs import Xattrs
 from outcrop.errors import FormatError
@@ -208,12 +211,25 @@ FILE = Entry(b"f", stat.S_IFREG | 0o644, size=5, mtime=-1, mtime_ns=7, uid=3, gi
 PLAIN = [FILE, Entry(b"d", stat.S_IFDIR | 0o700, size=4096, linkcount=5, mtime=12)]
 
 
-@pytest.mark.parametrize("entry", PLAIN, ids=["file", "directory"])
-def test_the_short_way_makes_the_same_record_as_the_long_one(entry: Entry) -> None:
-    attributes = protocol.Attributes(
-        entry.mode, entry.size, entry.mtime, entry.mtime_ns or 0, entry.linkcount, entry.uid, entry.gid
-    )
-    assert plain_record(row_of(entry), 11, 4) == protocol.directory_record(11, attributes, entry.name, 4)
+def read(*rows: tuple[object, ...], owners: Owners = AS_PUBLISHED) -> Directory:
+    """The root directory of a catalog with these rows; its first entry has the number 11."""
+    listing = Listing(path_hash(b""), rows, "a catalog", owners)
+    return read_catalog(listing, 11, lambda entry: entry.symlink).directories[path_hash(b"")]
+
+
+def attributes_of(entry: Entry, uid: int, gid: int) -> protocol.Attributes:
+    return protocol.Attributes(entry.mode, entry.size, entry.mtime, entry.mtime_ns or 0, entry.linkcount, uid, gid)
+
+
+@pytest.mark.parametrize("entry", [*PLAIN, replace(FILE, size=2**62 + 1), replace(FILE, name=b"n" * 255)])
+@pytest.mark.parametrize("marks", [Mark.NONE, Mark.HIDDEN])
+def test_many_records_at_once_are_the_same_as_one(entry: Entry, marks: Mark) -> None:
+    found = read(row_of(replace(entry, marks=marks)))
+    record = protocol.directory_record(11, attributes_of(entry, entry.uid, entry.gid), entry.name, 3)
+    assert found.reply(0) == record[: protocol.ENTRY_OUT.size]
+    if not marks:
+        assert found.listing(2, ALL) == record
+    assert (found.entry(0).digest, found.marks(0)) == (entry.digest, marks)
 
 
 @pytest.mark.parametrize(
@@ -226,9 +242,53 @@ def test_the_short_way_makes_the_same_record_as_the_long_one(entry: Entry) -> No
         ("flags", 1), ("flags", 2**40), ("symlink", b"x"), ("symlink", None), ("xattr", b"\1\0"), ("xattr", b"bad"),
     ],
 )  # fmt: skip
-def test_the_short_way_is_only_for_rows_that_are_right(column: str, value: object) -> None:
-    fields = EntryRow(*encode_entry(FILE))._replace(**{column: value})
-    assert plain_record((*parent_hash(b"/f"), *path_hash(b"/f"), *fields), 2, 3) is None
+@pytest.mark.parametrize("entry", PLAIN, ids=["file", "directory"])
+def test_a_row_that_breaks_a_rule_is_refused_among_others_too(entry: Entry, column: str, value: object) -> None:
+    fields = EntryRow(*encode_entry(entry))._replace(**{column: value})
+    others = [row_of(replace(FILE, name=b"other-%d" % number)) for number in range(3)]
+    try:
+        expected = decode_entry(fields, "a catalog")
+        assert expected.name
+        assert expected.size < 2**63
+    except (FormatError, AssertionError):
+        with pytest.raises(FormatError):
+            read((*row_of(entry)[:4], *fields), *others)
+    else:
+        # Some columns say nothing about directories.
+        found = read((*row_of(entry)[:4], *fields), *others)
+        assert replace(expected, mtime=0, mtime_ns=None, uid=0, gid=0, linkcount=1) == found.entry(0)
+        assert (
+            found.reply(0)[protocol.ATTRIBUTES_OFFSET + 8 :]
+            == protocol.directory_record(11, attributes_of(expected, expected.uid, expected.gid), b"", 3)[
+                protocol.ATTRIBUTES_OFFSET + 8 : protocol.ENTRY_OUT.size
+            ]
+        )
+
+
+def test_entries_belong_to_whom_this_machine_says() -> None:
+    class Shifted:
+        def uid(self, published: int) -> int:
+            return published + 1
+
+        def gid(self, published: int) -> int:
+            return published * 2
+
+    entries = [replace(FILE, name=b"f-%d" % uid, uid=uid, gid=uid) for uid in range(4)]
+    link = Entry(b"l", stat.S_IFLNK | 0o777, size=1, uid=9, gid=9, symlink=b"x")
+    found = read(*map(row_of, [*entries, link]), owners=Shifted())
+    shown = [protocol.ENTRY_OUT.unpack(found.reply(index))[17:19] for index in range(len(found))]
+    assert shown == [(1, 0), (2, 2), (3, 4), (4, 6), (10, 18)]
+
+
+def test_a_directory_with_more_entries_than_are_read_at_once_is_whole(tree: FakeTree) -> None:
+    count = 2 * BLOCK_ROWS + 7
+    rows = [row_of(replace(FILE, name=b"%06d" % number)) for number in range(count)]
+    elsewhere = [(1, 2, *row[2:]) for row in rows[:5]]
+    catalog = read_catalog(Listing(path_hash(b""), [*elsewhere, *rows], "a catalog"), 2, lambda entry: entry.symlink)
+    assert [len(directory) for directory in catalog.directories.values()] == [5, count]
+    assert catalog.next == 2 + 5 + count
+    last = catalog.directories[path_hash(b"")]
+    assert last.number(last.index(b"%06d" % (count - 1)) or 0) == catalog.next - 1
 
 
 def test_a_malformed_row_is_named() -> None:
@@ -249,3 +309,37 @@ def test_rows_that_hang_nowhere_cannot_be_reached(tree: FakeTree) -> None:
     tree.entries[b"/gone/b"] = tree.entries[b"/a"]
     nodes = Nodes(tree)
     assert names(nodes, protocol.ROOT_NODE) == [b".", b"..", b"a"]
+
+
+def test_pages_say_the_same_as_sqlite(tree: FakeTree) -> None:
+    for number in range(400):
+        tree.put_file(b"/d%d/f%d" % (number % 7, number), b"%d" % number, 0o600 + number % 8)
+    tree.put_link(b"/d1/link", b"$(HERE)/x")
+    tree.put(b"/d2/.hidden", replace(tree.entries[b"/d1/f1"], marks=Mark.HIDDEN))
+    tree.put(b"/d2/attributes", replace(tree.entries[b"/d1/f1"], xattrs=Xattrs.of({b"user.a": b"b"})))
+    tree.put(b"/d3/fifo", Entry(b"", stat.S_IFIFO | 0o600))
+    tree.put(b"/d3/old", replace(tree.entries[b"/d1/f1"], mtime=-5, mtime_ns=None))
+    tree.put_chunked(b"/d4/chunked", [b"0123", b"45"])
+    tree.settings = {b"HERE": b"there"}
+    with tree.listing(b"") as listing:
+        assert listing.scan is not None
+        scanned = read_catalog(listing, 2, tree.symlink_target)
+        asked = read_catalog(replace(listing, scan=None), 2, tree.symlink_target)
+    assert (scanned.next, scanned.numbers) == (asked.next, asked.numbers)
+    assert list(scanned.directories) == list(asked.directories)
+    for key, directory in scanned.directories.items():
+        other = asked.directories[key]
+        assert directory.listing(2, ALL) == other.listing(2, ALL)
+        assert (len(directory), directory.visible) == (len(other), other.visible)
+        assert [directory.likeness(at) for at in range(len(directory))] == [
+            other.likeness(at) for at in range(len(other))
+        ]
+
+
+def test_a_catalog_whose_rows_need_more_than_a_page_is_left_to_sqlite(tree: FakeTree) -> None:
+    tree.put_link(b"/link", b"x" * 60_000)
+    tree.put_file(b"/f", b"1")
+    nodes = Nodes(tree)
+    place = nodes.place(child(nodes, protocol.ROOT_NODE, b"link"))
+    assert place.directory.target(place.position) == b"x" * 60_000
+    assert names(nodes, protocol.ROOT_NODE) == [b".", b"..", b"f", b"link"]

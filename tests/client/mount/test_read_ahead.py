@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from outcrop.client.contents import Piece
 from outcrop.client.mount import protocol
 from outcrop.client.mount.filesystem import FileSystem, Later, Reader
 from outcrop.client.mount.inodes import Nodes
 from outcrop.client.mount.protocol import InitFlag, Opcode
-from outcrop.client.mount.read_ahead import LARGEST_BYTES, MAXIMUM_WAITING, ReadAhead
+from outcrop.client.mount.read_ahead import LARGEST_BYTES, MAXIMUM_WAITING, READY_BYTES, READY_FILE_BYTES, ReadAhead
 from outcrop.cvmfs.digest import Digest
 from tests.client.mount.fake_kernel import read_body
 from tests.client.mount.fake_tree import FakeTree
@@ -136,3 +137,80 @@ def test_a_guess_that_fails_is_nobodys_error(tree: FakeTree) -> None:
     ReadAhead(nodes, lambda work: work()).missed(number(nodes, b"/d00/f0"), directory, 0)
     assert Digest.of(b"0.1") in tree.remote
     assert os.listdir(tree.directory)
+
+
+class CountingTree(FakeTree):
+    """Notes which objects of its cache are opened."""
+
+    def open_cached(self, piece: Piece) -> int | None:
+        opened.append(piece.object.digest)
+        return super().open_cached(piece)
+
+
+opened: list[Digest] = []
+
+
+@pytest.fixture
+def cached(tree: FakeTree) -> FakeTree:
+    opened.clear()
+    tree.remote.clear()
+    return CountingTree(tree.directory, entries=tree.entries)
+
+
+def test_a_walk_through_the_cache_finds_files_ready(cached: FakeTree) -> None:
+    asking = Asking(cached)
+    files = [path for path in sorted(cached.entries) if path.count(b"/") == 2]
+    for path in files:
+        asking.read(path)
+    # Nothing is opened twice, and nothing is left behind.
+    assert len(opened) == len(set(opened)) == len(files)
+    assert cached.fetched_ahead == []
+    nodes = asking.file_system.nodes
+    ahead = asking.file_system._ahead
+    assert not any(ahead.ready(number(nodes, path), 0, 1) for path in files)
+
+
+def test_readers_at_random_bring_nothing_from_the_cache(cached: FakeTree) -> None:
+    asking = Asking(cached)
+    for path in (b"/d07/f3", b"/d02/f9", b"/d07/f5", b"/d07/f1", b"/d19/f0"):
+        asking.read(path)
+    assert len(opened) == 5
+
+
+def test_a_file_that_is_ready_is_read_in_any_pieces(cached: FakeTree) -> None:
+    content = os.urandom(10_000)
+    for name in (b"/w/a", b"/w/b", b"/w/c"):
+        cached.put_file(name, name)
+    cached.put_file(b"/w/d", content)
+    asking = Asking(cached)
+    asking.read(b"/w/a")
+    asking.read(b"/w/b")
+    node = number(asking.file_system.nodes, b"/w/d")
+    ahead = asking.file_system._ahead
+    found = b"".join(bytes(ahead.ready(node, offset, 4096) or b"") for offset in range(0, 10_000, 4096))
+    assert found == content
+    assert ahead.ready(node, 0, 4096) is None
+
+
+def test_what_is_ready_has_a_limit(cached: FakeTree) -> None:
+    count = 2 * READY_BYTES // READY_FILE_BYTES
+    for place in range(count):
+        cached.put_file(b"/w/f%04d" % place, b"%d" % place * (READY_FILE_BYTES // 8))
+    nodes = Nodes(cached)
+    ahead = ReadAhead(nodes, lambda work: work())
+    directory = nodes.directory(number(nodes, b"/w"))
+    ahead._bring([(directory.number(index), directory.whole_file(index)) for index in range(count)])  # type: ignore[misc]
+    kept = [len(ahead.ready(directory.number(index), 0, 1 << 20) or b"") for index in range(count)]
+    assert 0 < sum(kept) <= READY_BYTES
+    assert kept[-1] > 0
+    assert ahead._ready_bytes == 0
+
+
+def test_a_file_that_is_damaged_is_never_ready(cached: FakeTree) -> None:
+    entry = cached.entries[b"/d00/f5"]
+    assert entry.digest is not None
+    (cached.directory / entry.digest.text).write_bytes(b"0")
+    asking = Asking(cached)
+    for name in (b"f0", b"f1"):
+        asking.read(b"/d00/" + name)
+    assert asking.file_system._ahead.ready(number(asking.file_system.nodes, b"/d00/f5"), 0, 10) is None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from outcrop.client.contents import Piece
 from outcrop.client.mount import protocol
 from outcrop.client.mount.protocol import InitFlag, Opcode
 from outcrop.client.mount.session import MAXIMUM_FETCHES, is_dying
@@ -194,6 +195,24 @@ def test_a_nested_catalog_on_its_way_holds_up_nobody_else(tree: FakeTree) -> Non
         assert kernel.read(kernel.lookup(b"/f"), 0, 10).body == b"here"
         come.set()
         assert {kernel.receive(unique).errno for unique in waiting} == {0}
+
+
+def test_a_file_on_a_slow_disk_holds_up_nobody_else(tree: FakeTree) -> None:
+    tree.put_file(b"/slow", b"slow")
+    tree.put_file(b"/f", b"here")
+    come = threading.Event()
+
+    class SlowTree(FakeTree):
+        def open_cached(self, piece: Piece) -> int | None:
+            if piece.size == 4 and piece.object.digest == Digest.of(b"slow"):
+                assert come.wait(20)
+            return super().open_cached(piece)
+
+    with conversation(SlowTree(tree.directory, entries=tree.entries)) as kernel:
+        waiting = kernel.send(Opcode.READ, kernel.lookup(b"/slow"), read_body(0, 4))
+        assert kernel.ask(Opcode.GETATTR, kernel.lookup(b"/f"), bytes(16)).errno == 0
+        come.set()
+        assert kernel.receive(waiting).body == b"slow"
 
 
 def test_attributes_are_listed_and_information_is_not(tree: FakeTree, kernel: FakeKernel) -> None:

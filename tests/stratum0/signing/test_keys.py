@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def test_a_secret_that_others_may_read_is_refused(publisher: Publisher, mode: in
         path.chmod(mode)
         with pytest.raises(InvalidValue, match=f"can be read by others .its mode is {mode:04o}") as caught:
             read_private_key(path)
-        assert f"chmod 600 {path}" in caught.value.hint
+        assert f"chmod 600 {shlex.quote(str(path))}" in caught.value.hint
 
 
 def test_a_file_that_is_no_key_is_named_for_what_it_is(publisher: Publisher, tmp_path: Path) -> None:

@@ -185,6 +185,9 @@ class FileSystem:
 
     def _read(self, node: int, body: memoryview, reader: Reader) -> Answer:
         _, offset, size, *_ = protocol.READ_IN.unpack_from(body)
+        ready = self._ahead.ready(node, offset, size)
+        if ready is not None:
+            return ready
         file = reader.files.get(node)
         if file is not None:
             return _pread(file, offset, reader.buffer[:size])
@@ -200,7 +203,8 @@ class FileSystem:
         if descriptor is None:
             self._ahead.missed(node, *place)
             return self._read_later([piece], piece.offset, offset, size)
-        self._ahead.read(node)
+        if offset == 0:
+            self._ahead.read(node, *place)
         file = OpenFile(descriptor, piece.size)
         if offset == 0 and size >= piece.size:
             # The kernel has all of it now, and need not come back.
@@ -271,7 +275,7 @@ class FileSystem:
         if not name.startswith(INFORMATION_PREFIXES):
             return _NO_ATTRIBUTE
         size = bytes(body[: protocol.GETXATTR_IN.size])
-        asked = Asked(self.tree, self.nodes.node(node), self.activity)
+        asked = Asked(self.tree, self.nodes.node(node), self.activity, self.nodes.highest)
 
         def answer() -> Answer:
             found = information(asked, name)

@@ -79,6 +79,7 @@ class Follower:
         if newer is None:
             self._activity.checked(Outcome.UNCHANGED)
             return Outcome.UNCHANGED
+        newer.takes_over({path: loaded.digest for path, loaded in change.catalogs.items()})
         tree.release()
         self._activity.checked(Outcome.CHANGED)
         _LOG.info(

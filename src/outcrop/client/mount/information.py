@@ -5,13 +5,20 @@ Names and forms are the reference client's, so what asks a stock mount can ask o
 | attribute | on | says |
 |---|---|---|
 | `user.fqrn` `user.revision` `user.root_hash` `user.tag` | everything | what is mounted |
-| `user.host` `user.host_list` `user.external_host` `user.proxy` | everything | servers; the first is asked first |
+| `user.host` `user.host_list` `user.external_host` | everything | servers; the first is asked first |
+| `user.proxy` | everything | the proxy by which that is reached now, `DIRECT` for none |
+| `user.proxy_list` `user.proxy_list_external` | everything | all proxies, one a line |
+| `user.timeout` `user.timeout_direct` | everything | seconds until a server is given up, with a proxy and without one |
+| `user.external_timeout` | everything | the same without a proxy for external files |
+| `user.rx` `user.ndownload` | everything | KiB that have come over the network, and how many objects |
+| `user.speed` | everything | KiB a second while something was coming; `n/a` if nothing has |
 | `user.pubkeys` `user.version` `user.pid` | everything | the keys, the client, its process |
 | `user.expires` | everything | minutes until the next look for a new revision; a fixed revision never expires |
 | `user.uptime` | everything | minutes since it was mounted |
+| `user.inode_max` | everything | the highest inode number that was given so far |
 | `user.maxfd` `user.usedfd` | everything | the limit of descriptors, and how many are in use |
 | `user.nioerr` `user.timestamp_last_ioerr` | everything | requests that ended in an error, and when the last one did |
-| `user.nclg` | everything | how many catalogs are open |
+| `user.nclg` | everything | how many catalogs have been read |
 | `user.catalog_counters` `user.repo_counters` | everything | statistics of the catalog here, and of the repository |
 | `user.repo_metainfo` | everything | what the repository says of itself |
 | `user.hash` `user.lhash` | files that are not chunked | the object's digest; the same for what the cache holds |
@@ -39,6 +46,8 @@ from outcrop.client.mount.activity import Activity
 from outcrop.client.mount.inodes import Node
 from outcrop.client.mount.report import REPORT_ATTRIBUTE, report_of
 from outcrop.client.mount.tree import MountedTree
+from outcrop.client.network.state import NetworkState
+from outcrop.client.network.traffic import Amount
 from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.counters import Counters
 from outcrop.cvmfs.entry import Mark
@@ -46,15 +55,18 @@ from outcrop.cvmfs.entry import Mark
 PART_BYTES = 40_000
 """How long the parts of a long value are: what is read with a file system's usual limits in one go."""
 _WHOLE_BYTES = 65536
+_KIBIBYTE = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked about: the tree that is mounted, the entry, what the mount has done so far."""
+    """What is asked about: the tree that is mounted, the entry, what the mount has done so far, and the highest inode
+    number that it has given."""
 
     tree: MountedTree
     node: Node
     activity: Activity
+    highest_number: int
 
 
 _Answer = Callable[[Asked], str]
@@ -148,8 +160,22 @@ def _expires(asked: Asked) -> str:
 
 
 def _external_url(asked: Asked) -> str:
-    hosts = asked.tree.about.external_hosts
+    hosts = asked.tree.about.external.servers
     return f"{hosts[0].rstrip('/')}{quote(asked.node.path, safe='/~')}" if hosts else ""
+
+
+def _received(asked: Asked) -> Amount:
+    about = asked.tree.about
+    return about.network.received + about.external.received
+
+
+def _speed(asked: Asked) -> str:
+    received = _received(asked)
+    return str(int(received.bytes / _KIBIBYTE / received.seconds)) if received.seconds else "n/a"
+
+
+def _proxies(state: NetworkState) -> str:
+    return "".join(f"{proxy}\n" for proxy in state.proxies)
 
 
 def _metainfo(asked: Asked) -> str:
@@ -166,15 +192,24 @@ _OF_EVERYTHING: Mapping[bytes, _Answer] = {
     b"user.revision": lambda asked: str(asked.tree.about.revision),
     b"user.root_hash": lambda asked: asked.tree.about.root_hash,
     b"user.tag": lambda asked: asked.tree.about.tag,
-    b"user.host": lambda asked: asked.tree.about.hosts[0] if asked.tree.about.hosts else _NO_HOST,
-    b"user.host_list": lambda asked: ";".join(asked.tree.about.hosts) or _NO_HOST,
-    b"user.external_host": lambda asked: next(iter(asked.tree.about.external_hosts), _NO_HOST),
-    b"user.proxy": lambda asked: asked.tree.about.proxy,
+    b"user.host": lambda asked: next(iter(asked.tree.about.network.servers), _NO_HOST),
+    b"user.host_list": lambda asked: ";".join(asked.tree.about.network.servers) or _NO_HOST,
+    b"user.external_host": lambda asked: next(iter(asked.tree.about.external.servers), _NO_HOST),
+    b"user.proxy": lambda asked: asked.tree.about.network.proxy,
+    b"user.proxy_list": lambda asked: _proxies(asked.tree.about.network),
+    b"user.proxy_list_external": lambda asked: _proxies(asked.tree.about.external),
+    b"user.timeout": lambda asked: f"{asked.tree.about.network.timeout:.0f}",
+    b"user.timeout_direct": lambda asked: f"{asked.tree.about.network.timeout_direct:.0f}",
+    b"user.external_timeout": lambda asked: f"{asked.tree.about.external.timeout_direct:.0f}",
+    b"user.rx": lambda asked: str(_received(asked).bytes // _KIBIBYTE),
+    b"user.ndownload": lambda asked: str(_received(asked).objects),
+    b"user.speed": _speed,
     b"user.pubkeys": lambda asked: asked.tree.about.public_keys,
     b"user.version": lambda _asked: f"outcrop {__version__}",
     b"user.pid": lambda _asked: str(os.getpid()),
     b"user.expires": _expires,
     b"user.uptime": lambda asked: str(int(asked.activity.clock() - asked.activity.started) // 60),
+    b"user.inode_max": lambda asked: str(asked.highest_number),
     b"user.maxfd": lambda _asked: str(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
     b"user.usedfd": lambda _asked: str(len(os.listdir("/proc/self/fd"))),
     b"user.nioerr": lambda asked: str(asked.activity.errors),

@@ -87,6 +87,11 @@ class Nodes:
         directory, index = self.place(node)
         return directory.reply(index)
 
+    @property
+    def highest(self) -> int:
+        """The highest number that was given so far."""
+        return self._next - 1
+
     def known(self, node: int) -> Directory | None:
         """The directory `node` if it holds anything and its catalog has been read."""
         return self._directories.get(node)
@@ -127,23 +132,23 @@ class Nodes:
             catalog = read_catalog(listing, self._next, tree.symlink_target)
             numbers = {**catalog.numbers, listing.root: node}
             self._next = catalog.next
+            tables = list(catalog.directories.values())
+            firsts = [table.first for table in tables]
             for key, table in catalog.directories.items():
                 # Rows below a directory that the catalog does not have cannot be reached: they stay without a number.
                 table.node = numbers.get(key, protocol.NO_NODE)
                 table.tree = earlier
                 self._tables.append(table)
-            for table in catalog.directories.values():
-                table.parent = self._parent(table.node, node, parent)
+            for table in tables:
+                if table.node == node:
+                    table.parent = parent
+                elif table.node:
+                    table.parent = tables[bisect_right(firsts, table.node) - 1].node
                 if table.node:
                     self._directories[table.node] = table
             if earlier is None:
                 self._catalogs[path] = LoadedCatalog(node, digest)
             return self._directories.setdefault(node, empty_directory(node, parent))
-
-    def _parent(self, node: int, mountpoint: int, above: int) -> int:
-        if node == protocol.NO_NODE:
-            return protocol.NO_NODE
-        return above if node == mountpoint else self.place(node).directory.node
 
     def move(self, tree: MountedTree) -> Succession:
         """From now on, names lead to what `tree` shows; what the kernel must be told of it is returned.

@@ -13,6 +13,7 @@ import array
 import ctypes
 import errno
 import os
+import shlex
 import shutil
 import socket
 import stat
@@ -29,6 +30,8 @@ HELPER = "fusermount3"
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV = 1, 2, 4
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _READ_AHEAD = Path("/sys/class/bdi")
+_MESSAGE_BYTES = 16
+"""What a message that brings a descriptor says besides is of no interest."""
 _HELPER_SECONDS = 30
 """`fusermount3` asks nobody; if it hangs, the mountpoint's file system does."""
 
@@ -78,8 +81,10 @@ def _no_device(error: OSError) -> MissingCapability:
     return MissingCapability(what="FUSE", problem=problem, hint=hint)
 
 
-def _mount_directly(options: MountOptions) -> int:
-    device = _open_device()
+def mount_through(device: int, source: str, mountpoint: Path, *, everyone: bool) -> None:
+    """mount(2) of what is answered through `device`, an open `/dev/fuse`; OSError with the kernel's reason.
+
+    `everyone` lets users other than this one in."""
     settings = [
         f"fd={device}",
         f"rootmode={stat.S_IFDIR | 0o755:o}",
@@ -88,24 +93,31 @@ def _mount_directly(options: MountOptions) -> int:
         "default_permissions",
         f"max_read={MAXIMUM_READ_BYTES}",
     ]
-    if options.everyone:
+    if everyone:
         settings.append("allow_other")
     result = _libc.mount(
-        options.source.encode(),
-        os.fsencode(options.mountpoint),
+        source.encode(),
+        os.fsencode(mountpoint),
         FILE_SYSTEM_TYPE.encode(),
         _MS_RDONLY | _MS_NOSUID | _MS_NODEV,
         ",".join(settings).encode(),
     )
-    if result == 0:
-        return device
-    problem = ctypes.get_errno()
-    os.close(device)
-    if problem in (errno.EPERM, errno.ENODEV):
-        raise MissingCapability(
-            what="FUSE", problem=f"the kernel does not let us mount ({os.strerror(problem)})", hint=WITHOUT_A_MOUNT
-        )
-    raise storage_error(OSError(problem, os.strerror(problem)), str(options.mountpoint))
+    if result != 0:
+        problem = ctypes.get_errno()
+        raise OSError(problem, os.strerror(problem), os.fspath(mountpoint))
+
+
+def _mount_directly(options: MountOptions) -> int:
+    device = _open_device()
+    try:
+        mount_through(device, options.source, options.mountpoint, everyone=options.everyone)
+    except OSError as error:
+        os.close(device)
+        if error.errno in (errno.EPERM, errno.ENODEV):
+            problem = f"the kernel does not let us mount ({error.strerror})"
+            raise MissingCapability(what="FUSE", problem=problem, hint=WITHOUT_A_MOUNT) from error
+        raise storage_error(error) from error
+    return device
 
 
 def _mount_with_helper(options: MountOptions) -> int:
@@ -130,7 +142,10 @@ def _mount_with_helper(options: MountOptions) -> int:
             theirs.fileno(),
         )
         if ended.returncode == 0:
-            return _received_descriptor(ours)
+            device = received_descriptor(ours)
+            if device is None:
+                raise CommandFailed(what=HELPER, problem="it passed no descriptor")
+            return device
     told = ended.stderr.strip().rpartition("\n")[2].removeprefix(f"{HELPER}: ")
     if "fuse.conf" in told or "allow_other" in told:
         hint = "leave out `--everyone`, or have `user_allow_other` set in /etc/fuse.conf"
@@ -154,15 +169,17 @@ def _run_helper(
         raise CommandFailed(what=HELPER, problem=f"no answer within {_HELPER_SECONDS} seconds") from error
 
 
-def _received_descriptor(connection: socket.socket) -> int:
+def received_descriptor(connection: socket.socket) -> int | None:
+    """The descriptor that comes with the next message over `connection`; None if none does, or nobody is left there."""
+    # `socket.recv_fds` would leave the descriptor inheritable.
     descriptors = array.array("i")
-    _, control, _, _ = connection.recvmsg(1, socket.CMSG_LEN(descriptors.itemsize))
+    _, control, _, _ = connection.recvmsg(_MESSAGE_BYTES, socket.CMSG_LEN(descriptors.itemsize))
     for level, kind, data in control:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(data[: descriptors.itemsize])
             os.set_inheritable(descriptors[0], False)
             return descriptors[0]
-    raise CommandFailed(what=HELPER, problem="it passed no descriptor")
+    return None
 
 
 def unmount(mountpoint: Path, *, lazy: bool) -> None:
@@ -188,7 +205,8 @@ def unmount(mountpoint: Path, *, lazy: bool) -> None:
         raise Busy(
             what=str(mountpoint),
             holder="a program that has files open or its working directory there",
-            hint=f"`fuser -vm {mountpoint}` names it; end it, or take the mount from sight with `--lazy`",
+            hint=f"`fuser -vm {shlex.quote(str(mountpoint))}` names it; "
+            "end it, or take the mount from sight with `--lazy`",
         )
     if problem == errno.EINVAL:
         raise NotFound(what=f"a mount at {mountpoint}", hint="`outcrop mount --list` shows what is mounted")

@@ -11,12 +11,11 @@ threads at that moment.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import logging
-import logging.handlers
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -25,15 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from outcrop import errors
+from outcrop.children import end_with_parent, error_message, raise_told
 from outcrop.client.mount.kernel import MountOptions, unmount
 from outcrop.client.mount.mountinfo import mount_at, mounts
-from outcrop.client.mount.server import OpenTree, serve
-from outcrop.errors import CommandFailed, InvalidValue, NotFound, OutcropError, storage_error
+from outcrop.client.mount.server import OpenTree, serve, set_up_log
+from outcrop.errors import AlreadyExists, CommandFailed, InvalidValue, NotFound, OutcropError, storage_error
 
-_LOG_BYTES = 1_000_000
-"""A log is begun anew at this length, and one old one is kept."""
-_PR_SET_PDEATHSIG = 1
 _MESSAGE_BYTES = 1_000_000
 _FORWARDED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
@@ -65,15 +61,17 @@ def require_free(mountpoint: Path) -> None:
     line = mount_at(os.path.realpath(mountpoint), mounts())
     if line is not None:
         ours = line.is_ours
-        raise errors.AlreadyExists(
+        command = shlex.join(("outcrop", "umount", str(mountpoint)) if ours else ("umount", str(mountpoint)))
+        raise AlreadyExists(
             what=f"a mount of {line.source}{'' if ours else f' ({line.type})'} at {mountpoint}",
-            hint=f"`{'outcrop umount' if ours else 'umount'} {mountpoint}` takes it away, or name another directory",
+            hint=f"`{command}` takes it away, or name another directory",
         )
     try:
         with os.scandir(mountpoint) as entries:
             first = next(entries, None)
     except FileNotFoundError:
-        raise NotFound(what=f"the directory {mountpoint}", hint=f"`mkdir -p {mountpoint}` makes it") from None
+        hint = f"`mkdir -p {shlex.quote(str(mountpoint))}` makes it"
+        raise NotFound(what=f"the directory {mountpoint}", hint=hint) from None
     except NotADirectoryError:
         raise InvalidValue(
             what=str(mountpoint), problem="is not a directory", hint="name an empty directory to mount on"
@@ -165,9 +163,7 @@ def _running(message: bytes, options: MountOptions) -> RunningMount:
             what="the process that serves the mount", problem="it ended at once", hint="its log may say more"
         )
     content = json.loads(message)
-    if "error" in content:
-        kind = getattr(errors, content["error"])
-        raise kind(hint=content["hint"], **content["fields"])
+    raise_told(content)
     return RunningMount(options.mountpoint, content["server"], content["watcher"])
 
 
@@ -188,10 +184,10 @@ def _watch_from_afar(open_tree: OpenTree, options: MountOptions, log: Path | Non
     os.setsid()
     os.chdir("/")
     if not detached:
-        _end_when_parent_ends(parent)
+        end_with_parent(parent, signal.SIGTERM)
     elif os.fork() != 0:
         return
-    _set_up_log(log)
+    set_up_log(log)
     _leave_standard_streams(keep_errors=not detached and log is None)
     _watch(open_tree, options, log, answer)
 
@@ -205,7 +201,7 @@ def _watch(open_tree: OpenTree, options: MountOptions, log: Path | None, answer:
     server = os.fork()
     if server == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
-        _end_when_parent_ends(watcher)
+        end_with_parent(watcher, signal.SIGTERM)
         _end_with(lambda: _serve(open_tree, options, log, answer, watcher))
     os.close(answer)
     while True:
@@ -235,27 +231,8 @@ def _serve(open_tree: OpenTree, options: MountOptions, log: Path | None, answer:
         serve(open_tree, options, ready, log)
     except OutcropError as error:
         if not told:
-            fields = {name: str(value) for name, value in error.fields.items()}
-            tell({"error": type(error).__name__, "fields": fields, "hint": error.hint})
+            tell(error_message(error))
         raise
-
-
-def _end_when_parent_ends(parent: int) -> None:
-    """The kernel sends this process SIGTERM when `parent`, its parent, ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def _set_up_log(log: Path | None) -> None:
-    logger = logging.getLogger("outcrop.mount")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    if log is None:
-        return
-    handler = logging.handlers.RotatingFileHandler(log, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger.addHandler(handler)
 
 
 def _leave_standard_streams(*, keep_errors: bool) -> None:

@@ -149,9 +149,10 @@ _KEEP_CACHE, _CACHE_DIRECTORY = 1 << 1, 1 << 3
 OPENED = OPEN_OUT.pack(0, _KEEP_CACHE | _CACHE_DIRECTORY, 0)
 """The reply to OPEN and OPENDIR for kernels that insist on one: no handle, and what is cached stays good."""
 
+_DOT_RECORD = struct.Struct(f"={ENTRY_OUT.size}x{_DIRENT}{RECORD_ALIGNMENT}s")
 _UINT64 = 2**64 - 1
-_BLOCK_BYTES = 512
-_IO_BLOCK_BYTES = 4096
+BLOCK_BYTES = 512
+IO_BLOCK_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,8 +309,8 @@ def directory_record(node: int, attributes: Attributes, name: bytes, cookie: int
     mode, size, mtime, mtime_ns = attributes.mode, attributes.size, attributes.mtime & _UINT64, attributes.mtime_ns
     head = DIRENTPLUS.pack(
         node, 0, LONGEST, LONGEST, 0, 0,
-        node, size, -(-size // _BLOCK_BYTES), mtime, mtime, mtime, mtime_ns, mtime_ns, mtime_ns,
-        mode, attributes.nlink, attributes.uid, attributes.gid, attributes.device, _IO_BLOCK_BYTES, 0,
+        node, size, -(-size // BLOCK_BYTES), mtime, mtime, mtime, mtime_ns, mtime_ns, mtime_ns,
+        mode, attributes.nlink, attributes.uid, attributes.gid, attributes.device, IO_BLOCK_BYTES, 0,
         node, cookie, len(name), mode >> 12,
     )  # fmt: skip
     return head + name + bytes(-len(name) % RECORD_ALIGNMENT)
@@ -317,8 +318,7 @@ def directory_record(node: int, attributes: Attributes, name: bytes, cookie: int
 
 def dot_record(node: int, mode: int, name: bytes, cookie: int) -> bytes:
     """The record of READDIRPLUS for `.` or `..`, which the kernel must not take for a look-up."""
-    head = ENTRY_OUT.pack(*(0,) * 22) + DIRENT.pack(node, cookie, len(name), mode >> 12)
-    return head + name + bytes(-len(name) % RECORD_ALIGNMENT)
+    return _DOT_RECORD.pack(node, cookie, len(name), mode >> 12, name)
 
 
 def plain_record(record: bytes) -> bytes:
@@ -341,8 +341,8 @@ class Room:
 
 def statfs_reply(room: Room) -> bytes:
     """The body of the answer to STATFS: everything is used, nothing is free."""
-    blocks = -(-room.file_bytes // _IO_BLOCK_BYTES)
-    return STATFS_OUT.pack(blocks, 0, 0, room.entries, 0, _IO_BLOCK_BYTES, 255, _IO_BLOCK_BYTES, 0)
+    blocks = -(-room.file_bytes // IO_BLOCK_BYTES)
+    return STATFS_OUT.pack(blocks, 0, 0, room.entries, 0, IO_BLOCK_BYTES, 255, IO_BLOCK_BYTES, 0)
 
 
 @dataclass(frozen=True, slots=True)

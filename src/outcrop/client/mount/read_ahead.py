@@ -1,12 +1,16 @@
-"""Fetching what will probably be read next, while what is being read now is on its way.
+"""Bringing what will probably be read next, while what is being read now is on its way.
 
-A round trip for each small file is what makes an empty cache slow. Two things that programs do can be foreseen:
+A round trip for each small file is what makes an empty cache slow; with a full one it is that each file is opened,
+checked and read while somebody waits. Two things that programs do can be foreseen:
 
 - They walk the tree. A file that is not in the cache, right behind one that was read or guessed before, begins a
   *stream*: the files behind it, in the order of a walk, are fetched in one go. When one of the first of them is read,
   the guess was right, and twice as much comes next, across directories.
 - They read many files of a directory that are of one kind, as an import reads `.pyc`, in no order. A file that is not
   in the cache brings some behind it that have the same suffix, the third of a directory all of them.
+
+The second is for files that have to be fetched; a walk is followed through the cache, too. Small files of a stream are
+kept ready in memory, checked, until the kernel asks for them.
 
 Chunks of large files follow each other, too. A wrong guess costs a few files that nobody reads.
 
@@ -15,6 +19,7 @@ Nothing here answers anybody: whoever asks for a file that is on its way waits f
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from collections import OrderedDict
@@ -40,6 +45,13 @@ BATCH_FILES = 32
 """Whoever waits for one file of a batch waits for the batch: a few milliseconds."""
 MAXIMUM_WAITING = 8
 """Batches that may wait for a thread; when a slow line lags behind, no more are begun."""
+READY_FILE_BYTES = 128 * 1024
+"""A larger file is opened and checked ahead, and read when the kernel asks: it takes several requests anyway."""
+READY_BYTES = 8_000_000
+"""All that is kept ready: the window of one stream, and a little of others."""
+_LAST_READ = 256
+"""How many files of the cache are remembered as read, to see who walks. Few, so that readers at random seldom look like
+walkers."""
 _MOST_STREAMS = 64
 _MOST_DIRECTORIES = 4096
 _MOST_RECENT = 4096
@@ -67,6 +79,9 @@ class ReadAhead:
         self._streams: OrderedDict[int, _Stream] = OrderedDict()
         self._misses: OrderedDict[int, int] = OrderedDict()
         self._recent: OrderedDict[int, None] = OrderedDict()
+        self._last_read: OrderedDict[int, None] = OrderedDict()
+        self._ready: OrderedDict[int, bytes] = OrderedDict()
+        self._ready_bytes = 0
         self._waiting = 0
 
     def missed(self, node: int, directory: Directory, position: int) -> None:
@@ -90,15 +105,44 @@ class ReadAhead:
         """The piece `number` of a file in `pieces` is read and not in the cache."""
         self._fetch_all(iter([(0, piece) for piece in pieces[number + 1 : number + 2]]))
 
-    def read(self, node: int) -> None:
-        """The file `node` is read and was in the cache."""
+    def ready(self, node: int, offset: int, size: int) -> memoryview | None:
+        """The `size` bytes from `offset` on of the file `node`, if it is kept ready; whoever gets the last ones is the
+        last."""
+        data = self._ready.get(node)
+        if data is None:
+            return None
+        if offset == 0:
+            self._follow(node)
+        if offset + size >= len(data):
+            self._let_go(node)
+        return memoryview(data)[offset : offset + size]
+
+    def read(self, node: int, directory: Directory, position: int) -> None:
+        """The file `node`, at `position` of `directory`, is read from its beginning and was in the cache."""
+        if self._follow(node):
+            return
+        # Whoever walks reads two that are neighbours soon. To look further would be in the way of readers at random.
+        is_walk = position > 0 and node not in self._recent and directory.number(position - 1) in self._last_read
+        with self._lock:
+            self._last_read[node] = None
+            if len(self._last_read) > _LAST_READ:
+                self._last_read.popitem(last=False)
+        if is_walk:
+            stream = _Stream(_files_behind(self._nodes, directory, position), 2 * FIRST_FILES)
+            self._submit(lambda: self._go_on(stream))
+
+    def _follow(self, node: int) -> bool:
+        """Goes on with the stream of which `node` is the trigger; whether there is one."""
         # Nearly always there is nothing to do, and this is in the way of every read.
-        if node in self._streams:
-            with self._lock:
-                stream = self._streams.pop(node, None)
-            if stream is not None:
-                stream.window = min(2 * stream.window, MOST_FILES)
-                self._go_on(stream)
+        if node not in self._streams:
+            return False
+        with self._lock:
+            stream = self._streams.pop(node, None)
+        if stream is None:
+            return False
+        stream.window = min(2 * stream.window, MOST_FILES)
+        self._submit(lambda: self._go_on(stream))
+        return True
 
     def _go_on(self, stream: _Stream) -> None:
         files: list[tuple[int, Piece]] = []
@@ -116,7 +160,7 @@ class ReadAhead:
             self._remember([number for number, _ in files])
             while len(self._streams) > _MOST_STREAMS:
                 self._streams.popitem(last=False)
-        self._begin([piece for _, piece in files])
+        self._begin(files)
 
     def _remember(self, numbers: Sequence[int]) -> None:
         self._recent.update(dict.fromkeys(numbers))
@@ -124,32 +168,63 @@ class ReadAhead:
             self._recent.popitem(last=False)
 
     def _fetch_all(self, files: Iterator[tuple[int, Piece]]) -> None:
-        chosen: list[Piece] = []
+        chosen: list[tuple[int, Piece]] = []
         size = 0
-        for _, piece in islice(files, DIRECTORY_FILES):
+        for number, piece in islice(files, DIRECTORY_FILES):
             size += piece.size
             if chosen and size > DIRECTORY_BYTES:
                 break
-            chosen.append(piece)
+            chosen.append((number, piece))
         self._begin(chosen)
 
-    def _begin(self, pieces: list[Piece]) -> None:
-        for start in range(0, len(pieces), self._batch):
+    def _begin(self, files: list[tuple[int, Piece]]) -> None:
+        for start in range(0, len(files), self._batch):
             with self._lock:
                 if self._waiting >= MAXIMUM_WAITING:
                     return
                 self._waiting += 1
-            self._submit(lambda batch=pieces[start : start + self._batch]: self._bring(batch))  # type: ignore[misc]
+            self._submit(lambda batch=files[start : start + self._batch]: self._bring(batch))  # type: ignore[misc]
 
-    def _bring(self, pieces: Sequence[Piece]) -> None:
+    def _bring(self, files: Sequence[tuple[int, Piece]]) -> None:
         try:
-            self._nodes.tree.fetch(pieces)
+            if not all(self._make_ready(number, piece) for number, piece in files):
+                self._nodes.tree.fetch([piece for _, piece in files])
+                for number, piece in files:
+                    self._make_ready(number, piece)
         except OutcropError:
             # Nobody asked for it. Who does will try for himself, and be told.
             return
         finally:
             with self._lock:
                 self._waiting -= 1
+
+    def _make_ready(self, number: int, piece: Piece) -> bool:
+        """Has `piece` of the file `number` checked, and keeps it if it is all of a small file; whether it is here."""
+        if number in self._last_read or number in self._ready:
+            return True
+        descriptor = self._nodes.tree.open_cached(piece)
+        if descriptor is None:
+            return False
+        try:
+            if number and piece.size <= READY_FILE_BYTES:
+                data = os.read(descriptor, piece.size)
+                if len(data) == piece.size:
+                    self._keep_ready(number, data)
+        finally:
+            os.close(descriptor)
+        return True
+
+    def _keep_ready(self, number: int, data: bytes) -> None:
+        self._let_go(number)
+        with self._lock:
+            self._ready[number] = data
+            self._ready_bytes += len(data)
+            while self._ready_bytes > READY_BYTES:
+                self._ready_bytes -= len(self._ready.popitem(last=False)[1])
+
+    def _let_go(self, number: int) -> None:
+        with self._lock:
+            self._ready_bytes -= len(self._ready.pop(number, b""))
 
 
 def _of_the_same_kind(directory: Directory, position: int, begin: int) -> Iterator[tuple[int, Piece]]:
@@ -158,7 +233,7 @@ def _of_the_same_kind(directory: Directory, position: int, begin: int) -> Iterat
     for other in range(begin, directory.visible):
         if other != position and _suffix(directory.name(other)) == suffix:
             piece = directory.whole_file(other)
-            if piece is not None and piece.size <= LARGEST_BYTES:
+            if piece is not None and 0 < piece.size <= LARGEST_BYTES:
                 yield directory.number(other), piece
 
 
@@ -203,12 +278,21 @@ def _files_behind(nodes: Nodes, directory: Directory, position: int) -> Iterator
 
 
 def _files_from(nodes: Nodes, directory: Directory, begin: int) -> Iterator[tuple[int, Piece]]:
-    for position in range(begin, directory.visible):
-        if stat.S_ISDIR(directory.mode(position)):
-            below = nodes.known(directory.number(position))
-            if below is not None:
-                yield from _files_from(nodes, below, 0)
+    above: list[tuple[Directory, Iterator[int]]] = []
+    positions = iter(range(begin, directory.visible))
+    while True:
+        for position in positions:
+            if stat.S_ISDIR(directory.mode(position)):
+                below = nodes.known(directory.number(position))
+                if below is not None:
+                    above.append((directory, positions))
+                    directory, positions = below, iter(range(below.visible))
+                    break
+            else:
+                piece = directory.whole_file(position)
+                if piece is not None and 0 < piece.size <= LARGEST_BYTES:
+                    yield directory.number(position), piece
         else:
-            piece = directory.whole_file(position)
-            if piece is not None and piece.size <= LARGEST_BYTES:
-                yield directory.number(position), piece
+            if not above:
+                return
+            directory, positions = above.pop()

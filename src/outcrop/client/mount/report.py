@@ -13,6 +13,7 @@ import msgspec
 from outcrop import __version__
 from outcrop.client.mount.activity import Activity
 from outcrop.client.mount.tree import MountedTree
+from outcrop.client.network.proxies import DIRECT
 from outcrop.errors import FormatError, OutcropError
 
 REPORT_ATTRIBUTE = "user.outcrop.status"
@@ -31,7 +32,8 @@ class CheckReport(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """What is mounted, and how it goes. Moments in seconds since 1970, `ttl` in seconds, `log` empty if there is none.
 
-    `shown_since` is when this mount began to show this revision; `follows` says whether it goes on to the next one."""
+    `shown_since` is when this mount began to show this revision; `follows` says whether it goes on to the next one. The
+    first of `servers` is asked first, by the `proxy` (`DIRECT` for none)."""
 
     repository: str
     revision: int
@@ -52,6 +54,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     last_error_at: float
     notices: list[str]
     version: str
+    proxy: str = DIRECT
 
 
 def report_of(tree: MountedTree, activity: Activity) -> bytes:
@@ -69,7 +72,7 @@ def report_of(tree: MountedTree, activity: Activity) -> bytes:
             mounted_at=activity.started,
             shown_since=activity.shown_since,
             check=None if check is None else CheckReport(check.at, check.outcome.value, check.problem),
-            servers=list(about.hosts),
+            servers=list(about.network.servers),
             cache=about.cache,
             log=str(activity.log or ""),
             pid=os.getpid(),
@@ -79,6 +82,7 @@ def report_of(tree: MountedTree, activity: Activity) -> bytes:
             last_error_at=activity.last_error_at,
             notices=_notices(tree),
             version=__version__,
+            proxy=about.network.proxy,
         )
     )
 

@@ -7,36 +7,34 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from outcrop.client.address import RepositoryAddress
-from outcrop.client.cache_choice import OBJECTS_NAME
 from outcrop.client.contents import Piece
 from outcrop.client.keys import load_keys
 from outcrop.client.mount.listing import Listing, listing_of
+from outcrop.client.mount.owners import AS_PUBLISHED, Owners, owned
 from outcrop.client.mount.tree import About, CatalogInformation
+from outcrop.client.owners import Ownership
 from outcrop.client.repository import (
     CURRENT,
     ClientSettings,
     OpenRepository,
     RevisionChoice,
+    cache_choice,
     find_current,
     open_repository,
 )
 from outcrop.client.tree import Tree
 from outcrop.client.trust import Seen, TrustedManifest
 from outcrop.cvmfs.catalog import CatalogReference
+from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.entry import Entry
 from outcrop.cvmfs.notices import MAXIMUM_NOTICES_BYTES, NOTICES_PATH, Notice, Notices
 from outcrop.cvmfs.objects import ObjectKind, ObjectName
 from outcrop.cvmfs.paths import ROOT, shown
-
-DIRECT = "DIRECT"
-"""How the reference client calls a server that is reached without a proxy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +44,14 @@ class Surroundings:
     `cache` is a directory. `ask` finds what is current; None for a mount of a revision that was asked for by name,
     which stays."""
 
-    servers: tuple[str, ...] = ()
-    external_servers: tuple[str, ...] = ()
-    proxy: str = DIRECT
     cache: str = ""
     ask: Callable[[Seen], TrustedManifest] | None = None
 
 
 class RepositoryTree:
     """The revision that `repository` shows. Variant links are filled in from `settings`, by default the environment of
-    this process. `public_keys` are PEM texts, for whoever asks what the mount trusts."""
+    this process. `public_keys` are PEM texts, for whoever asks what the mount trusts; `owners` say to whom entries
+    belong here."""
 
     def __init__(
         self,
@@ -64,12 +60,14 @@ class RepositoryTree:
         public_keys: str = "",
         settings: Mapping[bytes, bytes] | None = None,
         surroundings: Surroundings = Surroundings(),
+        owners: Owners = AS_PUBLISHED,
     ) -> None:
         self._repository = repository
         self._tree = repository.tree
         self._contents = repository.contents
         self._settings = dict(os.environb) if settings is None else settings
         self._surroundings = surroundings
+        self._owners = owners
         self._public_keys = public_keys
         self._catalogs: dict[bytes, CatalogInformation] = {}
         self._entered: set[bytes] = set()
@@ -82,15 +80,13 @@ class RepositoryTree:
     @property
     def about(self) -> About:
         repository, around = self._repository, self._surroundings
-        first = repository.server
         return About(
             fqrn=str(repository.name),
             revision=self._revision,
             root_hash=repository.root.digest.text,
             tag=repository.tag.name if repository.tag else "",
-            hosts=(first, *(server for server in around.servers if server.rstrip("/") != first.rstrip("/"))),
-            external_hosts=around.external_servers,
-            proxy=around.proxy,
+            network=self._contents.servers.state,
+            external=self._contents.external_servers.state,
             public_keys=self._public_keys,
             ttl=repository.manifest.ttl,
             follows=around.ask is not None,
@@ -98,16 +94,13 @@ class RepositoryTree:
         )
 
     def root(self) -> Entry:
-        return self._tree.entry(ROOT)
+        return owned(self._tree.entry(ROOT), self._owners)
 
     @contextmanager
     def listing(self, mountpoint: bytes) -> Iterator[Listing]:
         place = self._tree.mountpoint(mountpoint)
-        catalog = self._tree.catalog_at(mountpoint)
-        try:
-            yield listing_of(catalog, place.inner_path)
-        finally:
-            catalog.close()
+        with self._tree.using_catalog(mountpoint) as catalog:
+            yield listing_of(catalog, place.inner_path, self._owners)
         self._entered.add(place.path)
 
     def symlink_target(self, entry: Entry) -> bytes:
@@ -129,11 +122,8 @@ class RepositoryTree:
         mountpoint = self._tree.mountpoint(path)
         known = self._catalogs.get(mountpoint.path)
         if known is None:
-            catalog = self._tree.catalog_at(mountpoint.path)
-            try:
+            with self._tree.using_catalog(mountpoint.path) as catalog:
                 known = CatalogInformation(mountpoint.path, mountpoint.reference.digest.text, catalog.counters)
-            finally:
-                catalog.close()
             self._catalogs[mountpoint.path] = known
         return known
 
@@ -171,7 +161,12 @@ class RepositoryTree:
             public_keys=self._public_keys,
             settings=self._settings,
             surroundings=self._surroundings,
+            owners=self._owners,
         )
+
+    def takes_over(self, catalogs: Mapping[bytes, str]) -> None:
+        self._entered = set(catalogs)
+        self._contents.keep_catalogs(Digest.parse(digest) for digest in catalogs.values())
 
     def release(self) -> None:
         self._tree.close()
@@ -190,26 +185,23 @@ def open_mounted_tree(
 
     repository = open_repository(address, settings, choice, tell)
     surroundings = Surroundings(
-        servers=address.servers,
-        external_servers=address.external_servers,
-        proxy=_proxy_of(repository.server),
-        cache=str(settings.cache or settings.cache_directory / OBJECTS_NAME),
+        cache=str(cache_choice(address, settings).directory),
         ask=(lambda held: find_current(address, settings, tell, held, repository.contents.servers))
         if repository.follows
         else None,
     )
     return RepositoryTree(
-        repository, public_keys=public_key_texts(load_keys(address.keys)), surroundings=surroundings
-    )  # fmt: skip
+        repository,
+        public_keys=public_key_texts(load_keys(address.keys)),
+        surroundings=surroundings,
+        owners=owners_for(address.ownership),
+    )
 
 
-def _proxy_of(server: str) -> str:
-    """The proxy by which the environment lets `server` be reached, as the reference client names it."""
-    parts = urlsplit(server)
-    if not parts.hostname or proxy_bypass(parts.hostname):
-        return DIRECT
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all") or DIRECT
+def owners_for(ownership: Ownership) -> Owners:
+    """To whom entries belong in a mount of this process, as the site wants it."""
+    owners = ownership.for_reader(os.geteuid(), os.getegid())
+    return AS_PUBLISHED if owners.change_nothing else owners
 
 
 def _sentence(notice: Notice) -> str:

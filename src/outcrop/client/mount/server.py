@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import gc
 import logging
+import logging.handlers
 import os
 import signal
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from outcrop.client.mount.activity import Activity
 from outcrop.client.mount.filesystem import FileSystem
 from outcrop.client.mount.following import Follower
 from outcrop.client.mount.kernel import MountOptions, mount, raise_read_ahead, unmount
-from outcrop.client.mount.open_files import descriptor_budget, raise_descriptor_limit
+from outcrop.client.mount.open_files import DescriptorBudget, descriptor_budget, raise_descriptor_limit
+from outcrop.client.mount.protocol import ROOT_NODE
 from outcrop.client.mount.session import Session
 from outcrop.client.mount.tree import MountedTree
 from outcrop.errors import Busy, NotFound, OutcropError, StorageError, storage_error
@@ -30,6 +34,13 @@ FAREWELL_SECONDS = 3.0
 _ALLOCATIONS_BETWEEN_COLLECTIONS = 100_000
 """What a server allocates mostly stays. Python's default, 700, costs a sixth of the time in which a catalog is read."""
 
+_SWITCH_SECONDS = 0.0005
+"""How long a thread that reads a catalog or looks ahead may hold up one that answers. Python's default, 5 ms, is as
+long as 200 answers take."""
+
+_LOG_BYTES = 1_000_000
+"""A log is begun anew at this length, and one old one is kept."""
+
 _STOP = frozenset({signal.SIGTERM, signal.SIGINT})
 _ENDED = signal.SIGUSR1
 LOOK_NOW = signal.SIGUSR2
@@ -39,6 +50,40 @@ _LOG = logging.getLogger("outcrop.mount")
 OpenTree = Callable[[], MountedTree]
 
 
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A file system that is ready to answer, with threads of its own that read ahead, and what it may have open."""
+
+    file_system: FileSystem
+    budget: DescriptorBudget
+
+    @classmethod
+    def open(cls, open_tree: OpenTree, log: Path | None) -> Service:
+        """That of what `open_tree` opens, with its root read; raises what opening raises. `log` is where the mount
+        writes what happens to it."""
+        tree = open_tree()
+        budget = descriptor_budget(raise_descriptor_limit())
+        ahead = ThreadPoolExecutor(budget.ahead_threads, thread_name_prefix="ahead")
+        file_system = FileSystem(tree, Activity(log), submit=ahead.submit, batch=budget.ahead_batch)
+        file_system.nodes.directory(ROOT_NODE)
+        return cls(file_system, budget)
+
+    def session(self, device: int) -> Session:
+        """The conversation with the kernel over `device`, not begun yet."""
+        return Session(device, self.file_system, files=self.budget.files, fetches=self.budget.fetches)
+
+
+def set_up_log(log: Path | None) -> None:
+    """What happens to a mount is written to the file `log`, if there is one, and nowhere else."""
+    _LOG.setLevel(logging.INFO)
+    _LOG.propagate = False
+    if log is None:
+        return
+    handler = logging.handlers.RotatingFileHandler(log, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    _LOG.addHandler(handler)
+
+
 def serve(open_tree: OpenTree, options: MountOptions, ready: Callable[[], None], log: Path | None = None) -> None:
     """Serves what `open_tree` opens until the mount ends. `ready` is called when the mount answers.
 
@@ -46,19 +91,16 @@ def serve(open_tree: OpenTree, options: MountOptions, ready: Callable[[], None],
     fetch may still be under way. OutcropError, before `ready`, if the repository cannot be opened or not be mounted.
     """
     gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     for number in _STOP:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(LOOK_NOW, signal.SIG_IGN)
-    tree = open_tree()
-    budget = descriptor_budget(raise_descriptor_limit())
-    ahead = ThreadPoolExecutor(budget.ahead_threads, thread_name_prefix="ahead")
-    file_system = FileSystem(tree, Activity(log), submit=ahead.submit, batch=budget.ahead_batch)
-    file_system.nodes.directory(1)
+    service = Service.open(open_tree, log)
     # From here on a signal waits until there is something to unmount. Threads inherit the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP | {_ENDED, LOOK_NOW})
     signal.signal(LOOK_NOW, signal.SIG_DFL)
     device = mount(options)
-    session = Session(device, file_system, files=budget.files, fetches=budget.fetches)
+    session = service.session(device)
     try:
         session.negotiate()
         session.start(lambda: os.kill(os.getpid(), _ENDED))
@@ -68,7 +110,8 @@ def serve(open_tree: OpenTree, options: MountOptions, ready: Callable[[], None],
     except BaseException:
         _leave(options)
         raise
-    about = tree.about
+    file_system = service.file_system
+    about = file_system.tree.about
     _LOG.info("%s, revision %s, is mounted at %s", about.fqrn, about.revision, options.mountpoint)
     follower = Follower(file_system.nodes, file_system.activity, session.tell)
     follower.start()

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from outcrop.client.mount import protocol
 from outcrop.client.mount.filesystem import NOT_SUPPORTED, STALE, Answer, FileSystem, Handler, Later, Reader, Refusal
@@ -26,6 +27,12 @@ from outcrop.errors import OutcropError, StorageError
 READERS = 2
 """Threads that take requests: one can copy bytes, which needs no interpreter lock, while the other looks things up.
 More of them gained nothing in measurements."""
+
+_HEADER_BYTES = protocol.IN_HEADER.size
+_BODY = (bytes, memoryview)
+_COPYING = frozenset({Opcode.READ})
+"""Requests during which another thread takes the next one. All others are answered in no time: to wake another thread
+for the next one, on another processor perhaps, would take longer."""
 
 MAXIMUM_FETCHES = 32
 """Answers that may wait for the network at once."""
@@ -43,6 +50,16 @@ _UNKNOWN_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL})
 """The kernel does not know what it was told to forget."""
 
 _LOG = logging.getLogger("outcrop.mount")
+
+
+class _Request(NamedTuple):
+    """What the kernel asks: for what, under which number, about which node, for which process, and the rest."""
+
+    opcode: int
+    unique: int
+    node: int
+    pid: int
+    body: memoryview
 
 
 class Session:
@@ -67,6 +84,7 @@ class Session:
         self._handlers: Mapping[int, Handler] = {}
         self._fetches = ThreadPoolExecutor(fetches, thread_name_prefix="fetch")
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._waiting: dict[object, list[_Waiting]] = {}
         self._askers: dict[int, int] = {}
         self._threads: list[threading.Thread] = []
@@ -139,32 +157,44 @@ class Session:
                     raise
 
     def _serve(self) -> None:
+        """Answers requests until there are no more. Whoever has the turn takes the next one."""
         buffer = bytearray(_REQUEST_BYTES)
-        view = memoryview(buffer)
         reader = Reader(self._files, self._file_system.activity.new_tally())
-        tally = reader.tally
-        header_bytes = protocol.IN_HEADER.size
         parse_header = protocol.IN_HEADER.unpack_from
         try:
-            while length := self._receive(buffer):
-                _, opcode, unique, node, _, _, pid, _, _ = parse_header(buffer)
-                tally.requests += 1
-                handler = self._handlers.get(opcode)
-                if handler is not None:
-                    answer = self._answer(handler, node, view[header_bytes:length], reader)
-                    if isinstance(answer, Later):
-                        self._postpone(answer, unique, pid)
-                    else:
-                        self._reply(unique, answer)
-                elif opcode == Opcode.INTERRUPT:
-                    self._interrupt(*protocol.INTERRUPT_IN.unpack_from(buffer, header_bytes))
-                elif opcode in _FORGETTING:
-                    for one in protocol.forgotten_nodes(opcode, node, view[header_bytes:length]):
-                        self._file_system.nodes.forget(one)
-                else:
-                    self._reply(unique, NOT_SUPPORTED)
+            with self._turn:
+                while length := self._receive(buffer):
+                    _, opcode, unique, node, _, _, pid, _, _ = parse_header(buffer)
+                    request = _Request(opcode, unique, node, pid, memoryview(buffer)[_HEADER_BYTES:length])
+                    reader.tally.requests += 1
+                    if opcode not in _COPYING:
+                        self._handle(request, reader)
+                        continue
+                    self._turn.release()
+                    try:
+                        self._handle(request, reader)
+                    finally:
+                        self._turn.acquire()
         finally:
             reader.files.close()
+
+    def _handle(self, request: _Request, reader: Reader) -> None:
+        """Answers `request`, or has it answered later."""
+        opcode, unique, node, pid, body = request
+        handler = self._handlers.get(opcode)
+        if handler is not None:
+            answer = self._answer(handler, node, body, reader)
+            if isinstance(answer, Later):
+                self._postpone(answer, unique, pid)
+            else:
+                self._reply(unique, answer)
+        elif opcode == Opcode.INTERRUPT:
+            self._interrupt(*protocol.INTERRUPT_IN.unpack_from(body))
+        elif opcode in _FORGETTING:
+            for one in protocol.forgotten_nodes(opcode, node, body):
+                self._file_system.nodes.forget(one)
+        else:
+            self._reply(unique, NOT_SUPPORTED)
 
     def _answer(self, handler: Handler, node: int, body: memoryview, reader: Reader) -> Answer:
         try:
@@ -232,7 +262,7 @@ class Session:
 
     def _reply(self, unique: int, answer: Answer) -> None:
         try:
-            if isinstance(answer, bytes | memoryview):
+            if isinstance(answer, _BODY):
                 os.writev(self._device, (protocol.reply_header(unique, len(answer)), answer))
             elif isinstance(answer, Refusal):
                 os.write(self._device, protocol.refusal(unique, answer.errno))

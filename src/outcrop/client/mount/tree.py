@@ -6,13 +6,14 @@ several threads at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from outcrop.client.contents import Piece
 from outcrop.client.mount.listing import Listing
+from outcrop.client.network.state import NO_NETWORK, NetworkState
 from outcrop.cvmfs.counters import Counters
 from outcrop.cvmfs.entry import Entry
 
@@ -21,16 +22,15 @@ from outcrop.cvmfs.entry import Entry
 class About:
     """What the information attributes say of the whole mount; empty where it is not known.
 
-    `hosts` are the servers, the one that is asked first in front; `ttl` is in seconds; `follows` says whether newer
-    revisions take the place of this one. `cache` is the directory of objects."""
+    `network` is how the servers are reached, `external` the same for those of external files; `ttl` is in seconds;
+    `follows` says whether newer revisions take the place of this one. `cache` is the directory of objects."""
 
     fqrn: str
     revision: int
     root_hash: str
     tag: str = ""
-    hosts: tuple[str, ...] = ()
-    external_hosts: tuple[str, ...] = ()
-    proxy: str = "DIRECT"
+    network: NetworkState = NO_NETWORK
+    external: NetworkState = NO_NETWORK
     public_keys: str = ""
     ttl: int = 0
     follows: bool = False
@@ -94,6 +94,9 @@ class MountedTree(Protocol):
         """The revision that the repository shows now; None if it is this one, or if this one was asked for by name.
 
         Besides the network's errors, TrustError and FormatError for what is not to be believed."""
+
+    def takes_over(self, catalogs: Mapping[bytes, str]) -> None:
+        """This revision shows from now on; of it, `catalogs` are known by now: digests' texts by mountpoint."""
 
     def release(self) -> None:
         """Lets go of what can be opened again: another revision shows from now on."""

@@ -57,6 +57,19 @@ def parse_trace(data: bytes, what: str) -> tuple[Access, ...]:
     return tuple(dict.fromkeys(accesses))
 
 
+def line_document(line: str | bytes, what: str, where: str) -> dict[str, object]:
+    """The members of one line of a trace, whatever they say; FormatError, naming `what` and `where`, if it is none."""
+    if len(line) > MAXIMUM_LINE_CHARACTERS:
+        raise FormatError(what=what, field=where, problem="is too long")
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(what=what, field=where, problem=f"is no JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise FormatError(what=what, field=where, problem="is no JSON object")
+    return document
+
+
 def _line(access: Access) -> str:
     return json.dumps(
         {
@@ -69,14 +82,7 @@ def _line(access: Access) -> str:
 
 
 def _parsed(line: bytes, what: str, where: str) -> Access:
-    if len(line) > MAXIMUM_LINE_CHARACTERS:
-        raise FormatError(what=what, field=where, problem="is too long")
-    try:
-        document = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(what=what, field=where, problem=f"is no JSON ({error})") from error
-    if not isinstance(document, dict):
-        raise FormatError(what=what, field=where, problem="is no JSON object")
+    document = line_document(line, what, where)
     found = document.get("found")
     if not isinstance(found, bool):
         raise FormatError(what=what, field=f"{where}, `found`", problem="is neither true nor false")
