@@ -20,8 +20,8 @@ from outcrop.demo.ladder import MACHINES, plan
 from outcrop.demo.ladder_software import ANSWER, PLACE, write_software
 from outcrop.errors import MissingCapability
 
-NEEDS_FUSE = {Way.FUSE, Way.FUSERMOUNT}
-NEEDS_NAMESPACES = {*NEEDS_FUSE, Way.EROFS, Way.OVERLAY, Way.CHECKOUT, Way.CONTAINER}
+NEEDS_FUSE = {Way.EROFS, Way.OVERLAY, Way.FUSE, Way.FUSERMOUNT}
+NEEDS_NAMESPACES = {*NEEDS_FUSE, Way.CHECKOUT, Way.CONTAINER}
 
 
 def _why_not() -> str:
