@@ -50,7 +50,9 @@ class Asking:
 
     def read(self, path: bytes) -> bool:
         """Reads a file; whether it had to be waited for."""
-        answer = self._read(number(self.file_system.nodes, path), memoryview(read_body(0, 4096)), self._reader)
+        node, body = number(self.file_system.nodes, path), memoryview(read_body(0, 4096))
+        answer = self.file_system.ready(node, body) or self._read(node, body, self._reader)
+        self.file_system.prepare(node)
         if isinstance(answer, Later):
             answer.prepare()
             assert bytes(answer.answer()) == self.content(path)  # type: ignore[arg-type]
@@ -183,8 +185,8 @@ def test_a_file_that_is_ready_is_read_in_any_pieces(cached: FakeTree) -> None:
         cached.put_file(name, name)
     cached.put_file(b"/w/d", content)
     asking = Asking(cached)
-    asking.read(b"/w/a")
-    asking.read(b"/w/b")
+    for name in (b"/w/a", b"/w/b", b"/w/c"):
+        asking.read(name)
     node = number(asking.file_system.nodes, b"/w/d")
     ahead = asking.file_system._ahead
     found = b"".join(bytes(ahead.ready(node, offset, 4096) or b"") for offset in range(0, 10_000, 4096))
@@ -199,7 +201,10 @@ def test_what_is_ready_has_a_limit(cached: FakeTree) -> None:
     nodes = Nodes(cached)
     ahead = ReadAhead(nodes, lambda work: work())
     directory = nodes.directory(number(nodes, b"/w"))
-    ahead._bring([(directory.number(index), directory.whole_file(index)) for index in range(count)])  # type: ignore[misc]
+    for index in range(count):
+        piece = directory.whole_file(index)
+        assert piece is not None
+        assert ahead._make_ready(directory.number(index), piece)
     kept = [len(ahead.ready(directory.number(index), 0, 1 << 20) or b"") for index in range(count)]
     assert 0 < sum(kept) <= READY_BYTES
     assert kept[-1] > 0
@@ -211,6 +216,6 @@ def test_a_file_that_is_damaged_is_never_ready(cached: FakeTree) -> None:
     assert entry.digest is not None
     (cached.directory / entry.digest.text).write_bytes(b"0")
     asking = Asking(cached)
-    for name in (b"f0", b"f1"):
+    for name in (b"f0", b"f1", b"f2", b"f3", b"f4"):
         asking.read(b"/d00/" + name)
     assert asking.file_system._ahead.ready(number(asking.file_system.nodes, b"/d00/f5"), 0, 10) is None

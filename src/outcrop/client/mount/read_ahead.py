@@ -9,8 +9,8 @@ checked and read while somebody waits. Two things that programs do can be forese
 - They read many files of a directory that are of one kind, as an import reads `.pyc`, in no order. A file that is not
   in the cache brings some behind it that have the same suffix, the third of a directory all of them.
 
-The second is for files that have to be fetched; a walk is followed through the cache, too. Small files of a stream are
-kept ready in memory, checked, until the kernel asks for them.
+Both are for files that have to be fetched. A walk is followed through the cache, too: while somebody uses one small
+file, the next one is opened, checked and read.
 
 Chunks of large files follow each other, too. A wrong guess costs a few files that nobody reads.
 
@@ -46,9 +46,9 @@ BATCH_FILES = 32
 MAXIMUM_WAITING = 8
 """Batches that may wait for a thread; when a slow line lags behind, no more are begun."""
 READY_FILE_BYTES = 128 * 1024
-"""A larger file is opened and checked ahead, and read when the kernel asks: it takes several requests anyway."""
+"""A larger file is read when the kernel asks: it takes several requests anyway."""
 READY_BYTES = 8_000_000
-"""All that is kept ready: the window of one stream, and a little of others."""
+"""All that is kept ready: one file for each of `_MOST_STREAMS` walks."""
 _LAST_READ = 256
 """How many files of the cache are remembered as read, to see who walks. Few, so that readers at random seldom look like
 walkers."""
@@ -80,6 +80,7 @@ class ReadAhead:
         self._misses: OrderedDict[int, int] = OrderedDict()
         self._recent: OrderedDict[int, None] = OrderedDict()
         self._last_read: OrderedDict[int, None] = OrderedDict()
+        self._walks: OrderedDict[int, Iterator[tuple[int, Piece]]] = OrderedDict()
         self._ready: OrderedDict[int, bytes] = OrderedDict()
         self._ready_bytes = 0
         self._waiting = 0
@@ -119,30 +120,50 @@ class ReadAhead:
 
     def read(self, node: int, directory: Directory, position: int) -> None:
         """The file `node`, at `position` of `directory`, is read from its beginning and was in the cache."""
-        if self._follow(node):
-            return
+        self._follow(node)
         # Whoever walks reads two that are neighbours soon. To look further would be in the way of readers at random.
-        is_walk = position > 0 and node not in self._recent and directory.number(position - 1) in self._last_read
+        is_walk = position > 0 and directory.number(position - 1) in self._last_read
         with self._lock:
             self._last_read[node] = None
             if len(self._last_read) > _LAST_READ:
                 self._last_read.popitem(last=False)
-        if is_walk:
-            stream = _Stream(_files_behind(self._nodes, directory, position), 2 * FIRST_FILES)
-            self._submit(lambda: self._go_on(stream))
+        if is_walk and node not in self._walks:
+            self._goes_on_behind(node, _files_behind(self._nodes, directory, position))
 
-    def _follow(self, node: int) -> bool:
-        """Goes on with the stream of which `node` is the trigger; whether there is one."""
-        # Nearly always there is nothing to do, and this is in the way of every read.
-        if node not in self._streams:
-            return False
+    def prepare(self, node: int) -> None:
+        """Makes the file behind `node` ready, where somebody walks; to be called when `node` has been answered.
+
+        The reader is busy with what it got meanwhile, so this costs nobody time. Other threads would do it in parallel,
+        but hand the interpreter lock to and fro at each call of the system: three times the processor time."""
+        files = self._walks.pop(node, None)
+        if files is None:
+            return
+        number, piece = next(files, (0, None))
+        if piece is None:
+            return
+        try:
+            if piece.size <= READY_FILE_BYTES and not self._make_ready(number, piece):
+                return
+        except OutcropError:
+            # Nobody asked for it. Who does will try for himself, and be told.
+            return
+        self._goes_on_behind(number, files)
+
+    def _goes_on_behind(self, number: int, files: Iterator[tuple[int, Piece]]) -> None:
         with self._lock:
-            stream = self._streams.pop(node, None)
-        if stream is None:
-            return False
-        stream.window = min(2 * stream.window, MOST_FILES)
-        self._submit(lambda: self._go_on(stream))
-        return True
+            self._walks[number] = files
+            if len(self._walks) > _MOST_STREAMS:
+                self._walks.popitem(last=False)
+
+    def _follow(self, node: int) -> None:
+        """Goes on with the stream of which `node` is the trigger, if there is one."""
+        # Nearly always there is nothing to do, and this is in the way of every read.
+        if node in self._streams:
+            with self._lock:
+                stream = self._streams.pop(node, None)
+            if stream is not None:
+                stream.window = min(2 * stream.window, MOST_FILES)
+                self._submit(lambda: self._go_on(stream))
 
     def _go_on(self, stream: _Stream) -> None:
         files: list[tuple[int, Piece]] = []
@@ -187,10 +208,7 @@ class ReadAhead:
 
     def _bring(self, files: Sequence[tuple[int, Piece]]) -> None:
         try:
-            if not all(self._make_ready(number, piece) for number, piece in files):
-                self._nodes.tree.fetch([piece for _, piece in files])
-                for number, piece in files:
-                    self._make_ready(number, piece)
+            self._nodes.tree.fetch([piece for _, piece in files])
         except OutcropError:
             # Nobody asked for it. Who does will try for himself, and be told.
             return
@@ -199,17 +217,16 @@ class ReadAhead:
                 self._waiting -= 1
 
     def _make_ready(self, number: int, piece: Piece) -> bool:
-        """Has `piece` of the file `number` checked, and keeps it if it is all of a small file; whether it is here."""
+        """Has all of the small file `number` checked and kept in memory; whether it is here."""
         if number in self._last_read or number in self._ready:
             return True
         descriptor = self._nodes.tree.open_cached(piece)
         if descriptor is None:
             return False
         try:
-            if number and piece.size <= READY_FILE_BYTES:
-                data = os.read(descriptor, piece.size)
-                if len(data) == piece.size:
-                    self._keep_ready(number, data)
+            data = os.read(descriptor, piece.size)
+            if len(data) == piece.size:
+                self._keep_ready(number, data)
         finally:
             os.close(descriptor)
         return True

@@ -170,13 +170,26 @@ class Session:
                     if opcode not in _COPYING:
                         self._handle(request, reader)
                         continue
+                    ready = self._file_system.ready(node, request.body)
+                    if ready is not None:
+                        self._reply(unique, ready)
+                        self._prepare_next(node)
+                        continue
                     self._turn.release()
                     try:
                         self._handle(request, reader)
+                        self._prepare_next(node)
                     finally:
                         self._turn.acquire()
         finally:
             reader.files.close()
+
+    def _prepare_next(self, node: int) -> None:
+        try:
+            self._file_system.prepare(node)
+        except Exception as error:
+            # Nobody waits for it, and whoever wants it later will be told what is wrong.
+            _LOG.error("a fault in outcrop itself", exc_info=error)
 
     def _handle(self, request: _Request, reader: Reader) -> None:
         """Answers `request`, or has it answered later."""
