@@ -8,7 +8,7 @@ import os
 from outcrop.client.content import new_checksum
 from outcrop.cvmfs.compression import Compression
 
-CHECK_ATTRIBUTE = "user.outcrop.blake2b"
+CHECK_ATTRIBUTE = "user.outcrop.blake3"
 NO_ATTRIBUTES = frozenset({
     errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENODATA, errno.EPERM, errno.EACCES, errno.E2BIG, errno.ENOSYS, errno.EROFS,
 })  # fmt: skip

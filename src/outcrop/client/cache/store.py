@@ -5,7 +5,7 @@ directory. A file appears under its final name only when it is complete and the 
 `kill -9` leaves at most a file in `txn/`, which goes away when its process is found to be gone.
 
 The digest is over compressed bytes and cannot be checked against a plain file. So that a file which rots, or is cut
-short, is noticed *when it is used*, a BLAKE2b of the plain bytes is kept in the attribute `user.outcrop.blake2b`; the
+short, is noticed *when it is used*, a BLAKE3 of the plain bytes is kept in the attribute `user.outcrop.blake3`; the
 first use of a file in a process compares the two. Where the file system keeps no user attributes, and for files that
 another program put there, only the size is compared. This finds accidents: whoever may write to the directory can
 replace a file together with its attribute, so it must belong to somebody that its readers trust.
