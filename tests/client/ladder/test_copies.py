@@ -114,6 +114,20 @@ def test_where_the_cache_cannot_be_written_copies_lie_among_temporary_files(
     assert Copies.below(Path("relative")).directory == tmp_path / f"outcrop-{os.getuid()}" / "checkouts"
 
 
+def test_copies_among_temporary_files_are_private_whatever_the_umask(
+    reader: Reader, server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    old = os.umask(0o002)
+    try:
+        with reader.open(server) as repository:
+            Copies.below(Path("relative")).make(repository, [], NO_VARIABLES)
+    finally:
+        os.umask(old)
+    check_private(tmp_path / f"outcrop-{os.getuid()}")
+    assert Copies.below(Path("relative")).directory.is_dir()
+
+
 def test_a_directory_that_others_may_write_to_is_not_private(tmp_path: Path) -> None:
     place = tmp_path / "place"
     check_private(place)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from outcrop.client.ladder.findings import State
-from outcrop.client.ladder.preload import libraries_obstacle, preload_finding, starting, trial_obstacle
+from outcrop.client.ladder.preload import libraries_obstacle, preload_finding, starting, trial_obstacle, workshop_in
 from outcrop.client.preload.library import why_no_library_can_be_used
 from outcrop.client.preload.views import Libraries
 from tests.client.ladder.confined import NOBODY, Report
@@ -49,6 +49,22 @@ def test_a_compiler_is_enough_and_leaves_nothing_when_it_is_tried(tmp_path: Path
     assert libraries_obstacle(NOWHERE, tmp_path / "cache", environment) is None
     assert "can compile the libraries" in preload_finding(NOWHERE.parent, tmp_path / "cache", environment).sentence
     assert not (tmp_path / "cache").exists()
+
+
+def test_libraries_lie_where_the_loader_can_be_told_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert workshop_in(tmp_path / "cache", {}).directory == tmp_path / "cache" / "preload"
+    for split in ("sp ace", "co:lon"):
+        assert workshop_in(tmp_path / split, {}).directory == tmp_path / f"outcrop-{os.getuid()}-preload"
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_glibc
+def test_a_path_that_the_loader_would_split_is_told_once(tmp_path: Path) -> None:
+    obstacle = trial_obstacle(NOWHERE, Libraries.in_directory(tmp_path / "sp ace"), {})
+    assert obstacle is not None
+    assert obstacle.reason.startswith("preload: the loader takes no library whose path has ' ' in it (")
+    assert "OUTCROP_CACHE_DIR" in obstacle.hint
 
 
 @needs_glibc
@@ -97,6 +113,14 @@ class TestOnAMachineThatAllowsNothing:
     def test_the_libraries_are_compiled_once(self, site: Site) -> None:
         self.run(site, "true")
         assert "being compiled" not in self.run(site, "true").complaint
+
+    def test_the_cache_may_have_a_space_in_its_path(self, site: Site) -> None:
+        place = {"OUTCROP_CACHE_DIR": "/mnt/home/sp ace"}
+        report = site.on_a_machine(
+            site.run(SHOW, options=["--way", "preload"]), fuse=False, namespaces=False, environment=place
+        )
+        assert report.code == 0, report.complaint
+        assert report.output.splitlines() == [GREETING, "way preload", f"user {NOBODY}"]
 
     def test_a_command_that_does_not_exist_has_the_exit_code_that_shells_give(self, site: Site) -> None:
         assert self.run(site, "no-such-command").code == 127

@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from outcrop.client.address import RepositoryAddress
 from outcrop.client.ladder.findings import State
 from outcrop.client.ladder.probes import machine, mounting, network, places
 from outcrop.client.mount.mountinfo import parse_mountinfo
+from outcrop.client.network.settings import DEFAULT_NETWORK, NetworkSettings
+from outcrop.client.repository import ClientSettings
+from outcrop.cvmfs.names import repository_name
+from outcrop.cvmfs.objects import MANIFEST_NAME
+from tests.faulty_proxy import ProxySite
+from tests.faulty_server import Site, serving
 
 LINES = parse_mountinfo(
     "1 0 8:1 / / rw - ext4 /dev/sda rw\n"
@@ -63,12 +70,54 @@ def test_a_clock_is_held_against_the_installation_and_the_server(
     assert network.clock(ahead, lambda: now).state is state
 
 
+def at(servers: tuple[str, ...], network: NetworkSettings = DEFAULT_NETWORK) -> RepositoryAddress:
+    return RepositoryAddress(repository_name("books.example.org"), servers, (), network=network)
+
+
 def test_a_directory_without_a_manifest_is_no_server(tmp_path: Path) -> None:
-    finding, ahead = network.servers([f"file://{tmp_path}"])
-    assert finding.state is State.NO
-    assert ahead is None
-    (tmp_path / ".cvmfspublished").touch()
-    assert network.servers([f"file://{tmp_path}"])[0].state is State.OK
+    address, settings = at((f"file://{tmp_path}",)), ClientSettings(cache_directory=tmp_path / "cache")
+    reached = network.servers(address, settings)
+    assert reached.finding.state is State.NO
+    assert reached.ahead is None
+    (tmp_path / MANIFEST_NAME).touch()
+    assert network.servers(address, settings).finding.state is State.OK
+
+
+def test_servers_are_asked_by_the_proxies_by_which_they_are_read(tmp_path: Path) -> None:
+    server, proxy = Site(files={MANIFEST_NAME: b"C0"}), ProxySite()
+    settings = ClientSettings(cache_directory=tmp_path)
+    with serving(server) as url, serving(proxy) as by:
+        reached = network.servers(at((url,), NetworkSettings(proxies=((by,),))), settings)
+        assert reached.finding.sentence == f"{url} has the repository (by the proxy {by})"
+        assert reached.ahead is not None
+        assert abs(reached.ahead) < 60
+        assert proxy.requests
+        gone = network.servers(at((f"{url}/gone",), NetworkSettings(proxies=((by,),), retries=0)), settings)
+    assert gone.finding.sentence == f"{url}/gone/{MANIFEST_NAME} does not exist"
+
+
+def test_servers_out_of_reach_are_told_of_in_our_words(tmp_path: Path) -> None:
+    with serving(Site()) as url:
+        pass
+    direct = NetworkSettings(proxies=(("DIRECT",),), retries=0)
+    reached = network.servers(at((url,), direct), ClientSettings(cache_directory=tmp_path))
+    assert reached.finding.sentence == f"{url}/{MANIFEST_NAME} cannot be reached: the connection is refused"
+    assert "outcrop config show books.example.org" in reached.finding.hint
+
+
+@pytest.mark.parametrize(
+    ("proxies", "hosts"),
+    [
+        ((("http://p2:3128", "http://p1:3128"),), ("p1", "p2")),
+        ((("http://p1:3128",), ("DIRECT",)), ("far",)),
+        ((("DIRECT",),), ("far",)),
+    ],
+)
+def test_only_names_that_this_machine_resolves_itself_count(
+    proxies: tuple[tuple[str, ...], ...], hosts: tuple[str, ...]
+) -> None:
+    servers = ("http://far/cvmfs/books.example.org", "file:///srv/books.example.org")
+    assert network.hosts_to_resolve(servers, NetworkSettings(proxies=proxies)) == hosts
 
 
 def test_the_limit_of_a_job_is_the_tightest_above_it(tmp_path: Path) -> None:

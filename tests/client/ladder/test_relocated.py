@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
 from pathlib import Path, PurePosixPath
 
 import pytest
 
+from outcrop.client.ladder.copies import Copies
 from outcrop.client.ladder.relocated import (
     environment_in_new_place,
     in_new_place,
@@ -13,8 +17,16 @@ from outcrop.client.ladder.relocated import (
     place_for,
     relocate,
 )
+from outcrop.client.ladder.relocator import the_relocator
+from outcrop.client.relocate.record import RECORD_NAME
+from outcrop.cvmfs.names import RepositoryName
 from outcrop.errors import MissingCapability, StorageError
+from tests.client.ladder.confined import SHOWN_AT
+from tests.client.ladder.site import Site
+from tests.client.reading import Reader
+from tests.cvmfs.samples import DIRECTORY
 
+TEST = RepositoryName("test.example.org")
 OLD = PurePosixPath("/cvmfs/books.example.org")
 COPY = Path("/cache/checkouts/books.example.org/0123-1")
 LONG = PurePosixPath("/" + "x" * 200)
@@ -97,5 +109,61 @@ def test_what_fails_leaves_no_half_copy(tmp_path: Path) -> None:
     place = place_for(COPY, LONG, tmp_path / "base", {})
     with pytest.raises(StorageError):
         relocate(COPY, place, LONG, break_down)
-    assert not place.exists()
     assert not is_there(place, COPY)
+    assert list(place.parent.iterdir()) == []
+
+
+def test_who_is_overtaken_uses_what_the_other_one_made(tmp_path: Path) -> None:
+    """On a file system without locks nobody waits for another."""
+    goal = place_for(COPY, LONG, tmp_path / "base", {})
+
+    def be_overtaken(source: Path, place: Path, old_prefix: PurePosixPath, new_prefix: PurePosixPath) -> None:
+        Relocator()(source, place, old_prefix, new_prefix)
+        goal.with_name(f".outcrop-copy-{goal.name}").write_bytes(os.fsencode(COPY))
+        goal.mkdir()
+        (goal / "hello").write_text("from the other one")
+
+    relocate(COPY, goal, LONG, be_overtaken)
+    assert is_there(goal, COPY)
+    assert (goal / "hello").read_text() == "from the other one"
+
+
+def test_special_files_and_hard_links_of_the_reference_are_relocated(
+    samples: Path, shared_reader: Reader, tmp_path: Path
+) -> None:
+    key = DIRECTORY / "keys" / f"{TEST}.pub"
+    with shared_reader.open(samples / TEST, name=TEST, key=key) as repository:
+        copy = Copies.below(shared_reader.settings.cache_directory).make(repository, (), {})
+    before = _looks(copy)
+    place = place_for(copy, LONG, tmp_path / "base", {})
+    relocate(copy, place, LONG, the_relocator())
+    after = _looks(place)
+    assert after.pop(RECORD_NAME)
+    assert after == before
+    assert {stat.S_IFMT(mode) for mode, _, _, _ in after.values()} >= {stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFLNK}
+    assert _looks(copy) == before
+
+
+def _looks(tree: Path) -> dict[str, tuple[int, int, int, int]]:
+    """Kind and mode, time, number of names and size of everything below `tree`, directories without theirs."""
+    found = {}
+    for path in tree.rglob("*"):
+        status = path.lstat()
+        links = 0 if stat.S_ISDIR(status.st_mode) else status.st_nlink
+        size = status.st_size if links else 0
+        found[str(path.relative_to(tree))] = (status.st_mode, status.st_mtime_ns, links, size)
+    return found
+
+
+@pytest.mark.integration
+@pytest.mark.xdist_group("ladder")
+def test_an_ordinary_user_runs_from_a_relocated_copy_with_special_files(site: Site, samples: Path) -> None:
+    shutil.copytree(samples / TEST, site.directory / TEST)
+    shutil.copy(DIRECTORY / "keys" / f"{TEST}.pub", site.directory)
+    options = ["--way", "relocated", "--relocate-to", "/mnt/home/r", "--key", str(SHOWN_AT / f"{TEST}.pub")]
+    line = site.outcrop(
+        "run", *options, f"file://{SHOWN_AT / TEST}", "--", "sh", "-c", 'ls -F "$OUTCROP_RUN_PREFIX/special"'
+    )
+    report = site.on_a_machine(line, fuse=False, namespaces=False)
+    assert report.code == 0, report.complaint
+    assert {"fifo|", "sock="} <= set(report.output.split())

@@ -210,11 +210,13 @@ def test_the_same_prefix_is_refused(tree: Path) -> None:
 
 
 def test_a_missing_tree_is_said(tmp_path: Path) -> None:
-    with pytest.raises(NotFound):
-        plan_relocation(tmp_path / "nowhere", OLD, NEW)
-    (tmp_path / "file").touch()
-    with pytest.raises(InvalidValue, match="not a directory"):
-        plan_relocation(tmp_path / "file", OLD, NEW)
+    for original in (OLD, None):
+        with pytest.raises(NotFound) as missing:
+            plan_relocation(tmp_path / "nowhere", original, NEW)
+        assert "`outcrop checkout REPO DIR`" in missing.value.hint
+        (tmp_path / "file").touch()
+        with pytest.raises(InvalidValue, match="not a directory"):
+            plan_relocation(tmp_path / "file", original, NEW)
 
 
 def test_a_short_link_is_made_once(tree: Path, tmp_path: Path) -> None:

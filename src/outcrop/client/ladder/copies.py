@@ -68,12 +68,7 @@ class Copies:
         user's among temporary files. Nothing is made yet. StorageError where that cannot be used either."""
         if cache_directory.is_absolute() and can_be_made(cache_directory / CHECKOUTS_NAME):
             return cls(cache_directory / CHECKOUTS_NAME)
-        # Few need it, and it takes long to read.
-        import tempfile
-
-        spare = Path(tempfile.gettempdir()) / f"outcrop-{os.getuid()}"
-        check_private(spare)
-        return cls(spare / CHECKOUTS_NAME)
+        return cls(spare_directory() / CHECKOUTS_NAME)
 
     @property
     def ground(self) -> Path:
@@ -116,7 +111,9 @@ class Copies:
         root_catalog = repository.root.digest.text
         directory = self.directory / repository.name
         try:
-            self.directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+            # A parent that is made along with its child is as open as the umask says, and refused the next time.
+            self.directory.parent.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+            self.directory.mkdir(mode=_PRIVATE, exist_ok=True)
             check_private(self.directory)
             directory.mkdir(mode=_PRIVATE, exist_ok=True)
         except OSError as error:
@@ -147,6 +144,17 @@ class Copies:
                     place.chmod(_DIRECTORY_MODE)
             _write(copy.with_suffix(".json"), _Record(root_catalog, [shown(path) for path in paths], seen.asked()))
             return copy
+
+
+def spare_directory(suffix: str = "") -> Path:
+    """A private directory of this user's among temporary files, for what the cache directory cannot hold. Its name ends
+    in `suffix`; it is not made. StorageError where it cannot be used."""
+    # Few need it, and it takes long to read.
+    import tempfile
+
+    spare = Path(tempfile.gettempdir()) / f"outcrop-{os.getuid()}{suffix}"
+    check_private(spare)
+    return spare
 
 
 def can_be_made(directory: Path) -> bool:

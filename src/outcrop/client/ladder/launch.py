@@ -26,15 +26,32 @@ def become(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     for number in _IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    code = NOT_EXECUTABLE_EXIT_CODE
+    code, hint = NOT_EXECUTABLE_EXIT_CODE, ""
     try:
         os.execvpe(command[0], list(command), dict(environment))
     except (FileNotFoundError, NotADirectoryError):
         code = NOT_FOUND_EXIT_CODE
-        problem = "there is no such command"
+        problem, hint = _what_is_missing(command[0], environment)
     except OSError as error:
         problem = error.strerror or str(error)
     except ValueError as error:
         problem = str(error)
-    os.write(2, f"error: {command[0]}: {problem}\n".encode("utf-8", "surrogateescape"))
+    text = f"error: {command[0]}: {problem}\n" + (f"\nhint: {hint}\n" if hint else "")
+    os.write(2, text.encode("utf-8", "surrogateescape"))
     os._exit(code)
+
+
+def _what_is_missing(command: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    """What to say of `command`, which was not found, and what to do about it."""
+    prefix = environment.get(PREFIX_VARIABLE, "/cvmfs/REPO")
+    if "/" not in command:
+        return (
+            "there is no such command",
+            f"name it with its path below {prefix}, or add its directory there to PATH",
+        )
+    if os.path.exists(command):
+        return (
+            "the program that it is to be run by does not exist",
+            "look at its first line (`head -n 1`), or at its interpreter (`readelf -l`)",
+        )
+    return "there is no such command", f"check the path: `outcrop run REPO -- ls {prefix}` shows what is there"

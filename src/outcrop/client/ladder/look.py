@@ -10,6 +10,7 @@ from outcrop.client.address import RepositoryAddress
 from outcrop.client.ladder.findings import Finding
 from outcrop.client.ladder.preload import preload_finding
 from outcrop.client.ladder.probes import machine, mounting, network, places, programs
+from outcrop.client.repository import ClientSettings
 from outcrop.progress import SILENT, Progress
 
 _USUAL_NAME = "software.example.org"
@@ -18,15 +19,17 @@ _USUAL_NAME = "software.example.org"
 
 def look(
     customary: PurePosixPath,
-    cache_directory: Path,
+    settings: ClientSettings,
     name: str = "",
     address: RepositoryAddress | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Finding, ...]:
-    """What this node can do, by trying. `name` and `address` are those of a repository that is wanted here.
+    """What this node can do, by trying. `name` and `address` are those of a repository that is wanted here, to be read
+    as `settings` say.
 
-    Takes about a second where everything answers, and ten seconds for each thing that does not."""
-    hosts = [host for host in map(network.host_of, address.servers if address else ()) if host]
+    Takes about a second where everything answers, ten seconds for each thing that does not, and a minute where no
+    server does."""
+    cache_directory = settings.cache_directory
     probes: Sequence[Callable[[], Finding]] = (
         mounting.kernel, mounting.fuse_device, mounting.fusermount, mounting.user_namespaces, mounting.mount_namespaces,
         mounting.bind_mounts, mounting.new_root, mounting.fuse_in_namespace, mounting.overlayfs, mounting.erofs,
@@ -42,14 +45,14 @@ def look(
     for probe in probes:
         findings.append(probe())
         progress.advance(1)
-    findings += _network(hosts, address)
+    findings += _network(address, settings)
     progress.finish()
     return tuple(findings)
 
 
-def _network(hosts: Sequence[str], address: RepositoryAddress | None) -> list[Finding]:
-    names = network.dns(hosts)
+def _network(address: RepositoryAddress | None, settings: ClientSettings) -> list[Finding]:
     if address is None:
-        return [network.clock(None), names]
-    answer, ahead = network.servers(address.servers)
-    return [network.clock(ahead), names, answer]
+        return [network.clock(None), network.dns(())]
+    names = network.dns(network.hosts_to_resolve(address.servers, address.network))
+    reached = network.servers(address, settings)
+    return [network.clock(reached.ahead), names, reached.finding]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
-from outcrop.client.ladder.copies import Copies, check_private
+from outcrop.client.ladder.copies import Copies, check_private, spare_directory
 from outcrop.client.ladder.findings import Finding, Topic, no, ok
 from outcrop.client.ladder.launch import become
 from outcrop.client.ladder.request import RunRequest
@@ -100,8 +100,20 @@ class Preload:
 
 
 def workshop_in(cache_directory: Path, environment: Mapping[str, str]) -> Workshop:
-    """Where libraries are kept, beside the copies. StorageError where nothing can be."""
-    return Workshop.of(Copies.below(cache_directory).directory.parent / _DIRECTORY_NAME, environment)
+    """Where libraries are kept: beside the copies or, where the loader would split that path, among temporary files.
+
+    StorageError where nothing can be kept."""
+    beside = Copies.below(cache_directory).directory.parent / _DIRECTORY_NAME
+    return Workshop.of(beside if _loader_takes(beside) else spare_directory(f"-{_DIRECTORY_NAME}"), environment)
+
+
+def _loader_takes(directory: Path) -> bool:
+    """Whether the loader can be told of libraries in `directory`."""
+    try:
+        environment_with({}, Libraries.in_directory(directory), ())
+    except MissingCapability:
+        return False
+    return True
 
 
 def libraries_obstacle(prefix: PurePosixPath, cache_directory: Path, environment: Mapping[str, str]) -> Obstacle | None:
@@ -115,9 +127,9 @@ def libraries_obstacle(prefix: PurePosixPath, cache_directory: Path, environment
         if libraries is not None:
             return trial_obstacle(prefix, libraries, environment)
         trouble = why_compiler_fails(workshop.needed_compiler())
-        return None if trouble is None else _obstacle(trouble)
+        return None if trouble is None else _obstacle(trouble.message, trouble.hint)
     except OutcropError as error:
-        return _obstacle(error)
+        return _obstacle(error.message, error.hint)
 
 
 def preload_finding(customary: PurePosixPath, cache_directory: Path, environment: Mapping[str, str]) -> Finding:
@@ -151,7 +163,7 @@ def trial_obstacle(prefix: PurePosixPath, libraries: Libraries, environment: Map
             raise CommandFailed(what="the trial with `ls`", problem=told[0][:300] if told else "nothing was shown")
 
     outcome = tried(work)
-    return None if outcome.succeeded else Obstacle(f"preload: {outcome.problem}", outcome.hint)
+    return None if outcome.succeeded else _obstacle(outcome.problem, outcome.hint)
 
 
 def starting(command: Sequence[str]) -> list[str]:
@@ -173,6 +185,6 @@ def _shows_something(request: RunRequest) -> bool:
         return False
 
 
-def _obstacle(error: OutcropError) -> Obstacle:
-    reason = error.message.removeprefix("preload is not available: ")
-    return Obstacle(f"preload: {reason}", error.hint)
+def _obstacle(problem: str, hint: str) -> Obstacle:
+    """What an error says, with the name of the way once."""
+    return Obstacle(f"preload: {problem.removeprefix('preload is not available: ')}", hint)

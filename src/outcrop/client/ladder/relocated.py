@@ -11,6 +11,7 @@ import hashlib
 import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -77,7 +78,9 @@ def is_there(place: Path, copy: Path) -> bool:
 
 
 def relocate(copy: Path, place: Path, old_prefix: PurePosixPath, relocator: Relocator) -> None:
-    """Makes the relocated form of `copy` at `place`, if it is not there. Raises what `relocator` raises.
+    """Makes the relocated form of `copy` at `place`, if it is not there.
+
+    Raises what `relocator` raises, and then leaves neither a half copy nor a lock.
 
     MissingCapability if another copy has the place, which takes two digests that begin alike."""
     try:
@@ -85,9 +88,19 @@ def relocate(copy: Path, place: Path, old_prefix: PurePosixPath, relocator: Relo
     except OSError as error:
         raise storage_error(error) from error
     check_private(place.parent)
-    with one_at_a_time(place.with_name(f"{_DONE}-{place.name}.lock")):
-        if not is_there(place, copy):
+    lock = place.with_name(f"{_DONE}-{place.name}.lock")
+    with one_at_a_time(lock):
+        if is_there(place, copy):
+            return
+        try:
             _relocate(copy, place, old_prefix, relocator)
+        except BaseException as error:
+            # Who waits for this file and who makes a new one are then at work together: whoever is first is right.
+            with suppress(OSError):
+                lock.unlink()
+            if isinstance(error, OutcropError) and is_there(place, copy):
+                return
+            raise
 
 
 def _relocate(copy: Path, place: Path, old_prefix: PurePosixPath, relocator: Relocator) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from outcrop.client.ladder.relocated import Relocator
-from outcrop.errors import InvalidValue, MissingCapability, StorageError, storage_error
+from outcrop.errors import InvalidValue, MissingCapability
 
 
 def the_relocator() -> Relocator:
@@ -15,8 +15,7 @@ def the_relocator() -> Relocator:
 
 def _relocated_copy(source: Path, place: Path, old_prefix: PurePosixPath, new_prefix: PurePosixPath) -> None:
     # A copy is made once, and used by many runs that need none of this.
-    import shutil
-
+    from outcrop.client.ladder.second_copy import second_copy
     from outcrop.client.relocate.plan import plan_relocation
     from outcrop.client.relocate.prefix import prefix
     from outcrop.client.relocate.relocation import relocate
@@ -25,11 +24,5 @@ def _relocated_copy(source: Path, place: Path, old_prefix: PurePosixPath, new_pr
         original, target = prefix(str(old_prefix)), prefix(str(new_prefix))
     except InvalidValue as error:
         raise MissingCapability(what=str(new_prefix), problem=error.message, hint=error.hint) from error
-    try:
-        shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True)
-    except shutil.Error as error:
-        first = error.args[0][0]
-        raise StorageError(what=str(first[0]), problem=f"cannot be copied ({first[2]})") from error
-    except OSError as error:
-        raise storage_error(error) from error
-    relocate(plan_relocation(place, original, target))
+    with second_copy(source, place):
+        relocate(plan_relocation(place, original, target))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,7 @@ from outcrop.client.relocate.reading import opened
 from outcrop.client.relocate.record import Record, load_record
 from outcrop.client.relocate.rewrite import restored, state_of
 from outcrop.client.relocate.workers import batches, in_order, worthwhile_workers
-from outcrop.errors import InvalidValue, storage_error
+from outcrop.errors import InvalidValue, NotFound, storage_error
 from outcrop.progress import SILENT, Progress
 
 
@@ -98,7 +99,8 @@ def plan_relocation(
     prefix that it has now. Raises InvalidValue (a target that is too long, a wrong or missing original), NotFound,
     StorageError, FormatError (a damaged record).
     """
-    record = load_record(tree) if tree.is_dir() else None
+    _check_directory(tree)
+    record = load_record(tree)
     built_for = _built_for(tree, original, target, record)
     check_room(built_for, target)
     entries = read_entries(tree)
@@ -127,6 +129,19 @@ def examine_tree(tree: Path, original: Prefix, progress: Progress = SILENT) -> d
     links = _examined_links(tree, entries, {}, original, (original,))
     files = _examined_files(tree, entries, {}, original, (original,), progress, None)
     return {answer.path: answer.examined for answer in sorted((*links, *files), key=lambda answer: answer.path)}
+
+
+def _check_directory(tree: Path) -> None:
+    """Refuses what is no directory, before anything is asked of it."""
+    hint = "name the directory of a copied tree; `outcrop checkout REPO DIR` makes one"
+    try:
+        mode = tree.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(what=f"the directory {tree}", hint=hint) from error
+    except OSError as error:
+        raise storage_error(error) from error
+    if not stat.S_ISDIR(mode):
+        raise InvalidValue(what=str(tree), problem="is not a directory", hint=hint)
 
 
 def _built_for(tree: Path, original: Prefix | None, target: Prefix, record: Record | None) -> Prefix:
