@@ -118,7 +118,7 @@ def test_list_is_warmed_and_nothing_else(cache: CommandLine, tmp_path: Path, tex
 @pytest.mark.parametrize("name", ["two\rparts", "two\x85parts", "two\u2028parts"])
 def test_only_a_newline_ends_a_path_of_a_list(cache: CommandLine, tmp_path: Path, name: str) -> None:
     repository, *key = arguments(tmp_path)
-    (tmp_path / "list").write_bytes(f"/{name}\n".encode())
+    (tmp_path / "list").write_bytes(f"/README\n/{name}\n".encode())
     answer = document(cache("warm", repository, "--trace", str(tmp_path / "list"), "--json", *key))
     assert answer["missing"] == [f"/{name}"]
 
@@ -131,6 +131,31 @@ def test_list_that_is_none_is_refused_with_its_line(cache: CommandLine, tmp_path
     assert "line 2 is neither a path nor a JSON object" in answer.err
     assert cache("warm", repository, "--trace", str(tmp_path / "none"), *key).code == 7
     assert cache("warm", repository, *key).code == 2
+
+
+def test_list_of_which_nothing_exists_is_an_error(cache: CommandLine, tmp_path: Path) -> None:
+    repository, *key = arguments(tmp_path)
+    (tmp_path / "list").write_text('{"path": "/not/\\u001bthere"}\n{"path": "/nor/this"}\n')
+    answer = cache("warm", repository, "--trace", str(tmp_path / "list"), *key)
+    assert answer.code == 1
+    assert f"what {tmp_path}/list names of books.example.org (first /not/\\x1bthere) does not exist" in answer.err
+
+
+def test_file_that_is_no_list_is_refused(cache: CommandLine, tmp_path: Path) -> None:
+    repository, *key = arguments(tmp_path)
+    (tmp_path / "list").write_bytes(bytes(range(256)) * 4)
+    answer = cache("warm", repository, "--trace", str(tmp_path / "list"), *key)
+    assert answer.code == 3
+    assert "`outcrop trace -o FILE -- CMD` writes such files" in answer.err
+
+
+def test_cache_that_takes_nothing_in_is_not_warm(cache: CommandLine, tmp_path: Path) -> None:
+    repository, *key = arguments(tmp_path)
+    (Path(os.environ["HOME"]) / ".cache").touch()
+    answer = cache("warm", repository, "/", "--json", *key)
+    assert answer.code == 7
+    assert answer.out == ""
+    assert "hint:" in answer.err
 
 
 def test_more_than_the_limit_is_refused_before_it_is_fetched(
@@ -206,6 +231,7 @@ def test_damage_is_told_and_taken_away(cache: CommandLine, tmp_path: Path) -> No
     answer = cache("verify")
     assert answer.code == 5
     assert f"{victim}: its bytes have changed" in answer.out
+    assert "objects is damaged: the bytes of 1 object are not what they should be" in answer.err
     assert victim.exists()
     assert cache("verify", "--repair").code == 0
     assert not victim.exists()

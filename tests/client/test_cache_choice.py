@@ -62,6 +62,25 @@ def test_private_caches_of_dead_processes_are_removed(tmp_path: Path, told: list
     assert not dead.exists()
 
 
+def test_cache_that_is_filled_for_later_has_no_private_stand_in(tmp_path: Path, told: list[str]) -> None:
+    (tmp_path / "home").touch()
+    with pytest.raises(StorageError, match=str(tmp_path)):
+        CacheChoice(tmp_path / "home", None, told.append).open_as_it_is()
+    (cache,) = CacheChoice(tmp_path, None, told.append).open_as_it_is()
+    assert cache.root == tmp_path / "objects"
+    assert told == []
+
+
+def test_private_caches_of_one_process_can_be_removed(tmp_path: Path, told: list[str]) -> None:
+    (tmp_path / "home").touch()
+    choice = CacheChoice(tmp_path / "home", None, told.append)
+    (cache,) = choice.open()
+    cache_choice.remove_private_caches(os.getpid() + 1)
+    assert cache.root.exists()
+    cache_choice.remove_private_caches(os.getpid())
+    assert not cache.root.exists()
+
+
 # Which limit holds.
 
 

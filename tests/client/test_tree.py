@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from outcrop.client.tree import Tree
-from outcrop.cvmfs.catalog import CatalogReference
+from outcrop.cvmfs.catalog import Catalog, CatalogReference
 from outcrop.cvmfs.catalog_edit import nested_mountpoint, nested_root
 from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.entry import Entry, Mark
+from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.objects import ObjectKind
-from outcrop.cvmfs.paths import RepositoryPath
+from outcrop.cvmfs.paths import ROOT, RepositoryPath
 from outcrop.cvmfs.xattrs import Xattrs
-from outcrop.errors import FormatError, InvalidValue, NotFound
+from outcrop.errors import FormatError, InvalidValue, NotFound, OutcropError
 from tests.client.published import CONTENTS, Published, directory_entry, library, link_entry
 from tests.client.reading import contents_of, store_of, tree_of
 
@@ -103,6 +105,44 @@ def test_links_out_of_the_repository_and_in_circles_are_told(tree: Tree) -> None
     assert "leads out of the repository" in caught.value.hint
     with pytest.raises(InvalidValue, match="circle of symbolic links"):
         tree.resolve(b"/circle")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda tree: tree.entry(b"/nope"),
+        lambda tree: tree.resolve(b"/nope"),
+        lambda tree: tree.resolve(b"/shelf/nope/deeper"),
+        lambda tree: tree.resolve(b"/latest/below"),
+        lambda tree: tree.resolve(b"/out"),
+        lambda tree: tree.resolve(b"/circle"),
+        lambda tree: tree.children(b"/README"),
+        lambda tree: tree.pieces(b"/shelf", tree.entry(b"/shelf")),
+        lambda tree: tree.catalog_at(b"/shelf"),
+    ],
+)
+def test_every_refusal_says_what_to_type_next(tree: Tree, ask: Callable[[Tree], object]) -> None:
+    with pytest.raises(OutcropError) as caught:
+        ask(tree)
+    assert re.search(r"`outcrop (ls|stat) books\.example\.org( /\S*)?`", caught.value.hint)
+
+
+class _Gone:
+    """A server that has no catalogs any more."""
+
+    def catalog(self, digest: Digest, size: int, what: str) -> Catalog:
+        raise NotFound(what=f"http://server.example.org/data/{digest}")
+
+    def ensure_catalogs(self, references: Iterable[CatalogReference]) -> None:
+        pass
+
+
+def test_root_catalog_that_no_server_has_is_a_revision_that_is_not_there() -> None:
+    digest = Digest.parse("20" * 20)
+    tree = Tree(_Gone(), CatalogReference(ROOT, digest, 0), RepositoryName("books.example.org"))
+    with pytest.raises(NotFound, match=f"revision of books.example.org with the root catalog {digest} does") as caught:
+        tree.entry(ROOT)
+    assert "`outcrop stat books.example.org /`" in caught.value.hint
 
 
 def test_variant_links_are_filled_in_from_settings_or_the_environment(tree: Tree) -> None:

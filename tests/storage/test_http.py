@@ -17,6 +17,8 @@ from outcrop.storage.interface import Wanted
 from outcrop.storage.way import NO_PROXY, Trouble, Way
 from tests.faulty_proxy import ProxySite, refusal
 from tests.faulty_server import (
+    Behaviour,
+    Request,
     Site,
     drip,
     endless,
@@ -199,6 +201,31 @@ def test_redirect_out_of_the_web_is_refused(site: Site, store: HttpStore, target
     site.every = redirect(target)
     with pytest.raises(NetworkError, match="http and https"):
         store.read("a")
+
+
+def saying(answer: bytes) -> Behaviour:
+    """Answers with these very bytes, and hangs up."""
+
+    def behaviour(request: Request) -> None:
+        request.wfile.write(answer)
+        request.close_connection = True
+
+    return behaviour
+
+
+def test_server_that_speaks_something_else_is_told_so(site: Site, store: HttpStore) -> None:
+    site.every = saying(b"SSH-2.0-OpenSSH_9.2\r\n" * 3)
+    with pytest.raises(NetworkError, match="does not speak HTTP"):
+        store.read("a")
+
+
+def test_server_says_what_its_clock_shows(site: Site, store: HttpStore) -> None:
+    site.every = saying(
+        b"HTTP/1.1 200 OK\r\nDate: Wed, 21 Oct 2015 07:28:00 GMT\r\nAge: 10\r\nContent-Length: 0\r\n\r\n"
+    )
+    assert store.server_time("a") == 1445412490
+    site.every = hang_up
+    assert store.server_time("a") is None
 
 
 def test_refused_connection_says_so() -> None:

@@ -60,8 +60,8 @@ def command(
         _tell(console, result, repair)
     if result.damaged and not repair:
         raise IntegrityError(
-            what=counted(len(result.damaged), "object"),
-            problem="see above",
+            what=f"the cache {directory}",
+            problem=f"the bytes of {counted(len(result.damaged), 'object')} are not what they should be",
             hint="`outcrop cache verify --repair` removes damaged objects; they are fetched again when they are needed",
         )
 

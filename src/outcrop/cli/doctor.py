@@ -40,7 +40,7 @@ def command(console: Console, *, reading: Reading, as_json: bool) -> None:
     """
     address = reading.address(console) if reading.repository else None
     name = address.name if address else ""
-    findings = look(CUSTOMARY_PLACE, reading.settings().cache_directory, name, address, console.progress())
+    findings = look(CUSTOMARY_PLACE, reading.settings(), name, address, console.progress())
     ways = assess(findings)
     if as_json:
         console.json(_document(name, findings, ways))

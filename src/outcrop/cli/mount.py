@@ -146,6 +146,8 @@ def command(
         return
     check_mountpoint(plan.mountpoint)
     running = mount_in_background(plan.open_tree, plan.options, plan.log)
+    for note in running.notes:
+        console.warning(note)
     if as_json:
         console.json({"mountpoint": str(running.mountpoint), "server": running.server})
         return
@@ -158,6 +160,8 @@ def _stay(console: Console, plan: MountPlan) -> None:
         with mounted(
             plan.open_tree, plan.mountpoint, source=plan.address.name, everyone=plan.everyone, log=plan.log
         ) as running:
+            for note in running.notes:
+                console.warning(note)
             console.note(f"{plan.address.name} is mounted at {plan.mountpoint}; Ctrl-C takes it away")
             wait(running)
     except KeyboardInterrupt:

@@ -3,18 +3,20 @@ below it any number of others that are only read."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from outcrop.client.cache.quota import DEFAULT_LIMIT_BYTES, Quota
 from outcrop.client.cache.sizes import parse_limit
 from outcrop.client.cache.store import Cache, begins_or_began_with_us
-from outcrop.errors import StorageError
+from outcrop.errors import StorageError, storage_error
 
 _PRIVATE_PREFIX = "outcrop-cache-"
 OBJECTS_NAME = "objects"
@@ -77,9 +79,8 @@ class CacheChoice:
 
         StorageError when the explicit one cannot be used, or nothing at all can be written."""
         lower = self._lower()
-        quota = self.quota
         try:
-            return [Cache.create(self.directory, tell=self._tell, quota=quota), *lower]
+            return [self._own(), *lower]
         except StorageError as error:
             if self._is_explicit:
                 raise
@@ -88,6 +89,12 @@ class CacheChoice:
             readable = os.access(self.directory, os.R_OK | os.X_OK)
             own = [Cache(self.directory, tell=self._tell, read_only=True)] if readable else []
             return [private, *own, *lower]
+
+    def open_as_it_is(self) -> list[Cache]:
+        """The same for whoever fills the cache for later: no private one steps in.
+
+        StorageError when nothing can be written to the directory."""
+        return [self._own(), *self._lower()]
 
     def spare(self, error: StorageError) -> Cache | None:
         """A private cache for when the first one takes no more; None when there is none that would take more."""
@@ -101,6 +108,11 @@ class CacheChoice:
             return None
         self._tell(f"{error}; what else is fetched is kept until this ends only, in {private.root}")
         return private
+
+    def _own(self) -> Cache:
+        if _is_read_only(self.directory):
+            raise storage_error(OSError(errno.EROFS, os.strerror(errno.EROFS)), str(self.directory))
+        return Cache.create(self.directory, tell=self._tell, quota=self.quota)
 
     def _lower(self) -> list[Cache]:
         found = []
@@ -127,6 +139,31 @@ class CacheChoice:
         return self._private
 
 
+def remove_private_caches(process: int) -> None:
+    """Takes away the private caches of the process of this number, which has ended or is about to: `os._exit` and
+    `kill -9` leave them behind."""
+    for root in _private_roots(str(process)):
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _private_roots(process: str) -> Iterator[Path]:
+    """The private caches of this user's processes whose numbers match the pattern `process`."""
+    own = os.getuid()
+    for root in Path(tempfile.gettempdir()).glob(f"{_PRIVATE_PREFIX}{own}-{process}-*"):
+        # Another process may take it away at this moment.
+        with suppress(FileNotFoundError):
+            if root.lstat().st_uid == own:
+                yield root
+
+
+def _is_read_only(directory: Path) -> bool:
+    """Whether `directory` is there, on a file system that takes in nothing."""
+    try:
+        return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
 def _remove_own(root: Path, process: int) -> None:
     # A forked child has a copy of us, and must leave its parent's files alone.
     if os.getpid() == process:
@@ -135,7 +172,7 @@ def _remove_own(root: Path, process: int) -> None:
 
 def _remove_abandoned() -> None:
     """Takes away private caches of this user's processes that were killed."""
-    for root in Path(tempfile.gettempdir()).glob(f"{_PRIVATE_PREFIX}{os.getuid()}-*"):
+    for root in _private_roots("*"):
         process = root.name.removeprefix(_PRIVATE_PREFIX).split("-")[1]
-        if process.isdecimal() and not Path("/proc", process).exists() and root.stat().st_uid == os.getuid():
+        if process.isdecimal() and not Path("/proc", process).exists():
             shutil.rmtree(root, ignore_errors=True)

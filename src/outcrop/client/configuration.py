@@ -52,7 +52,7 @@ class StockAccess:
 def stock_access(environment: Mapping[str, str], tell: Callable[[str], None]) -> StockAccess:
     """How this user reads stock configurations: what the environment says, with copies in the state directory."""
     named = environment.get(STOCK_VARIABLE)
-    places = None if named is None else tuple(Path(one).absolute() for one in named.split(":") if one)
+    places = None if named is None else tuple(directories.located(one, environment) for one in named.split(":") if one)
     copies = ConfigurationCopies(directories.state_directory(environment) / "configuration")
     return StockAccess(places, copies, tell)
 

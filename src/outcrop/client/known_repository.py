@@ -58,10 +58,12 @@ class RepositoryAddress:
 @dataclass(frozen=True, slots=True)
 class KnownRepository(RepositoryAddress):
     """The address of a repository with a name, and who says so: `source` is the file or directory that all this comes
-    from, `settings` what stock configuration files say in their own words."""
+    from, `settings` what stock configuration files say in their own words. `refused` names those of them that cannot be
+    used, so that a default stands."""
 
     source: str = ""
     settings: Settings = field(default_factory=dict, hash=False, repr=False)
+    refused: frozenset[str] = frozenset()
 
     @property
     def address(self) -> RepositoryAddress:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
-from outcrop.client.contents import Contents
 from outcrop.client.repository import OpenRepository
+from outcrop.client.tree import Tree, missing_catalog
 from outcrop.cvmfs.catalog import Catalog, CatalogReference
 from outcrop.cvmfs.catalog_diff import Difference, LoadCatalog, differences
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.history import TRUNK, TRUNK_PREVIOUS, Tag
 from outcrop.cvmfs.manifest import Manifest
-from outcrop.cvmfs.paths import ROOT, RepositoryPath, shown
+from outcrop.cvmfs.paths import ROOT, RepositoryPath, name, shown
 from outcrop.errors import FormatError, NotFound
 
 _NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
@@ -40,7 +42,7 @@ def readable_revision(repository: OpenRepository, text: str) -> ReadableRevision
         return _of_manifest(manifest)
     digest = _digest(text)
     if digest is not None:
-        return _of_root(repository.contents, digest)
+        return _of_root(repository, digest)
     tags = repository.tags()
     # A tag may have a number for a name; a number means a revision, here as in `--revision`.
     wanted = [tag for tag in tags if (tag.revision == int(text) if _NUMBER.fullmatch(text) else tag.name == text)]
@@ -55,13 +57,30 @@ def readable_revision(repository: OpenRepository, text: str) -> ReadableRevision
 def readable_differences(
     repository: OpenRepository, old: ReadableRevision, new: ReadableRevision, *, below: RepositoryPath = ROOT
 ) -> Iterator[Difference]:
-    """What differs at or below the path `below`. Only catalogs that differ are fetched, and no files."""
-    return differences(old.root, new.root, _loader(repository.contents), below=below)
+    """What differs at or below the path `below`. Only catalogs that differ or lead there are fetched, and no files.
+
+    NotFound, at once, where neither revision has `below`."""
+    if below != ROOT and not any(_has(repository, revision, below) for revision in (new, old)):
+        raise NotFound(
+            what=f"{shown(below)} in the revisions {old.revision} and {new.revision} of {repository.name}",
+            hint=f"`outcrop find {repository.name} --name {shlex.quote(shown(name(below)))}` looks for it",
+        )
+    return differences(old.root, new.root, _loader(repository), below=below)
 
 
-def _loader(contents: Contents) -> LoadCatalog:
+def _has(repository: OpenRepository, revision: ReadableRevision, path: RepositoryPath) -> bool:
+    with closing(Tree(repository.contents, revision.root, repository.name)) as tree:
+        return tree.lookup(path) is not None
+
+
+def _loader(repository: OpenRepository) -> LoadCatalog:
     def load(reference: CatalogReference) -> Catalog:
-        return contents.catalog(reference.digest, reference.size, f"the catalog at {shown(reference.path)}")
+        try:
+            return repository.contents.catalog(
+                reference.digest, reference.size, f"the catalog at {shown(reference.path)}"
+            )
+        except NotFound as error:
+            raise missing_catalog(reference, repository.name) from error
 
     return load
 
@@ -71,10 +90,11 @@ def _of_manifest(manifest: Manifest) -> ReadableRevision:
     return ReadableRevision(manifest.revision, root, manifest.published_at)
 
 
-def _of_root(contents: Contents, digest: Digest) -> ReadableRevision:
-    with contents.catalog(digest, 0, f"the root catalog {digest}") as catalog:
+def _of_root(repository: OpenRepository, digest: Digest) -> ReadableRevision:
+    root = CatalogReference(ROOT, digest, 0)
+    with _loader(repository)(root) as catalog:
         properties = catalog.properties
-    return ReadableRevision(properties.revision, CatalogReference(ROOT, digest, 0), properties.last_modified)
+    return ReadableRevision(properties.revision, root, properties.last_modified)
 
 
 def _digest(text: str) -> Digest | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,7 +48,8 @@ class StockCache:
 
 @dataclass(frozen=True, slots=True)
 class ClientConfiguration:
-    """What stock configuration files say of one repository. `evaluated` has every setting with its origin."""
+    """What stock configuration files say of one repository. `evaluated` has every setting with its origin; those that
+    `refused` names cannot be used, so that a default stands."""
 
     repository: RepositoryName
     servers: tuple[str, ...]
@@ -64,6 +65,7 @@ class ClientConfiguration:
     repositories: tuple[str, ...] = ()
     configuration_repository: str = ""
     evaluated: Evaluated = field(default_factory=lambda: Evaluated({}))
+    refused: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -89,6 +91,7 @@ class ClientConfiguration:
             may_be_mounted=self.may_be_mounted,
             source=source,
             settings=self.evaluated.settings,
+            refused=self.refused,
         )
 
 
@@ -115,12 +118,13 @@ class _Meaning:
     place: Callable[[str], Path]
     read: Callable[[str], bytes | None]
     warnings: list[str] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
 
     def configuration(self) -> ClientConfiguration:
         value = self.evaluated.value
         network = self._network()
         repositories = tuple(full_name(one, self.evaluated) for one in listed(value("CVMFS_REPOSITORIES"), ","))
-        return ClientConfiguration(
+        found = ClientConfiguration(
             repository=self.repository,
             servers=self._servers("CVMFS_SERVER_URL"),
             keys=self._keys(),
@@ -139,6 +143,11 @@ class _Meaning:
             repositories=repositories,
             configuration_repository=value("CVMFS_CONFIG_REPOSITORY"),
             evaluated=self.evaluated,
+        )
+        # What is amiss is known when everything has been read.
+        return replace(
+            found,
+            refused=frozenset(self.refused),
             warnings=tuple(dict.fromkeys((*self.evaluated.warnings, *self.warnings))),
         )
 
@@ -146,6 +155,11 @@ class _Meaning:
         setting = self.evaluated.settings.get(name)
         where = f"{setting.origin}: " if setting else ""
         self.warnings.append(f"{where}{name} {problem}")
+
+    def _refuse(self, name: str, problem: str) -> None:
+        """Tells that the value of `name` is left at its default."""
+        self.refused.add(name)
+        self._tell(name, problem)
 
     def _servers(self, name: str) -> tuple[str, ...]:
         found: list[str] = []
@@ -208,7 +222,7 @@ class _Meaning:
         try:
             found = parse_proxies(text, name)
         except InvalidValue as error:
-            self._tell(name, f"is not used: {error} ({error.hint})")
+            self._refuse(name, f"is not used: {error} ({error.hint})")
             return ()
         self.warnings += found.notes
         return found.groups
@@ -238,14 +252,14 @@ class _Meaning:
             try:
                 return RevisionPin(root_catalog=Digest.parse(root, what="CVMFS_ROOT_HASH"))
             except FormatError:
-                self._tell("CVMFS_ROOT_HASH", f"is no digest: {root!r}")
+                self._refuse("CVMFS_ROOT_HASH", f"is no digest: {root!r}")
         if tag:
             return RevisionPin(tag=tag)
         if moment:
             try:
                 return RevisionPin(moment=datetime.strptime(moment, _MOMENT).replace(tzinfo=UTC))
             except ValueError:
-                self._tell("CVMFS_REPOSITORY_DATE", f"is no moment such as 2026-11-21T12:00:00Z: {moment!r}")
+                self._refuse("CVMFS_REPOSITORY_DATE", f"is no moment such as 2026-11-21T12:00:00Z: {moment!r}")
         return NOT_PINNED
 
     def _blacklists(self) -> tuple[Path, ...]:
@@ -263,12 +277,12 @@ class _Meaning:
             return None
         data = self.read(path)
         if data is None:
-            self._tell(name, f"names {path}, which cannot be read")
+            self._refuse(name, f"names {path}, which cannot be read")
             return None
         try:
             return parse_owner_map(data.decode("utf-8", "replace"), path)
         except FormatError as error:
-            self._tell(name, f"is not used: {error}")
+            self._refuse(name, f"is not used: {error}")
             return None
 
     def _is_on(self, name: str, *, default: bool = False) -> bool:
@@ -282,11 +296,13 @@ class _Meaning:
         if not value:
             return default
         if not _NUMBER.fullmatch(value):
-            self._tell(name, f"is no number, so it is not used: {value!r}")
+            self._refuse(name, f"is no number, so it is not used: {value!r}")
             return default
         return int(value)
 
     def _seconds(self, name: str, default: float) -> float:
         """A time after which something is given up: never none at all."""
         seconds = self._number(name, 0)
+        if not seconds and self.evaluated.value(name):
+            self.refused.add(name)
         return float(seconds) if seconds else default

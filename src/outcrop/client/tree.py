@@ -8,6 +8,7 @@ made for that place; otherwise it is refused, since a signature covers the whole
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -72,9 +73,7 @@ class Tree:
         Of a mountpoint this is the row in the catalog that holds it, which is not fetched for that."""
         entry = self.lookup(path)
         if entry is None:
-            raise NotFound(
-                what=f"{shown(path)} in {self.repository}", hint=f"`outcrop ls {self.repository}` lists what is there"
-            )
+            raise NotFound(what=f"{shown(path)} in {self.repository}", hint=self._listing(ROOT))
         return entry
 
     def lookup(self, path: bytes) -> Entry | None:
@@ -91,7 +90,7 @@ class Tree:
         with self._shelf.use(mountpoint) as catalog:
             entries = catalog.children(mountpoint.inner(path))
         if not entries and not self.entry(path).is_directory:
-            raise InvalidValue(what=shown(path), problem="is not a directory")
+            raise InvalidValue(what=shown(path), problem="is not a directory", hint=self._description(path))
         _check_names(entries, path)
         return entries if hidden else [entry for entry in entries if not entry.is_hidden]
 
@@ -114,7 +113,7 @@ class Tree:
     def pieces(self, path: bytes, entry: Entry) -> tuple[Piece, ...]:
         """Where the bytes of the file `entry` at `path` are: runs that follow each other from 0 to its size."""
         if not entry.is_file:
-            raise InvalidValue(what=shown(path), problem="is not a regular file")
+            raise InvalidValue(what=shown(path), problem="is not a regular file", hint=self._description(path))
         mountpoint = self.mountpoint(parent(path))
         inner = mountpoint.inner(path)
 
@@ -165,7 +164,11 @@ class Tree:
                 continue
             links += 1
             if links > MAXIMUM_SYMLINKS:
-                raise InvalidValue(what=shown(path), problem="leads in a circle of symbolic links")
+                raise InvalidValue(
+                    what=shown(path),
+                    problem="leads in a circle of symbolic links",
+                    hint=self._description(found.path),
+                )
             target = self.symlink_target(found.entry, settings)
             if target.startswith(b"/"):
                 target = self._within(target, found.path)
@@ -211,16 +214,20 @@ class Tree:
     def _mounted_at(self, mountpoint: bytes) -> Mountpoint:
         place = self.mountpoint(mountpoint)
         if place.path != mountpoint:
-            raise NotFound(what=f"a catalog at {shown(mountpoint)} in {self.repository}")
+            raise NotFound(
+                what=f"a catalog at {shown(mountpoint)} in {self.repository}",
+                hint=f"the one that holds it is at {shown(place.path)}; {self._description(mountpoint)}",
+            )
         return place
 
     def _at(self, path: bytes, origin: bytes) -> Located:
         entry = self.lookup(path)
         if entry is None:
-            raise NotFound(
-                what=f"{shown(origin)} in {self.repository}",
-                hint="" if path == origin else f"it leads to {shown(path)}, where nothing is",
-            )
+            # Links are followed from the root down, so the directory above is there.
+            hint = self._listing(parent(path))
+            if path != origin:
+                hint = f"it leads to {shown(path)}, where nothing is; {hint}"
+            raise NotFound(what=f"{shown(origin)} in {self.repository}", hint=hint)
         return Located(RepositoryPath(path), entry)
 
     def _within(self, target: bytes, link: bytes) -> bytes:
@@ -228,9 +235,18 @@ class Tree:
         if not is_below(target, base):
             raise NotFound(
                 what=f"{shown(target)} in {self.repository}",
-                hint=f"the symbolic link {shown(link)} leads out of the repository",
+                hint=f"the symbolic link {shown(link)} leads out of the repository; {self._description(link)}",
             )
         return target[len(base) :]
+
+    def _listing(self, directory: bytes) -> str:
+        """The hint for something that is not in `directory`."""
+        where = f" {shlex.quote(shown(directory))}" if directory else ""
+        return f"`outcrop ls {self.repository}{where}` lists what is there"
+
+    def _description(self, path: bytes) -> str:
+        """The hint for something that is not what it was taken for."""
+        return f"`outcrop stat {self.repository} {shlex.quote(shown(path))}` shows what it is"
 
     def _fetch_ahead(self, directory: bytes, top: bytes, announced: set[bytes]) -> None:
         mountpoint = self.mountpoint(directory)
@@ -253,7 +269,10 @@ class Tree:
 
     def _opened(self, mountpoint: Mountpoint) -> Catalog:
         reference = mountpoint.reference
-        return self._source.catalog(reference.digest, reference.size, f"the catalog at {shown(mountpoint.path)}")
+        try:
+            return self._source.catalog(reference.digest, reference.size, f"the catalog at {shown(mountpoint.path)}")
+        except NotFound as error:
+            raise missing_catalog(replace(reference, path=mountpoint.path), self.repository) from error
 
     def _checked_catalog(self, mountpoint: Mountpoint) -> Catalog:
         """The catalog at `mountpoint`; what hangs below it is known afterwards."""
@@ -281,6 +300,20 @@ class Tree:
             raise FormatError(what=catalog.what, field="its mountpoint", problem="is not marked as one on both sides")
         if _without_catalog_marks(outside) != _without_catalog_marks(root):
             raise FormatError(what=catalog.what, field="its root", problem="differs from its mountpoint")
+
+
+def missing_catalog(reference: CatalogReference, repository: RepositoryName) -> NotFound:
+    """The error of a catalog that no server of `repository` has. One of the root stands for its revision."""
+    if reference.path == ROOT:
+        return NotFound(
+            what=f"the revision of {repository} with the root catalog {reference.digest}",
+            hint="no server has that catalog: the digest is mistyped, the revision removed, or the copy not whole; "
+            f"`outcrop stat {repository} /` shows the current one",
+        )
+    return NotFound(
+        what=f"the catalog {reference.digest} at {shown(reference.path)} in {repository}",
+        hint="no server has it, so nothing below can be read; name another server, or ask who publishes the repository",
+    )
 
 
 def _without_catalog_marks(entry: Entry) -> Entry:

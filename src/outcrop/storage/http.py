@@ -14,6 +14,7 @@ opened, up to a bound.
 
 from __future__ import annotations
 
+import email.utils
 import os
 import random
 import ssl
@@ -114,11 +115,13 @@ _PROBLEMS = {
     pycurl.E_COULDNT_RESOLVE_HOST: "cannot be reached: the server's name cannot be resolved",
     pycurl.E_COULDNT_CONNECT: "cannot be reached: the connection is refused",
     pycurl.E_TOO_MANY_REDIRECTS: "redirects too often",
-    pycurl.E_UNSUPPORTED_PROTOCOL: "redirects to something other than http and https",
+    pycurl.E_UNSUPPORTED_PROTOCOL: "is answered by something that does not speak HTTP",
     pycurl.E_PARTIAL_FILE: "was cut short: the server ended the transfer too early",
     pycurl.E_GOT_NOTHING: "was not answered: the server closed the connection",
     pycurl.E_PEER_FAILED_VERIFICATION: "cannot be reached: the server's TLS certificate is not valid",
 }
+
+_REDIRECTS_ELSEWHERE = "redirects to something other than http and https"
 
 _SELECT_SECONDS = 0.2
 """How long to wait for bytes before looking at deadlines and at Ctrl-C again."""
@@ -194,6 +197,24 @@ class HttpStore:
         """Whether the object is there, as the outcome of a fetch that leaves out its bytes."""
         (looked,) = self._transfers([Wanted(name, WholeObject(self.url(name), 0))], head=True)
         return looked
+
+    def server_time(self, name: str) -> float | None:
+        """What the server's clock says when it is asked for the object `name`, in seconds since 1970; None where it
+        does not say, or does not answer."""
+        connections = _Connections(self.limits, self.address)
+        curl = connections.new_handle(self.way, self.limits)
+        head: list[bytes] = []
+        curl.setopt(pycurl.URL, self.url(name))
+        curl.setopt(pycurl.NOBODY, 1)
+        curl.setopt(pycurl.HEADERFUNCTION, head.append)
+        try:
+            curl.perform()
+        except pycurl.error:
+            return None
+        finally:
+            curl.close()
+            connections.close()
+        return _time_said(head)
 
     def fetch(self, wanted: Iterable[Wanted]) -> Iterator[FetchedOverHttp]:
         return self._transfers(wanted, head=False)
@@ -505,6 +526,9 @@ class _Session:
                 f"is answered too slowly: under {self._limits.stall_bytes} bytes a second for "
                 f"{self._limits.stall:g} seconds"
             )
+        if code == pycurl.E_UNSUPPORTED_PROTOCOL and curl.getinfo(pycurl.RESPONSE_CODE):
+            # What is no HTTP has no status; a redirect has one.
+            return _REDIRECTS_ELSEWHERE
         return _PROBLEMS.get(code) or f"cannot be fetched: {message or f'libcurl error {code}'}"
 
     @property
@@ -545,6 +569,23 @@ class WholeObject:
         self.data += piece
         if len(self.data) > self._limit:
             raise NetworkError(what=self._url, problem=f"is answered with more than {self._limit} bytes")
+
+
+def _time_said(head: Iterable[bytes]) -> float | None:
+    """The server's time by `head`, the lines of one answer or, after redirects, of several: the last one counts.
+
+    The date in a cache's copy is that of its making; its age is said beside it (RFC 9111)."""
+    said: dict[str, str] = {}
+    for line in head:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if colon:
+            said[name.lower()] = value.strip()
+        elif name.startswith("HTTP/"):
+            said.clear()
+    try:
+        return email.utils.parsedate_to_datetime(said["date"]).timestamp() + float(said.get("age", "0"))
+    except (LookupError, ValueError):
+        return None
 
 
 def _authorities() -> str:

@@ -63,7 +63,25 @@ def test_what_can_be_no_path_is_refused() -> None:
     ],
 )
 def test_what_is_no_path_of_the_repository_is_passed_over(line: str) -> None:
+    assert wanted(line, "/bin/tool") == [WantedPath(TOOL)]
+
+
+@pytest.mark.parametrize("line", ["/cvmfs/other.example.org/x", '{"path": "/x", "repository": "other.example.org"}'])
+def test_a_list_may_be_of_another_repository(line: str) -> None:
     assert wanted(line) == []
+
+
+@pytest.mark.parametrize("line", ["/bin/tool\0", "\x1b[31m/bin/tool", "\x7fELF"])
+def test_a_line_with_control_characters_is_of_no_list(line: str) -> None:
+    with pytest.raises(FormatError, match="line 2 has control characters") as caught:
+        wanted("/bin/tool", line)
+    assert "`outcrop trace -o FILE -- CMD` writes such files" in caught.value.hint
+
+
+@pytest.mark.parametrize("lines", [(), ("", "  "), ('{"note": "no path"}',), ("/bin/../tool",)])
+def test_a_list_that_names_no_path_is_refused(lines: tuple[str, ...]) -> None:
+    with pytest.raises(FormatError, match="no line names a path"):
+        wanted(*lines)
 
 
 def test_a_kind_that_no_trace_has_wants_the_contents() -> None:

@@ -25,7 +25,7 @@ from outcrop.client.keys import load_keys
 from outcrop.client.mount.kernel import unmount
 from outcrop.client.mount.mountinfo import MountLine, mount_at, mounts, our_mounts
 from outcrop.client.mount.processes import RunningMount, check_mountpoint, clear_dead_mount, is_dead, mounted
-from outcrop.client.mount.repository_tree import RepositoryTree, public_key_texts
+from outcrop.client.mount.repository_tree import RepositoryTree, open_mounted_tree, public_key_texts
 from outcrop.client.mount.unmounting import end_mount, status, wanted_mounts
 from outcrop.client.repository import ClientSettings, open_repository
 from outcrop.cvmfs.digest import Digest
@@ -119,6 +119,23 @@ def sample_shows_what_the_stock_client_shows(directory: Path, name: str) -> None
         assert len(set(numbers)) == len(numbers) - shared
         assert len(numbers) == len(document["entries"]) - 1
     assert mounts_below(directory) == []
+
+
+def private_cache_is_told_of_and_goes_with_the_server(directory: Path) -> None:
+    name = "test.example.org"
+    key = unpacked_sample(directory, name)
+    address = RepositoryAddress(repository_name(name), (f"file://{directory}/{name}",), (key,))
+    (directory / "cache").write_text("a file, so that nothing can be made below it")
+    settings = ClientSettings(cache_directory=directory / "cache", state_directory=directory / "state")
+    mountpoint = directory / "mount"
+    mountpoint.mkdir()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with mounted(partial(open_mounted_tree, address, settings), mountpoint, source=name) as running:
+            (note,) = running.notes
+            private = Path(note.rpartition(" ")[2])
+            assert private.is_dir(), note
+            os.kill(running.server, number)
+        assert not private.exists(), number
 
 
 def walk(directory: Path) -> Iterator[os.DirEntry[str]]:

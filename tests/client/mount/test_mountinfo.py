@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from outcrop.client.mount.mountinfo import MountLine, mount_at, mounts, our_mounts, parse_mountinfo
-from outcrop.client.mount.unmounting import users_of, wanted_mounts
+from outcrop.client.mount.unmounting import MountsToEnd, mounts_to_end, users_of, wanted_mounts
 from outcrop.errors import FormatError, NotFound
 
 TEXT = r"""22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -41,6 +41,18 @@ def test_a_mount_is_meant_by_its_place_or_its_repository() -> None:
     for target in ("/over", "/nothing", "c.example.org"):
         with pytest.raises(NotFound):
             wanted_mounts(target, LINES)
+
+
+def test_mount_below_an_open_transaction_ends_only_by_its_place() -> None:
+    lower = MountLine("/home/u/data/a.example.org.transactions/1/lower", "fuse.outcrop", "a.example.org")
+    lines = [*LINES, lower]
+    assert mounts_to_end("a.example.org", lines) == MountsToEnd((LINES[1],), left=(lower,))
+    assert mounts_to_end(None, lines) == MountsToEnd((LINES[1], LINES[2]), left=(lower,))
+    assert mounts_to_end(lower.mountpoint, lines) == MountsToEnd((lower,))
+    assert wanted_mounts("a.example.org", lines) == [LINES[1], lower]
+    with pytest.raises(NotFound) as caught:
+        mounts_to_end("a.example.org", [lower])
+    assert f"`outcrop umount {lower.mountpoint}`" in caught.value.hint
 
 
 @pytest.mark.parametrize("line", ["", "1 2 3", "22 1 254:0 / / rw,relatime ext4 /dev/vda rw", "a b c d e f - ext4"])

@@ -33,6 +33,7 @@ def test_sample_shows_what_the_stock_client_shows(tmp_path: Path, name: str) -> 
         "failed_fetch_is_an_error_and_a_killed_reader_goes_at_once",
         "strange_mountpoints_work",
         "large_file_is_read_in_large_pieces",
+        "private_cache_is_told_of_and_goes_with_the_server",
     ],
 )
 def test_scenario(tmp_path: Path, scenario: str) -> None:

@@ -3,19 +3,24 @@
 Of a trace (`outcrop.client.trace.access`) these members count here: `path`, as the repository or as programs below
 `/cvmfs/<repository>` call it; `kind`, where it says that only the catalog was asked (`stat`, `readlink`, `directory`);
 and `repository`, where the trace is of several. Lines without `path` say nothing.
+
+A text has no control characters but tabs and carriage returns: who wants a path with others writes it in a trace.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from outcrop.client.trace.access import AccessKind, line_document
+from outcrop.client.trace.access import TRACE_HINT, AccessKind, line_document
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.paths import RepositoryPath, repository_path
 from outcrop.errors import FormatError, InvalidValue
 
 MOUNT_ROOT = "/cvmfs/"
+_NO_TEXT = re.compile(r"[\x00-\x08\x0a-\x0c\x0e-\x1f\x7f]")
+_LIST_HINT = f"give a file with one path a line, or a trace; {TRACE_HINT}"
 _CATALOG_ONLY = [kind.value for kind in (AccessKind.STAT, AccessKind.READLINK, AccessKind.DIRECTORY)]
 
 
@@ -28,22 +33,32 @@ class WantedPath:
 
 
 def wanted_paths(lines: Iterable[str], repository: RepositoryName, what: str) -> Iterator[WantedPath]:
-    """What `lines` name of `repository`, in their order; FormatError, naming `what` and the line, for a line that is
-    neither a path nor a JSON object. Paths of other repositories are left out, and those that can be of none."""
+    """What `lines` name of `repository`, in their order. Paths of other repositories are left out, and those that can
+    be of none.
+
+    FormatError, naming `what` and the line, for a line that is neither a path nor a JSON object; at the end, if no line
+    names a path of any repository."""
+    names_any = False
     for number, line in enumerate(lines, start=1):
         text = line.rstrip("\r\n")
         if not text.strip():
             continue
         if text.startswith("{"):
             document = _document(text, what, number)
-            if document.get("repository", repository) != repository:
-                continue
             found, contents = document.get("path"), document.get("kind") not in _CATALOG_ONLY
+            is_ours = document.get("repository", repository) == repository
+        elif _NO_TEXT.search(text):
+            raise _malformed(what, f"line {number}", "has control characters, as no list of paths has")
         else:
-            found, contents = text, True
-        path = path_within(found, repository) if isinstance(found, str) else None
-        if path is not None:
+            found, contents, is_ours = text, True, True
+        if not isinstance(found, str):
+            continue
+        path = path_within(found, repository)
+        names_any = names_any or path is not None or found.startswith(MOUNT_ROOT)
+        if path is not None and is_ours:
             yield WantedPath(path, contents)
+    if not names_any:
+        raise _malformed(what, "no line", "names a path")
 
 
 def asked_path(text: str, repository: RepositoryName) -> RepositoryPath:
@@ -71,9 +86,8 @@ def _document(text: str, what: str, number: int) -> dict[str, object]:
     try:
         return line_document(text, what, f"line {number}")
     except FormatError as error:
-        raise FormatError(
-            what=what,
-            field=f"line {number}",
-            problem="is neither a path nor a JSON object",
-            hint="give a file with one path a line, or what `outcrop trace` wrote",
-        ) from error
+        raise _malformed(what, f"line {number}", "is neither a path nor a JSON object") from error
+
+
+def _malformed(what: str, field: str, problem: str) -> FormatError:
+    return FormatError(what=what, field=field, problem=problem, hint=_LIST_HINT)

@@ -25,22 +25,31 @@ from pathlib import Path
 from typing import NoReturn
 
 from outcrop.children import end_with_parent, error_message, raise_told
+from outcrop.client.cache_choice import remove_private_caches
 from outcrop.client.mount.kernel import MountOptions, unmount
 from outcrop.client.mount.mountinfo import mount_at, mounts
 from outcrop.client.mount.server import OpenTree, serve, set_up_log
 from outcrop.errors import AlreadyExists, CommandFailed, InvalidValue, NotFound, OutcropError, storage_error
 
 _MESSAGE_BYTES = 1_000_000
+_MOST_NOTES = 20
+_NOTE_CHARACTERS = 1000
+"""So many notes of such a length are told at most: the log has them all."""
+
+_LOG = logging.getLogger("outcrop.mount")
 _FORWARDED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
 @dataclass(frozen=True, slots=True)
 class RunningMount:
-    """A mount that answers. `server` is the number of the process that serves it, `watcher` that of its watcher."""
+    """A mount that answers. `server` is the number of the process that serves it, `watcher` that of its watcher.
+
+    `notes` are sentences about what had to be mended or done without when it was opened; the log has them, too."""
 
     mountpoint: Path
     server: int
     watcher: int
+    notes: tuple[str, ...] = ()
 
     def stop(self) -> None:
         """Begins to end it."""
@@ -164,7 +173,7 @@ def _running(message: bytes, options: MountOptions) -> RunningMount:
         )
     content = json.loads(message)
     raise_told(content)
-    return RunningMount(options.mountpoint, content["server"], content["watcher"])
+    return RunningMount(options.mountpoint, content["server"], content["watcher"], tuple(content["notes"]))
 
 
 def _end_with(work: Callable[[], None]) -> NoReturn:
@@ -174,7 +183,7 @@ def _end_with(work: Callable[[], None]) -> NoReturn:
         work()
         status = 0
     except BaseException as error:
-        logging.getLogger("outcrop.mount").error("the process for a mount ends", exc_info=error)
+        _LOG.error("the process for a mount ends", exc_info=error)
     finally:
         os._exit(status)
 
@@ -193,7 +202,7 @@ def _watch_from_afar(open_tree: OpenTree, options: MountOptions, log: Path | Non
 
 
 def _watch(open_tree: OpenTree, options: MountOptions, log: Path | None, answer: int) -> None:
-    """The watcher: starts the server, passes signals on, and takes a dead mount away."""
+    """The watcher: starts the server, passes signals on, and takes away what a dead one leaves."""
     watched = _FORWARDED | {signal.SIGCHLD}
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
@@ -211,6 +220,7 @@ def _watch(open_tree: OpenTree, options: MountOptions, log: Path | None, answer:
         elif os.waitpid(server, os.WNOHANG)[0] == server:
             break
     clear_dead_mount(options.mountpoint)
+    remove_private_caches(server)
 
 
 def _serve(open_tree: OpenTree, options: MountOptions, log: Path | None, answer: int, watcher: int) -> None:
@@ -221,18 +231,36 @@ def _serve(open_tree: OpenTree, options: MountOptions, log: Path | None, answer:
         os.close(answer)
 
     told = False
+    notes = _Notes()
 
     def ready() -> None:
         nonlocal told
-        tell({"server": os.getpid(), "watcher": watcher})
+        _LOG.removeHandler(notes)
+        tell({"server": os.getpid(), "watcher": watcher, "notes": notes.kept})
         told = True
 
+    _LOG.addHandler(notes)
     try:
         serve(open_tree, options, ready, log)
     except OutcropError as error:
         if not told:
             tell(error_message(error))
         raise
+    finally:
+        # This process ends without looking back. Where the watcher has gone before, nobody else does this.
+        remove_private_caches(os.getpid())
+
+
+class _Notes(logging.Handler):
+    """Keeps the warnings that are logged while the tree is opened, for the user who waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.kept: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self.kept) < _MOST_NOTES:
+            self.kept.append(record.getMessage()[:_NOTE_CHARACTERS])
 
 
 def _leave_standard_streams(*, keep_errors: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from outcrop.errors import Busy, NotFound
 SERVER_SECONDS = 10.0
 """A server whose mount is gone has nothing left to do; it ends within milliseconds."""
 
+_TRANSACTIONS_SUFFIX = ".transactions"
+"""How the directory ends in which a publisher keeps the open transactions of a repository."""
 _SHOWN_USERS = 5
 _LISTING = "`outcrop mount --list` shows what is mounted"
 _USES = ("cwd", "root", "exe")
@@ -49,6 +52,37 @@ def wanted_mounts(target: str, lines: list[MountLine]) -> list[MountLine]:
             what=f"a mount of outcrop at {place}", hint=f"what is mounted there is {line.source} ({line.type})"
         )
     raise NotFound(what=f"a mount called {target}", hint=_LISTING)
+
+
+@dataclass(frozen=True, slots=True)
+class MountsToEnd:
+    """The mounts that are to end, and those that are `left` to the open transactions that stand on them."""
+
+    ended: tuple[MountLine, ...]
+    left: tuple[MountLine, ...] = ()
+
+
+def mounts_to_end(target: str | None, lines: list[MountLine]) -> MountsToEnd:
+    """The mounts of ours that somebody means who wants `target` unmounted: as `wanted_mounts`; all where it is None.
+
+    A publisher's open transaction would lose what it stands on, so its mount is meant only by its mountpoint. NotFound
+    where `target` means no other."""
+    chosen = our_mounts(lines) if target is None else wanted_mounts(target, lines)
+    if target is not None and [line.mountpoint for line in chosen] == [os.path.realpath(target)]:
+        return MountsToEnd(tuple(chosen))
+    ended = tuple(line for line in chosen if not _serves_a_transaction(line))
+    left = tuple(line for line in chosen if _serves_a_transaction(line))
+    if target is not None and not ended:
+        raise NotFound(
+            what=f"a mount called {target}, other than those of open transactions,",
+            hint=f"`outcrop repo abort {left[0].source}` ends a transaction; "
+            f"`outcrop umount {shlex.quote(left[0].mountpoint)}` takes away what it stands on",
+        )
+    return MountsToEnd(ended, left)
+
+
+def _serves_a_transaction(line: MountLine) -> bool:
+    return any(directory.name.endswith(_TRANSACTIONS_SUFFIX) for directory in Path(line.mountpoint).parents)
 
 
 def report(line: MountLine) -> Report | None:

@@ -21,6 +21,8 @@ from outcrop.errors import FormatError, OutcropError
 MAXIMUM_LINE_CHARACTERS = 64 * 1024
 """A path has at most 4096 bytes on Linux, each at most six characters here; the rest is for members of the future."""
 
+TRACE_HINT = "`outcrop trace -o FILE -- CMD` writes such files"
+
 
 class AccessKind(Enum):
     """What was asked for; the value is how a trace writes it."""
@@ -60,14 +62,18 @@ def parse_trace(data: bytes, what: str) -> tuple[Access, ...]:
 def line_document(line: str | bytes, what: str, where: str) -> dict[str, object]:
     """The members of one line of a trace, whatever they say; FormatError, naming `what` and `where`, if it is none."""
     if len(line) > MAXIMUM_LINE_CHARACTERS:
-        raise FormatError(what=what, field=where, problem="is too long")
+        raise _malformed(what, where, "is too long")
     try:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise FormatError(what=what, field=where, problem=f"is no JSON ({error})") from error
+        raise _malformed(what, where, f"is no JSON ({error})") from error
     if not isinstance(document, dict):
-        raise FormatError(what=what, field=where, problem="is no JSON object")
+        raise _malformed(what, where, "is no JSON object")
     return document
+
+
+def _malformed(what: str, field: str, problem: str) -> FormatError:
+    return FormatError(what=what, field=field, problem=problem, hint=TRACE_HINT)
 
 
 def _line(access: Access) -> str:
@@ -85,12 +91,12 @@ def _parsed(line: bytes, what: str, where: str) -> Access:
     document = line_document(line, what, where)
     found = document.get("found")
     if not isinstance(found, bool):
-        raise FormatError(what=what, field=f"{where}, `found`", problem="is neither true nor false")
+        raise _malformed(what, f"{where}, `found`", "is neither true nor false")
     try:
         name = repository_name(_text(document, "repository", what, where))
         kind = AccessKind(_text(document, "kind", what, where))
     except (OutcropError, ValueError) as error:
-        raise FormatError(what=what, field=where, problem=f"says what no trace can ({error})") from error
+        raise _malformed(what, where, f"says what no trace can ({error})") from error
     return Access(name, _path(document, what, where), kind, found)
 
 
@@ -101,14 +107,14 @@ def _path(document: dict[str, object], what: str, where: str) -> RepositoryPath:
     try:
         path = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
-        raise FormatError(what=what, field=f"{where}, `path`", problem="stands for no bytes") from error
+        raise _malformed(what, f"{where}, `path`", "stands for no bytes") from error
     if not path or not is_canonical(path):
-        raise FormatError(what=what, field=f"{where}, `path`", problem=f"is no path of a repository: {text[:80]!r}")
+        raise _malformed(what, f"{where}, `path`", f"is no path of a repository: {text[:80]!r}")
     return RepositoryPath(path)
 
 
 def _text(document: dict[str, object], member: str, what: str, where: str) -> str:
     value = document.get(member)
     if not isinstance(value, str):
-        raise FormatError(what=what, field=f"{where}, `{member}`", problem="is no text")
+        raise _malformed(what, f"{where}, `{member}`", "is no text")
     return value
