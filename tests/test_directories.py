@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.directories import cache_directory, config_directory, data_directory, state_directory
+from outcrop.directories import cache_directory, config_directory, data_directory, located, state_directory
 from outcrop.errors import InvalidValue
 
 Directory = Callable[[Mapping[str, str]], Path]
@@ -44,6 +44,33 @@ def test_ours_comes_before_that_of_everybody_and_the_home(kind: str) -> None:
     assert directory(environment) == Path("/xdg/outcrop")
     environment[f"OUTCROP_{kind.upper()}_DIR"] = "/ours"
     assert directory(environment) == Path("/ours")
+
+
+@pytest.mark.parametrize("kind", DIRECTORIES)
+def test_tilde_is_the_home_that_no_shell_filled_in(kind: str) -> None:
+    environment = {"HOME": "/home/u", f"OUTCROP_{kind.upper()}_DIR": "~/ours"}
+    assert DIRECTORIES[kind][0](environment) == Path("/home/u/ours")
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ("~", "/home/u"),
+        ("~//x", "/home/u/x"),
+        ("/a/~/x", "/a/~/x"),
+        ("./~/x", f"{os.getcwd()}/~/x"),
+        ("x~", f"{os.getcwd()}/x~"),
+        ("~root/x", f"{os.path.expanduser('~root')}/x"),
+    ],
+)
+def test_what_a_user_wrote_is_a_place(given: str, path: str) -> None:
+    assert located(given, {"HOME": "/home/u"}) == Path(path)
+
+
+def test_home_of_somebody_unknown_is_refused() -> None:
+    with pytest.raises(InvalidValue, match="home directory that nobody knows") as caught:
+        located("~no such user/x", {"HOME": "/home/u"})
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("kind", DIRECTORIES)

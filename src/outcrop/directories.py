@@ -19,18 +19,37 @@ _HOMES = {
 }
 
 
+def located(given: str | Path, environment: Mapping[str, str] = os.environ) -> Path:
+    """The path that a user wrote, absolute: a shell leaves `~` alone within `--option=~/x` and quotes, so a first part
+    `~` is the home directory here, and `~NAME` that of another user. `./~` is a file of that name.
+
+    InvalidValue for a home directory that nobody knows."""
+    text = os.fspath(given)
+    first, _, rest = text.partition("/")
+    if not first.startswith("~"):
+        return Path(text).absolute()
+    if first == "~":
+        return _home(environment, f"or write the whole path instead of {text}") / rest.lstrip("/")
+    home = os.path.expanduser(first)
+    if home == first:
+        raise InvalidValue(what=text, problem="is in a home directory that nobody knows", hint="write the whole path")
+    return Path(home) / rest.lstrip("/")
+
+
 def _directory(kind: str, environment: Mapping[str, str]) -> Path:
-    override = environment.get(f"OUTCROP_{kind.upper()}_DIR")
+    name = f"OUTCROP_{kind.upper()}_DIR"
+    override = environment.get(name)
     if override:
-        return Path(override).absolute()
+        return located(override, environment)
     variable, below_home = _HOMES[kind]
     base = environment.get(variable, "")
     if os.path.isabs(base):
         return Path(base) / "outcrop"
-    return _home(environment, f"OUTCROP_{kind.upper()}_DIR") / below_home / "outcrop"
+    return _home(environment, f"or `export {name}=/DIRECTORY` where this is kept") / below_home / "outcrop"
 
 
 def _home(environment: Mapping[str, str], instead: str) -> Path:
+    """This user's home directory; `instead` is what one does who has none."""
     home = environment.get("HOME") or os.path.expanduser("~")
     if not os.path.isabs(home):
         # In a container with a number for a user, nobody says where its home is: `~` stays what it is.
@@ -38,7 +57,7 @@ def _home(environment: Mapping[str, str], instead: str) -> Path:
         raise InvalidValue(
             what="the home directory",
             problem=f"is not known ({known})",
-            hint=f"`export HOME=/DIRECTORY` says where it is, or `export {instead}=/DIRECTORY` where this is kept",
+            hint=f"`export HOME=/DIRECTORY` says where it is, {instead}",
         )
     return Path(home)
 

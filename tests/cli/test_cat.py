@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import CommandLine
 from tests.cli.reading import arguments
-from tests.client.published import CONTENTS, library
+from tests.client.published import CONTENTS, Published, directory_entry, library
 
 
 def test_files_come_one_after_the_other(outcrop: CommandLine, tmp_path: Path) -> None:
@@ -37,6 +39,15 @@ def test_what_is_no_file_is_told(outcrop: CommandLine, tmp_path: Path, path: str
     answer = outcrop("cat", repository, path, *key)
     assert (answer.code, answer.out) == (1, "")
     assert words in answer.err
+    assert "\nhint: " in answer.err
+
+
+def test_what_is_neither_file_nor_directory_is_told(outcrop: CommandLine, tmp_path: Path) -> None:
+    published = Published()
+    pipe = replace(directory_entry(b"pipe"), mode=stat.S_IFIFO | 0o644, size=0)
+    repository, *key = arguments(tmp_path, published.sign(published.catalog({b"/pipe": pipe})))
+    answer = outcrop("cat", repository, "/pipe", *key)
+    assert "/pipe is not a regular file\n\nhint: `outcrop stat books.example.org /pipe`" in answer.err
 
 
 def test_nothing_is_written_that_was_not_verified(outcrop: CommandLine, tmp_path: Path) -> None:

@@ -74,6 +74,26 @@ def test_json_has_origins_too(site: Site, capfd: pytest.CaptureFixture[str]) -> 
     assert by_name["proxies"]["values"][0].count("|") == 1
 
 
+def test_value_that_is_refused_is_not_taken_for_the_origin(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+    site.write({"domain.d/example.org.local": "CVMFS_TIMEOUT=-1\nCVMFS_TIMEOUT_DIRECT=0\n"})
+    local = f"{site.etc}/domain.d/example.org.local"
+    text = answer(config_show.command, capfd, "books.example.org", "--origin")
+    assert f"timeout = 5\n    from built in ({local}:1 is not used)\n    over 5 from {site.etc}/default.conf:" in text
+    assert f"timeout direct = 10\n    from built in ({local}:2 is not used)\n" in text
+    document = json.loads(answer(config_show.command, capfd, "books", "--origin", "--json"))
+    (timeout,) = (setting for setting in document["settings"] if setting["name"] == "timeout")
+    assert (timeout["origin"], timeout["not_used"]) == ("built in", {"value": "-1", "origin": f"{local}:1"})
+    everything = answer(config_show.command, capfd, "books.example.org", "--origin", "--all")
+    assert f"CVMFS_TIMEOUT = -1\n    from {local}:1\n" in everything
+
+
+def test_json_says_what_the_own_file_overrode(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+    document = json.loads(answer(config_show.command, capfd, "books", "--json"))
+    (retries,) = (setting for setting in document["settings"] if setting["name"] == "retries")
+    assert [one["value"] for one in retries["overrode"]] == ["1"]
+    assert retries["overrode"][0]["origin"].startswith(f"{site.etc}/default.conf:")
+
+
 def test_all_shows_the_variables_as_they_are(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
     text = answer(config_show.command, capfd, "books", "--all")
     assert "CVMFS_USER" in text

@@ -11,6 +11,7 @@ import pytest
 from tests.cli.conftest import CommandLine
 from tests.cli.revisions import NAME, new_publisher, owned, test_keys
 from tests.stratum0.conftest import Publisher
+from tests.stratum0.revising import revise
 
 __all__ = ["new_publisher", "owned", "test_keys"]
 
@@ -54,5 +55,33 @@ def test_revision_that_is_not_known(outcrop: CommandLine) -> None:
     assert "the newest tags are" in done.err
 
 
-def test_third_revision_is_refused(outcrop: CommandLine) -> None:
-    assert outcrop("diff", NAME, "3", "4", "--tag", "2026.06").code == 2
+@pytest.mark.parametrize("option", ["--tag", "--revision", "--root-hash"])
+def test_third_revision_is_no_option(outcrop: CommandLine, option: str) -> None:
+    assert outcrop("diff", NAME, "3", "4", option, "2").code == 2
+    assert option not in outcrop("diff", "--help").out
+
+
+def test_path_that_neither_revision_has_is_told_of(outcrop: CommandLine) -> None:
+    for revisions in (("3", "4"), ("4", "4")):
+        done = outcrop("diff", NAME, *revisions, "/gc")
+        assert (done.code, done.out) == (1, "")
+        assert f"/gc in the revisions {revisions[0]} and 4 of {NAME} does not exist" in done.err
+        assert f"hint: `outcrop find {NAME} --name gc`" in done.err
+    assert outcrop("diff", NAME, "2", "3", "/gcc/bin/gcc").code == 0
+
+
+def test_root_catalog_that_no_server_has_is_a_revision_that_is_not_there(outcrop: CommandLine) -> None:
+    digest = "12" * 20
+    done = outcrop("diff", NAME, digest, "4")
+    assert done.code == 1
+    assert f"the revision of {NAME} with the root catalog {digest} does not exist" in done.err
+    assert "hint: no server has that catalog" in done.err
+
+
+def test_names_that_are_not_utf8_have_their_bytes(outcrop: CommandLine, owned: Publisher) -> None:
+    revise(owned, {"/latin-\udce9": "x"})
+    text = outcrop("diff", NAME, "4", "trunk", "--json").out
+    change = json.loads(text)["changes"][-1]
+    assert (change["path"], change["path_bytes"]) == ("/latin-\ufffd", "/latin-%E9")
+    assert change["new"]["path_bytes"] == "/latin-%E9"
+    assert "udc" not in text

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.conftest import CommandLine
 from tests.cli.reading import arguments
-from tests.client.published import Published, keys, library
+from tests.client.published import Published, keys, library, link_entry
 from tests.faulty_server import Site, serving
 
 VISIBLE = ["README", "absolute", "circle", "latest", "out", "shelf", "variant"]
@@ -62,6 +62,57 @@ def test_names_come_out_as_they_went_in(outcrop: CommandLine, tmp_path: Path) ->
     assert os.fsencode(answer.out) == b"latin1-\xe9\nnew\nline\n" + "ünï\n".encode()
 
 
+def test_names_that_are_not_utf8_have_their_bytes_in_json(outcrop: CommandLine, tmp_path: Path) -> None:
+    published = Published()
+    entries = {b"/" + name: published.file(name, b"") for name in (b"latin1-\xe9", "ünï%".encode())}
+    entries[b"/link"] = link_entry(b"link", b"to \xff")
+    repository, *key = arguments(tmp_path, published.sign(published.catalog(entries)))
+    text = outcrop("ls", "--json", repository, *key).out
+    assert "udc" not in text
+    latin, link, plain = json.loads(text)
+    assert (latin["path"], latin["path_bytes"]) == ("latin1-\ufffd", "latin1-%E9")
+    assert (link["target"], link["target_bytes"]) == ("to \ufffd", "to%20%FF")
+    assert plain["path"] == "ünï%"
+    assert not plain.keys() & {"path_bytes", "target_bytes"}
+    shown = json.loads(
+        outcrop("stat", "--json", repository, b"/latin1-\xe9".decode(errors="surrogateescape"), *key).out
+    )
+    assert (shown["path"], shown["path_bytes"]) == ("/latin1-\ufffd", "/latin1-%E9")
+    found = json.loads(outcrop("find", "--json", repository, *key).out)
+    assert [one["path_bytes"] for one in found if "path_bytes" in one] == ["/latin1-%E9"]
+
+
+@pytest.mark.parametrize("option", ["--tag", "--root-hash", "--revision"])
+def test_option_that_says_nothing_is_not_the_current_revision(
+    outcrop: CommandLine, tmp_path: Path, option: str
+) -> None:
+    answer = outcrop("ls", *arguments(tmp_path), option, "")
+    assert (answer.code, answer.out) == (2, "")
+    assert option in answer.err
+    assert "\nhint: " in answer.err
+
+
+def test_root_hash_that_is_none_is_no_damage(outcrop: CommandLine, tmp_path: Path) -> None:
+    answer = outcrop("ls", *arguments(tmp_path), "--root-hash", "zz")
+    assert answer.code == 2
+    assert "'zz'" in answer.err
+    assert "hint: `outcrop stat REPO /` shows" in answer.err
+
+
+def test_root_hash_that_no_server_has_is_a_revision_that_is_not_there(outcrop: CommandLine, tmp_path: Path) -> None:
+    answer = outcrop("ls", *arguments(tmp_path), "--root-hash", "20" * 20)
+    assert answer.code == 1
+    assert f"the revision of books.example.org with the root catalog {'20' * 20} does not exist" in answer.err
+    assert "hint: no server has that catalog" in answer.err
+
+
+def test_tilde_in_an_option_is_the_home_directory(outcrop: CommandLine, tmp_path: Path, home: Path) -> None:
+    repository, _, key = arguments(tmp_path)
+    (home / "k.pub").write_bytes(Path(key).read_bytes())
+    assert outcrop("ls", repository, "--key=~/k.pub", "--cache=~/kept").code == 0
+    assert any((home / "kept").iterdir())
+
+
 def test_owned_repository_is_read_by_its_name(outcrop: CommandLine, tmp_path: Path) -> None:
     arguments(tmp_path)
     data = Path(os.environ["HOME"]) / ".local/share/outcrop"
@@ -93,7 +144,7 @@ def test_cache_is_where_it_is_said_to_be(outcrop: CommandLine, tmp_path: Path) -
         (["--fqrn", "other.example.org"], 4, "`--fqrn books.example.org`"),
         (["--name", "other.example.org"], 4, "`--fqrn books.example.org`"),
         (["--tag", "v1"], 1, "a history of books.example.org"),
-        (["--root-hash", "xyz"], 3, "the option --root-hash"),
+        (["--root-hash", "xyz"], 2, "`--root-hash` is no digest"),
         (["--revision", "1", "--tag", "v1"], 1, "says several things"),
         (["/../x"], 1, "cannot lead to anything"),
     ],

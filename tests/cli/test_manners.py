@@ -151,7 +151,8 @@ def test_examples_are_command_lines_that_the_command_takes(path: Path) -> None:
     assert examples
     for line, _ in examples:
         assert len(line) <= LONGEST_EXAMPLE, line
-        words = shlex.split(line.split("<(")[-1].split(">")[0].split("|")[0].rstrip(") "))
+        ours = next(part for part in line.split("<(")[-1].split("|") if PROGRAM in part.split())
+        words = shlex.split(ours.split(">")[0].rstrip(") "))
         words = words[words.index(PROGRAM) :]
         assert tuple(words[1 : len(path) + 1]) == path, line
         context = context_of(path)

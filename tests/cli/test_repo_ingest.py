@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 
 from tests.cli.conftest import CommandLine, Outcome
 from tests.cli.revisions import NAME, new_publisher, test_keys
-from tests.stratum0.archives import Member, directory, hard_link, symlink, write_archive
+from tests.stratum0.archives import Member, directory, hard_link, packed, symlink, write_archive
 from tests.stratum0.conftest import Publisher
 from tests.stratum0.reading import entries, published_manifest
 
@@ -215,11 +218,70 @@ def test_a_file_that_is_no_archive(owned: Publisher, ingest: Ingest, tmp_path: P
     assert revision(owned) == 1
 
 
-def test_something_that_is_neither(ingest: Ingest, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    done = ingest(tmp_path / "pipe")
+def test_something_that_is_neither(ingest: Ingest) -> None:
+    done = ingest("/dev/null")
     assert done.code == 1
     assert "neither a directory nor a tarball" in done.err
+
+
+# --- tarballs that can be read only once
+
+
+@pytest.fixture
+def piped(outcrop: CommandLine) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """Calls `outcrop repo ingest` in a process of its own, into which a pipe leads."""
+
+    def call(data: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "outcrop", "repo", "ingest", NAME, *arguments, "--allow-expiring"]
+        return subprocess.run(command, input=data, capture_output=True, check=False, timeout=60)
+
+    return call
+
+
+Piped = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+@pytest.mark.parametrize("ending", ["tar", "tar.zst"])
+def test_a_tarball_comes_from_standard_input(owned: Publisher, piped: Piped, name: str, ending: str) -> None:
+    data = packed([Member("f", os.urandom(300_000))], ending)
+    planned = piped(data, name, "--at", "/x", "--dry-run")
+    assert (planned.returncode, revision(owned)) == (0, 1), planned.stderr
+    done = piped(data, name, "--at", "/x")
+    assert (done.returncode, found(owned), revision(owned)) == (0, {"/x", "/x/f"}, 2), done.stderr
+    again = piped(data, name, "--at", "/x")
+    assert b"has all of this already" in again.stdout
+
+
+def test_what_is_wrong_with_standard_input_says_so(owned: Publisher, piped: Piped) -> None:
+    assert b"standard input" in piped(b"no archive at all", "-").stderr
+    assert b"standard input" in piped(b"", "-").stderr
+    assert b"of standard input" in " ".join(piped(packed([Member("../f")]), "-").stderr.decode().split()).encode()
+    assert revision(owned) == 1
+
+
+def test_a_tarball_comes_from_a_fifo(owned: Publisher, ingest: Ingest, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    data = packed([Member("f", os.urandom(300_000))], "tar.gz")
+    writing = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(data))
+    writing.start()
+    done = ingest(tmp_path / "pipe")
+    writing.join()
+    assert (done.code, found(owned)) == (0, {"/f"}), done.err
+
+
+def test_standard_input_is_read_once(ingest: Ingest) -> None:
+    done = ingest("-", "-")
+    assert (done.code, "only once" in done.err) == (2, True)
+
+
+def test_a_terminal_is_no_tarball(owned: Publisher, ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, terminal = os.openpty()
+    with open(terminal) as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        done = ingest("-")
+    assert done.code == 2
+    assert "zstd -dc" in told(done)[1]
 
 
 def test_a_truncated_archive(owned: Publisher, ingest: Ingest, tmp_path: Path) -> None:

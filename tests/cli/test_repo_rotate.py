@@ -41,6 +41,19 @@ def test_a_grace_that_is_too_short_for_caches_is_warned_of(outcrop: CommandLine,
     )
 
 
+def test_a_grace_that_is_given_later_replaces_the_one_that_it_began_with(outcrop: CommandLine, tmp_path: Path) -> None:
+    repository = own_repository(tmp_path)
+    assert outcrop("repo", "rotate", NAME).code == 0
+    hurried = ("repo", "rotate", NAME, "--grace", "0", "--wait", "--finish")
+    record = repository.keys.rotation.read_bytes()
+    planned = outcrop(*hurried, "--dry-run")
+    assert planned.out.startswith("would give caches 0 seconds instead of 61 seconds\nwould ")
+    assert repository.keys.rotation.read_bytes() == record
+    done = outcrop(*hurried)
+    assert "be refused after 0 seconds of grace" in done.err
+    assert done.out.splitlines()[-1].endswith("the old one is on no whitelist any more")
+
+
 def test_calls_before_their_time_say_when_it_comes(outcrop: CommandLine, tmp_path: Path) -> None:
     own_repository(tmp_path, ttl=3600)
     first = outcrop("repo", "rotate", NAME)

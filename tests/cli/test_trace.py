@@ -64,6 +64,16 @@ def test_plan_runs_nothing(outcrop: CommandLine, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("options", [[], ["--json"], ["--dry-run"]])
+def test_trace_does_not_mix_with_what_the_program_says(
+    outcrop: CommandLine, tmp_path: Path, options: list[str]
+) -> None:
+    answer = outcrop("trace", "-o", "-", *options, "--", "touch", str(tmp_path / "made"))
+    assert (answer.code, answer.out) == (2, "")
+    assert "hint: name a file with `-o FILE`" in answer.err
+    assert os.listdir(tmp_path) == []
+
+
 def test_program_must_be_named(outcrop: CommandLine) -> None:
     assert outcrop("trace").code == 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -71,5 +72,27 @@ def test_a_large_object_reaches_a_slow_reader_whole(server: RepositoryServer) ->
 
 
 def test_a_port_in_use_is_said(server: RepositoryServer) -> None:
-    with pytest.raises(StorageError, match="cannot be listened on"):
+    with pytest.raises(StorageError, match="cannot be listened on") as caught:
         RepositoryServer({}, port=server.server_port)
+    assert "--port" in caught.value.hint
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no address"])
+def test_an_address_that_is_not_ours_is_said(host: str) -> None:
+    with pytest.raises(StorageError, match="cannot be listened on") as caught:
+        RepositoryServer({}, host)
+    assert "--bind" in caught.value.hint
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_an_ipv6_address_is_served_and_its_url_has_brackets() -> None:
+    with RepositoryServer({}, "::1") as running:
+        assert running.url == f"http://[::1]:{running.server_port}"
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        connection = http.client.HTTPConnection("::1", running.server_port, timeout=20)
+        connection.request("GET", "/cvmfs/info/v1/repositories.json")
+        assert connection.getresponse().status == 200
+        connection.close()
+        running.shutdown()
+        thread.join()

@@ -18,7 +18,7 @@ from outcrop.client.cache_choice import CacheChoice, CacheSettings
 from outcrop.client.configuration import load_known_repositories, stock_access
 from outcrop.client.known_repository import RepositoryAddress
 from outcrop.client.repository import ClientSettings, cache_choice
-from outcrop.directories import config_directory, data_directory
+from outcrop.directories import config_directory, data_directory, located
 from outcrop.errors import NotFound
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -27,7 +27,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def cache_option(command: Command) -> Command:
     """`--cache DIR`: the directory of objects, instead of this user's."""
     return click.option(
-        "--cache", type=click.Path(path_type=Path), metavar="DIR", help="The directory of objects, instead of yours."
+        "--cache", type=click.Path(), metavar="DIR", help="The directory of objects, instead of yours."
     )(command)
 
 
@@ -43,7 +43,7 @@ def repository_argument(command: Command) -> Command:
     return click.argument("repository", metavar="[REPO]", required=False)(command)
 
 
-def chosen_caches(console: Console, repository: str | None, cache: Path | None, limit: str = "") -> CacheChoice:
+def chosen_caches(console: Console, repository: str | None, cache: str | Path | None, limit: str = "") -> CacheChoice:
     """The caches that readers of `repository` would use; without one, those of readers for whom no site says anything.
 
     `cache` and `limit` come first, where they are given. NotFound for a repository that is not known."""
@@ -56,7 +56,7 @@ def chosen_caches(console: Console, repository: str | None, cache: Path | None, 
     kept = CacheSettings.from_environment()
     if limit:
         kept = replace(kept, limit=parse_limit(limit, "--limit"), limit_is_stated=True)
-    settings = ClientSettings(cache=cache.absolute() if cache else None)
+    settings = ClientSettings(cache=located(cache) if cache else None)
     return cache_choice(found or known.choice, settings, console.warning, kept)
 
 

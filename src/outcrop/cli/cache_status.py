@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
@@ -29,7 +28,7 @@ from outcrop.client.cache.status import CacheStatus, look_at
 @limit_option
 @json_option
 @click.pass_obj
-def command(console: Console, *, repository: str | None, cache: Path | None, limit: str, as_json: bool) -> None:
+def command(console: Console, *, repository: str | None, cache: str | None, limit: str, as_json: bool) -> None:
     """Show the caches that are read from, in their order: where they are, what they hold, and what limits them.
 
     The first takes in what is fetched; the others are only read (OUTCROP_CACHE_LOWER). A site may have another cache,

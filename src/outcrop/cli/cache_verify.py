@@ -32,7 +32,7 @@ from outcrop.errors import IntegrityError, NotFound
 @json_option
 @click.pass_obj
 def command(
-    console: Console, *, repository: str | None, cache: Path | None, repair: bool, from_start: bool, as_json: bool
+    console: Console, *, repository: str | None, cache: str | None, repair: bool, from_start: bool, as_json: bool
 ) -> None:
     """Check every object in the cache (the one that this site uses for the repository REPO): against its checksum,
     else against the digest in its name and the sizes that catalogs in the cache state.

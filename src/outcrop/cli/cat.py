@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 
 import click
@@ -48,7 +49,8 @@ def _bytes_of(repository: OpenRepository, path: bytes) -> Iterator[bytes]:
         raise InvalidValue(
             what=shown(path),
             problem="is not a regular file",
-            hint="`outcrop ls` lists a directory" if found.entry.is_directory else "",
+            hint=f"`outcrop {'ls' if found.entry.is_directory else 'stat'} {repository.name} "
+            f"{shlex.quote(shown(path))}` shows what it is",
         )
     pieces = repository.tree.pieces(found.path, found.entry)
     for begin in range(0, len(pieces), _PIECES_AHEAD):

@@ -39,13 +39,24 @@ _WITH_PASSWORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A setting: its values, the stock variable that said so, if one did, and whether the user's own file did."""
+    """A setting: its values, the stock variable that said so, if one did, and whether the user's own file did.
+
+    `refused` is what the variable says where that cannot be used."""
 
     name: str
     values: tuple[str, ...]
     setting: Setting | None = None
     variable: str = ""
     is_own: bool = False
+    refused: Setting | None = None
+
+    @property
+    def overrode(self) -> tuple[Setting, ...]:
+        """What the values took the place of, the latest first."""
+        said = self.setting or self.refused
+        if said is None:
+            return ()
+        return (said, *said.earlier) if self.is_own else said.earlier
 
 
 @click.command(
@@ -90,6 +101,8 @@ def _hint(known: KnownRepositories) -> str:
 def _rows(known: KnownRepository, choice: ClientChoice) -> list[_Row]:
     network, chosen = known.network, choice.network
     keys = "CVMFS_PUBLIC_KEY" if _is_set(known, "CVMFS_PUBLIC_KEY") else "CVMFS_KEYS_DIR"
+    quota = "CVMFS_CACHE_QUOTA_LIMIT" if _is_set(known, "CVMFS_CACHE_QUOTA_LIMIT") else "CVMFS_QUOTA_LIMIT"
+    alien = "CVMFS_CACHE_ALIEN" if _is_set(known, "CVMFS_CACHE_ALIEN") else "CVMFS_ALIEN_CACHE"
     pin = known.pin
     moment = pin.moment.isoformat() if pin.moment else ""
     limit = "" if known.cache_limit is None else f"{known.cache_limit:,} bytes" if known.cache_limit else "none"
@@ -122,8 +135,8 @@ def _rows(known: KnownRepository, choice: ClientChoice) -> list[_Row]:
         _Row("parallel", (str(network.parallel),), is_own=chosen.parallel is not None),
         _row(known, "maximum servers", maximum, "CVMFS_MAX_SERVERS", is_own=chosen.maximum_servers is not None),
         _row(known, "external servers", known.external_servers, "CVMFS_EXTERNAL_URL"),
-        _row(known, "cache limit", (limit,), "CVMFS_QUOTA_LIMIT", is_own=choice.cache_limit is not None),
-        _row(known, "cache directory", cache, "CVMFS_ALIEN_CACHE", is_own=choice.cache_directory is not None),
+        _row(known, "cache limit", (limit,), quota, is_own=choice.cache_limit is not None),
+        _row(known, "cache directory", cache, alien, is_own=choice.cache_directory is not None),
         _row(known, "tag", (pin.tag,), "CVMFS_REPOSITORY_TAG"),
         _row(known, "date", (moment,), "CVMFS_REPOSITORY_DATE"),
         _row(known, "root hash", (pin.root_catalog.text if pin.root_catalog else "",), "CVMFS_ROOT_HASH"),
@@ -145,7 +158,11 @@ def _row(
     setting = known.settings.get(variable)
     if as_is and setting is not None:
         values = (setting.value,)
-    return _Row(name, values, setting if setting is not None and setting.value else None, variable, is_own)
+    if setting is None or not setting.value:
+        return _Row(name, values, None, variable, is_own)
+    if variable in known.refused:
+        return _Row(name, values, None, variable, is_own, refused=setting)
+    return _Row(name, values, setting, variable, is_own)
 
 
 def _variables(known: KnownRepository) -> list[_Row]:
@@ -181,11 +198,9 @@ def _lines_with_origin(known: KnownRepository, rows: Sequence[_Row], choice: Cli
         lines += [f"{row.name} = {value}" for value in row.values]
         if row.name in ("repository", "source"):
             continue
-        lines.append(f"    from {_origin(known, row, choice)}")
-        over = row.setting.earlier if row.setting is not None else ()
-        if row.is_own and row.setting is not None:
-            over = (row.setting, *over)
-        lines += [f"    over {_spoken(row.variable, one) or 'nothing'} from {one.origin}" for one in over]
+        refused = f" ({row.refused.origin} is not used)" if row.refused is not None else ""
+        lines.append(f"    from {_origin(known, row, choice)}{refused}")
+        lines += [f"    over {_spoken(row.variable, one) or 'nothing'} from {one.origin}" for one in row.overrode]
     return lines
 
 
@@ -194,6 +209,10 @@ def _spoken(variable: str, setting: Setting) -> str:
     if variable in _WITH_PASSWORDS:
         return _PASSWORD.sub("//***@", setting.value)
     return setting.value
+
+
+def _setting_document(variable: str, setting: Setting) -> dict[str, str]:
+    return {"value": _spoken(variable, setting), "origin": str(setting.origin)}
 
 
 def _document(known: KnownRepository, rows: Sequence[_Row], choice: ClientChoice) -> dict[str, object]:
@@ -206,10 +225,8 @@ def _document(known: KnownRepository, rows: Sequence[_Row], choice: ClientChoice
                 "values": list(row.values),
                 "variable": row.variable or None,
                 "origin": _origin(known, row, choice),
-                "overrode": [
-                    {"value": _spoken(row.variable, one), "origin": str(one.origin)}
-                    for one in (row.setting.earlier if row.setting is not None else ())
-                ],
+                "not_used": None if row.refused is None else _setting_document(row.variable, row.refused),
+                "overrode": [_setting_document(row.variable, one) for one in row.overrode],
             }
             for row in rows
             if row.name not in ("repository", "source")

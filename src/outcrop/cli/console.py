@@ -52,7 +52,8 @@ class Console:
             sys.stdout.flush()
 
     def json(self, value: object) -> None:
-        """The answer as one JSON document. Undecodable bytes of names are lone surrogates, as in Python."""
+        """The answer as one JSON document. What is not UTF-8 in names is lone surrogates, as in Python, which few other
+        readers take; `outcrop.cli.entry_view.text_document` has a form for all."""
         self._write_line(json.dumps(value, indent=2, ensure_ascii=True))
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

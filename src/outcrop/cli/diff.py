@@ -7,10 +7,9 @@ import click
 from outcrop.cli.console import Console
 from outcrop.cli.difference_view import ComparedRevision, Comparison
 from outcrop.cli.options import examples, json_option
-from outcrop.cli.reading import Reading, reading_options
+from outcrop.cli.reading import Reading, reading_options_with
 from outcrop.client.revision_diff import ReadableRevision, readable_differences, readable_revision
 from outcrop.cvmfs.paths import repository_path
-from outcrop.errors import UsageError
 
 
 @click.command(
@@ -21,7 +20,7 @@ from outcrop.errors import UsageError
         "outcrop diff software.example.org stable 2026.06 --json | jq -r '.changes[].path'",
     ),
 )
-@reading_options
+@reading_options_with(one_revision=False)
 @click.argument("old", metavar="FROM")
 @click.argument("new", metavar="TO")
 @click.argument("path", metavar="[PATH]", default="/")
@@ -36,11 +35,6 @@ def command(console: Console, *, reading: Reading, old: str, new: str, path: str
     A revision is named by its number or a tag, as `trunk` (the current one) or `trunk-previous`, or by its root
     catalog. Catalogs are fetched for that where they differ, and no files.
     """
-    if reading.tag or reading.revision is not None or reading.root_hash:
-        raise UsageError(
-            problem="two revisions are compared, and an option names a third",
-            hint="`outcrop diff REPO FROM TO`, where each is a tag, a number or a root catalog",
-        )
     with reading.open(console) as repository:
         before, after = readable_revision(repository, old), readable_revision(repository, new)
         found = readable_differences(repository, before, after, below=repository_path(path))

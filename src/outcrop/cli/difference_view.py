@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from outcrop.cli.change_view import change_document, change_line, counts_text, path_line, size_text
 from outcrop.cli.console import Console
-from outcrop.cli.entry_view import entry_document
+from outcrop.cli.entry_view import entry_document, text_document
 from outcrop.cli.moments import moment_document
 from outcrop.cvmfs.catalog_diff import Aspect, Difference, Effect, Version
 from outcrop.cvmfs.digest import Digest
@@ -100,7 +100,7 @@ def _sum_text(summary: ChangeSummary) -> str:
 def _difference_document(one: Difference) -> dict[str, object]:
     path = shown(one.path)
     return {
-        "path": path,
+        **text_document("path", path),
         "effect": one.effect.name.lower(),
         "differs": [name for name, aspect in _ASPECTS.items() if aspect & one.aspects],
         "old": _version_document(path, one.old),

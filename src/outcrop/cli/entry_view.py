@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from datetime import UTC, datetime
+from urllib.parse import quote_from_bytes
 
 from outcrop.cvmfs.entry import Entry, EntryKind
 
@@ -29,6 +30,18 @@ def decoded(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+def text_document(name: str, text: str) -> dict[str, str]:
+    """`text`, decoded by `decoded`, as the member `name` of a JSON object, fit for every reader of JSON.
+
+    What is not UTF-8 is U+FFFD there; then the member `<name>_bytes` has all of it percent-encoded (RFC 3986)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raw = text.encode("utf-8", "surrogateescape")
+        return {name: raw.decode("utf-8", "replace"), f"{name}_bytes": quote_from_bytes(raw)}
+    return {name: text}
+
+
 def size_text(entry: Entry) -> str:
     """The size in bytes, or a device's major and minor number."""
     if entry.kind.is_device:
@@ -39,7 +52,7 @@ def size_text(entry: Entry) -> str:
 def entry_document(path: str, entry: Entry, target: bytes) -> dict[str, object]:
     """Everything that `stat` of a mounted repository says of `entry`. `target` is where a link leads, filled in."""
     document: dict[str, object] = {
-        "path": path,
+        **text_document("path", path),
         "type": entry.kind.name.lower(),
         "mode": f"{entry.permissions:04o}",
         "size": 0 if entry.kind.is_device else entry.size,
@@ -50,7 +63,7 @@ def entry_document(path: str, entry: Entry, target: bytes) -> dict[str, object]:
         "links": entry.linkcount,
     }
     if entry.is_symlink:
-        document["target"] = decoded(target)
+        document |= text_document("target", decoded(target))
     if entry.kind is EntryKind.FILE and entry.digest is not None:
         document["digest"] = entry.digest.text
     if entry.kind.is_device:

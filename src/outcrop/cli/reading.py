@@ -14,7 +14,8 @@ import click
 from outcrop.cli.console import Console
 from outcrop.client.reading_settings import ClientSettings, RevisionChoice
 from outcrop.cvmfs.digest import Digest
-from outcrop.directories import config_directory, data_directory
+from outcrop.directories import config_directory, data_directory, located
+from outcrop.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
     from outcrop.client.known_repository import RepositoryAddress
@@ -63,9 +64,8 @@ class Reading:
         return (*map(str, said), *map(str, self.keys), *self.external, *settings)
 
     def choice(self) -> RevisionChoice:
-        """Which revision is wanted."""
-        root_catalog = Digest.parse(self.root_hash, what="the option --root-hash") if self.root_hash else None
-        return RevisionChoice(self.tag, self.revision, root_catalog)
+        """Which revision is wanted; UsageError for a root hash that is none."""
+        return RevisionChoice(self.tag, self.revision, _root_catalog(self.root_hash) if self.root_hash else None)
 
     def settings(self) -> ClientSettings:
         """How it is read."""
@@ -82,52 +82,80 @@ class Reading:
         return open_repository(address, self.settings(), self.choice(), console.warning)
 
 
-_OPTIONS = (
-    click.option("--key", "keys", type=click.Path(path_type=Path), multiple=True,
-                 help="A public key that proves it, or a directory with *.pub files. May be given again."),
-    click.option("--tag", default="", metavar="NAME", help="The revision that has this tag."),
-    click.option("--revision", type=click.IntRange(min=0), help="The revision of this number, if it has a tag."),
-    click.option("--root-hash", default="", metavar="DIGEST", help="The revision with this root catalog."),
-    click.option("--cache", type=click.Path(path_type=Path), metavar="DIR", help="Where objects are kept."),
-    click.option("--external", multiple=True, metavar="URL", help="A server of external files. May be given again."),
+def _root_catalog(text: str) -> Digest:
+    try:
+        return Digest.parse(text)
+    except FormatError as error:
+        raise UsageError(
+            problem=f"`--root-hash` is no digest of a root catalog: {text!r}",
+            hint="`outcrop stat REPO /` shows that of the current revision, `outcrop mount status` that of a mount",
+        ) from error
+
+
+def _said(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """`value`, which is not empty: a script's unset variable would read the current revision unasked."""
+    if value == "":
+        name = option.opts[0]
+        raise UsageError(
+            problem=f"`{name}` is given and says nothing",
+            hint=f"leave `{name}` out to read the current revision; in a script, is the variable set?",
+        )
+    return value
+
+
+_KEY_OPTION = click.option(
+    "--key", "keys", type=click.Path(), multiple=True,
+    help="A public key that proves it, or a directory with *.pub files. May be given again.",
 )  # fmt: skip
+_REVISION_OPTIONS = (
+    click.option("--tag", callback=_said, metavar="NAME", help="The revision that has this tag."),
+    click.option("--revision", type=click.IntRange(min=0), help="The revision of this number, if it has a tag."),
+    click.option("--root-hash", callback=_said, metavar="DIGEST", help="The revision with this root catalog."),
+)
+_OTHER_OPTIONS = (
+    click.option("--cache", type=click.Path(), metavar="DIR", help="Where objects are kept."),
+    click.option("--external", multiple=True, metavar="URL", help="A server of external files. May be given again."),
+)
 
 
 def reading_options(command: Command) -> Command:
     """The argument REPO and the options by which a repository is read; the command gets them as `reading`.
 
     REPO stands before the arguments of the command's own, so this is the first decorator below `click.command`."""
-    return _with_options(command, name_spelling=True, required=True)
+    return reading_options_with()(command)
 
 
-def reading_options_with(*, name_spelling: bool = True, required: bool = True) -> Callable[[Command], Command]:
+def reading_options_with(
+    *, name_spelling: bool = True, required: bool = True, one_revision: bool = True
+) -> Callable[[Command], Command]:
     """`reading_options` for a command that has another use for `--name`, the second spelling of `--fqrn`
-    (`name_spelling`), or that can do something without REPO (`required`)."""
-    return functools.partial(_with_options, name_spelling=name_spelling, required=required)
+    (`name_spelling`), that can do something without REPO (`required`), or that is told in another way what revisions
+    it is about (`one_revision`)."""
+    return functools.partial(_with_options, name_spelling=name_spelling, required=required, one_revision=one_revision)
 
 
-def _with_options(command: Command, *, name_spelling: bool, required: bool) -> Command:
+def _with_options(command: Command, *, name_spelling: bool, required: bool, one_revision: bool) -> Command:
     @functools.wraps(command)
     def wrapped(
         *args: object,
         repository: str | None,
-        keys: tuple[Path, ...],
+        keys: tuple[str, ...],
         fqrn: str,
-        tag: str,
-        revision: int | None,
-        root_hash: str,
-        cache: Path | None,
+        cache: str | None,
         external: tuple[str, ...],
+        tag: str | None = None,
+        revision: int | None = None,
+        root_hash: str | None = None,
         **others: object,
     ) -> object:
         reading = Reading(
             repository=repository or "",
-            keys=tuple(key.absolute() for key in keys),
+            keys=tuple(map(located, keys)),
             name=fqrn,
-            tag=tag,
+            tag=tag or "",
             revision=revision,
-            root_hash=root_hash,
-            cache=cache.absolute() if cache else None,
+            root_hash=root_hash or "",
+            cache=located(cache) if cache else None,
             external=external,
         )
         return command(*args, reading=reading, **others)
@@ -142,7 +170,8 @@ def _with_options(command: Command, *, name_spelling: bool, required: bool) -> C
     )
     argument = click.argument("repository", metavar="REPO", required=required)
     decorated: Any = wrapped
-    for option in reversed((argument, _OPTIONS[0], name, *_OPTIONS[1:])):
+    revision_options = _REVISION_OPTIONS if one_revision else ()
+    for option in reversed((argument, _KEY_OPTION, name, *revision_options, *_OTHER_OPTIONS)):
         decorated = option(decorated)
     result: Command = decorated
     return result

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace as replace_fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -19,6 +20,7 @@ from outcrop.cli.publishing import (
     tell_outcome,
     tell_plan,
 )
+from outcrop.cli.terminal import is_terminal
 from outcrop.cvmfs.names import repository_name
 from outcrop.cvmfs.paths import repository_path
 from outcrop.directories import data_directory
@@ -29,6 +31,9 @@ from outcrop.stratum0.publishing.incoming_tarball import TarballTree
 from outcrop.stratum0.publishing.ingest import ingest
 from outcrop.stratum0.repository import OwnedRepository
 
+STANDARD_INPUT = "-"
+"""Stands for a tarball from standard input. A file that is called so has another path too: `./-`."""
+
 
 @click.command(
     "ingest",
@@ -37,10 +42,11 @@ from outcrop.stratum0.repository import OwnedRepository
         "outcrop repo ingest software.example.org gcc.tar.gz --at /gcc -m 'GCC 14'",
         "outcrop repo ingest software.example.org ./tree --at /data --dry-run   # what would change",
         "outcrop repo ingest software.example.org --delete /software/old",
+        "zstd -dc tree.tar.zst | outcrop repo ingest software.example.org - --at /x",
     ),
 )
 @click.argument("fqrn")
-@click.argument("trees", nargs=-1, metavar="[TREE]...", type=click.Path(path_type=Path))
+@click.argument("trees", nargs=-1, metavar="[TREE]...", type=click.Path())
 @click.option("--at", metavar="PATH", default="/", show_default=True, help="Where in the repository the trees go.")
 @click.option("--delete", multiple=True, metavar="PATH", help="Take PATH and all below it away.")
 @click.option("--replace", multiple=True, metavar="PATH", help="Below PATH, take away what does not come in again.")
@@ -53,7 +59,7 @@ def command(
     /,
     *,
     fqrn: str,
-    trees: tuple[Path, ...],
+    trees: tuple[str, ...],
     at: str,
     delete: tuple[str, ...],
     replace: tuple[str, ...],
@@ -64,14 +70,17 @@ def command(
     """Publish every TREE (a directory or a tarball) into the repository FQRN, as one revision.
 
     Trees are laid over what is there: directories are merged, other entries replaced. A directory that holds a file
-    called .cvmfscatalog becomes a nested catalog. Nothing is published unless everything is.
+    called .cvmfscatalog becomes a nested catalog. Nothing is published unless everything is. A TREE called `-` is a
+    tarball from standard input; one from a FIFO or a process substitution is read as it comes, too.
     """
     if not trees and not delete:
         raise UsageError(problem="nothing to publish: no tree and no --delete", hint="`outcrop repo ingest --help`")
+    if trees.count(STANDARD_INPUT) > 1:
+        raise UsageError(problem="standard input can be read only once", hint="say `-` once")
     repository = OwnedRepository.open(data_directory(), repository_name(fqrn))
     request = replace_fields(
         publishing_request(**publishing),
-        trees=tuple(_incoming_tree(path, repository.settings.extended_attributes) for path in trees),
+        trees=tuple(_incoming_tree(tree, repository.settings.extended_attributes) for tree in trees),
         at=repository_path(at),
         delete=tuple(repository_path(path) for path in delete),
         replace=tuple(repository_path(path) for path in replace),
@@ -86,11 +95,25 @@ def command(
         tell_outcome(console, outcome)
 
 
-def _incoming_tree(path: Path, with_xattrs: bool) -> IncomingTree:
+def _incoming_tree(tree: str, with_xattrs: bool) -> IncomingTree:
+    path = Path(tree)
+    if tree == STANDARD_INPUT:
+        return TarballTree(Path("standard input"), stream=_standard_input(), with_xattrs=with_xattrs)
     if path.is_dir():
         return DirectoryTree(path, with_xattrs=with_xattrs)
-    if path.is_file():
+    if path.is_file() or path.is_fifo():
         return TarballTree(path, with_xattrs=with_xattrs)
     if path.exists():
-        raise InvalidValue(what=str(path), problem="is neither a directory nor a tarball")
-    raise NotFound(what=str(path), hint="name a directory or a tarball")
+        raise InvalidValue(
+            what=str(path), problem="is neither a directory nor a tarball", hint="name one of these, or a pipe"
+        )
+    raise NotFound(what=str(path), hint="name a directory or a tarball; `-` is a tarball from standard input")
+
+
+def _standard_input() -> IO[bytes]:
+    if sys.stdin is None or is_terminal(sys.stdin):
+        raise UsageError(
+            problem="no tarball comes from standard input",
+            hint="pipe one in, as in `zstd -dc tree.tar.zst | outcrop repo ingest FQRN -`",
+        )
+    return sys.stdin.buffer

@@ -59,8 +59,9 @@ def command(
 ) -> None:
     """Fetch what is gone or altered in the repository FQRN from healthy copies of it.
 
-    What the last `outcrop repo check` found is looked at closely, all else for being there. Every object is proved by
-    its digest, so no mirror needs to be trusted. What cannot be mended is told with the reason.
+    What the last `outcrop repo check` found is looked at closely, and so are the contents of all files below a catalog
+    that had to be fetched, which no check could see; all else for being there. Every object is proved by its digest, so
+    no mirror needs to be trusted. What cannot be mended is told with the reason.
 
     Contents of files that no copy has come back when the files are published again. Those that are altered are in the
     way of that until --discard-altered takes them away.

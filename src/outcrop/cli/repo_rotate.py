@@ -35,9 +35,11 @@ from outcrop.stratum0.signing.rotation import (
     begin,
     default_grace,
     plan_rotation,
+    replace_grace,
     steps_of_run,
     switch,
     told,
+    told_grace,
 )
 from outcrop.stratum0.signing.rotation_record import load_rotation
 from outcrop.stratum0.signing.whitelist_care import renew_whitelist
@@ -64,7 +66,8 @@ MAXIMUM_GRACE_SECONDS = 90 * 24 * 3600
     "--grace",
     type=click.IntRange(0, MAXIMUM_GRACE_SECONDS),
     metavar="SECONDS",
-    help="How long caches and replicas may be behind; by default 61 seconds and the time to live.",
+    help="How long caches and replicas may be behind; by default 61 seconds and the time to live. "
+    "It also holds for what is left of a rotation that is under way.",
 )
 @click.option(
     "--days",
@@ -127,7 +130,7 @@ def command(
     length = timedelta(seconds=grace) if grace is not None else None
     plan = plan_rotation(repository, _now(), length, lost=lost)
     usual = default_grace(repository)
-    if plan.step is RotationStep.BEGIN and plan.grace < usual:
+    if length is not None and plan.grace < usual:
         console.warning(
             f"readers behind caches may be {counted(int(usual.total_seconds()), 'second')} behind, and be refused "
             f"after {counted(int(plan.grace.total_seconds()), 'second')} of grace"
@@ -143,16 +146,28 @@ def command(
     # Said before anything is done: a step may make what another one's words depend on.
     sentences = [told(repository, step, plan) for step in steps]
     run = _Run(console, repository, plan, days, master_key, export_request, lost)
+    new_grace = told_grace(plan)
+    if new_grace is not None:
+        # Before all steps: each of them goes by what is recorded.
+        if not dry_run:
+            replace_grace(repository, plan.grace)
+        if not as_json:
+            _tell_step(console, new_grace, dry_run)
     for step, sentence in zip(steps, sentences, strict=True):
         if not dry_run:
             run.take(step)
         if not as_json:
-            console.result(f"{'would' if dry_run else 'done:'} {sentence}")
-            console.flush()
+            _tell_step(console, sentence, dry_run)
     if as_json:
-        console.json(_document(repository, plan, steps, sentences, dry_run))
-    elif not dry_run or not steps:
+        told_plan = sentences if new_grace is None else [new_grace, *sentences]
+        console.json(_document(repository, plan, steps, told_plan, dry_run))
+    elif not dry_run or (not steps and new_grace is None):
         console.result(_what_comes_next(repository, master_key))
+
+
+def _tell_step(console: Console, sentence: str, dry_run: bool) -> None:
+    console.result(f"{'would' if dry_run else 'done:'} {sentence}")
+    console.flush()
 
 
 def _now() -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from outcrop.cli.console import Console
-from outcrop.cli.entry_view import decoded, entry_document, mode_text, moment_text, size_text
+from outcrop.cli.entry_view import decoded, entry_document, mode_text, moment_text, size_text, text_document
 from outcrop.cli.options import examples, json_option
 from outcrop.cli.reading import Reading, reading_options
 from outcrop.client.contents import Piece
@@ -46,13 +46,13 @@ def command(console: Console, *, reading: Reading, path: str, as_json: bool) -> 
 def _document(located: Located, pieces: tuple[Piece, ...], catalog: Mountpoint, tree: Tree) -> dict[str, object]:
     entry = located.entry
     document = entry_document(shown(located.path), entry, tree.symlink_target(entry))
-    document["catalog"] = {"path": shown(catalog.path), "digest": catalog.reference.digest.text}
+    document["catalog"] = {**text_document("path", shown(catalog.path)), "digest": catalog.reference.digest.text}
     document["marks"] = _marks(entry.marks)
     document["xattrs"] = {decoded(key): value.hex() for key, value in entry.xattrs}
     if entry.hardlink_group:
         document["hardlink_group"] = entry.hardlink_group
     if entry.is_symlink:
-        document["raw_target"] = decoded(entry.symlink)
+        document |= text_document("raw_target", decoded(entry.symlink))
     if entry.is_file:
         document["compression"] = entry.compression.name.lower()
         document["algorithm"] = entry.algorithm.label

@@ -20,6 +20,8 @@ from outcrop.whole_file import write_whole_file
 
 CUSTOMARY_PLACE = Path("/cvmfs")
 DEFAULT_FILE = Path("trace.jsonl")
+STANDARD_OUTPUT = Path("-")
+"""How many a program is told to write to standard output."""
 
 
 @click.command(
@@ -68,6 +70,11 @@ def command(
     """
     if not words:
         raise UsageError(problem="which program?", hint="`outcrop trace -- CMD ARGUMENT…`")
+    if output == STANDARD_OUTPUT:
+        raise UsageError(
+            problem="standard output is that of CMD, so the trace cannot go there",
+            hint=f"name a file with `-o FILE`; {DEFAULT_FILE} is the default",
+        )
     watched = _watched(repository, below)
     tracer = find_tracer()
     if dry_run:

@@ -8,8 +8,8 @@ import click
 
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples
-from outcrop.client.mount.mountinfo import mounts, our_mounts
-from outcrop.client.mount.unmounting import end_mount, users_of, wanted_mounts
+from outcrop.client.mount.mountinfo import mounts
+from outcrop.client.mount.unmounting import end_mount, mounts_to_end, users_of
 from outcrop.errors import OutcropError, UsageError
 
 
@@ -29,12 +29,17 @@ from outcrop.errors import OutcropError, UsageError
 @dry_run_option
 @click.pass_obj
 def command(console: Console, *, target: str | None, lazy: bool, every: bool, dry_run: bool) -> None:
-    """Unmount what is mounted at MOUNTPOINT, or every mount of REPO, and wait until it is gone."""
+    """Unmount what is mounted at MOUNTPOINT, or every mount of REPO, and wait until it is gone.
+
+    What an open transaction of a publisher stands on is left where it is, unless MOUNTPOINT names it.
+    """
     if every == bool(target):
         raise UsageError(problem="what is to be unmounted?", hint="name a MOUNTPOINT or a REPO, or say `--all`")
-    lines = mounts()
+    chosen = mounts_to_end(target, mounts())
+    for line in chosen.left:
+        console.note(f"{line.mountpoint} is left to the open transaction that stands on it")
     kept: OutcropError | None = None
-    for line in wanted_mounts(target, lines) if target else our_mounts(lines):
+    for line in chosen.ended:
         place = Path(line.mountpoint)
         users = list(users_of(place)) if lazy or dry_run else []
         if dry_run:

@@ -16,6 +16,7 @@ from pathlib import Path
 from outcrop.client.cache.quota import DEFAULT_LIMIT_BYTES, Quota
 from outcrop.client.cache.sizes import parse_limit
 from outcrop.client.cache.store import Cache, begins_or_began_with_us
+from outcrop.directories import located
 from outcrop.errors import StorageError, storage_error
 
 _PRIVATE_PREFIX = "outcrop-cache-"
@@ -39,7 +40,7 @@ class CacheSettings:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> CacheSettings:
         """What `OUTCROP_CACHE_LIMIT` (a size like `20G`, or `none`) and `OUTCROP_CACHE_LOWER` (directories with colons
         between them) say; InvalidValue for a limit that is none."""
-        lower = tuple(Path(path).absolute() for path in environment.get(LOWER_VARIABLE, "").split(":") if path)
+        lower = tuple(located(path, environment) for path in environment.get(LOWER_VARIABLE, "").split(":") if path)
         text = environment.get(LIMIT_VARIABLE, "")
         if not text:
             return cls(lower=lower)

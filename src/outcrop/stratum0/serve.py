@@ -6,9 +6,11 @@ format knows are served, so that nothing else of the disk can be reached.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import socket
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +32,9 @@ _SERVED = re.compile(
 )
 _REPOSITORY_LIST = "/cvmfs/info/v1/repositories.json"
 
+_PORT_ERRORS = frozenset({errno.EADDRINUSE, errno.EACCES})
+"""The errors that another port mends: this one is taken, or belongs to the system's administrator."""
+
 
 class RepositoryServer(ThreadingHTTPServer):
     """Serves the directories in `repositories`. `port` 0 takes one that is free; `server_port` says which."""
@@ -40,18 +45,33 @@ class RepositoryServer(ThreadingHTTPServer):
     def __init__(self, repositories: Mapping[RepositoryName, Path], host: str = "127.0.0.1", port: int = 0) -> None:
         self.repositories = dict(repositories)
         try:
+            self.address_family = _family_of(host)
             super().__init__((host, port), _Handler)
         except OSError as error:
             raise StorageError(
-                what=f"the address {host}:{port}",
+                what=f"the address {_in_url(host)}:{port}",
                 problem=f"cannot be listened on ({error.strerror})",
-                hint="choose another with `--port` (0 takes any that is free)",
+                hint="choose another with `--port` (0 takes any that is free)"
+                if error.errno in _PORT_ERRORS
+                else "choose an address of this machine with `--bind`, such as 127.0.0.1 or ::1",
             ) from error
 
     @property
     def url(self) -> str:
         """The address under which repositories are `<url>/FQRN`."""
-        return f"http://{self.server_address[0]!s}:{self.server_port}"
+        return f"http://{_in_url(str(self.server_address[0]))}:{self.server_port}"
+
+
+def _family_of(host: str) -> socket.AddressFamily:
+    """The family of addresses that `host` has, IPv4 where it has both; OSError where it is no address."""
+    found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    families = {family for family, *_ in found}
+    return socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
+
+
+def _in_url(host: str) -> str:
+    """`host` as it stands before a colon and a port: IPv6 addresses are in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -13,7 +13,7 @@ from outcrop.cvmfs.catalog_diff import Effect
 from outcrop.cvmfs.entry import Entry
 from outcrop.cvmfs.objects import ObjectKind, ObjectName
 from outcrop.cvmfs.paths import RepositoryPath
-from outcrop.errors import InvalidValue, NotFound, StorageError
+from outcrop.errors import Busy, InvalidValue, NotFound, StorageError, TrustError
 from outcrop.storage.faulty import FaultyStore, fail_at
 from outcrop.stratum0.history.log import revisions
 from outcrop.stratum0.history.rollback import RollbackOutcome, RollbackRequest, roll_back
@@ -21,6 +21,7 @@ from outcrop.stratum0.promises.policy import policy_path
 from outcrop.stratum0.publishing.door import DoorRules
 from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
 from outcrop.stratum0.publishing.ingest import IngestRequest
+from outcrop.stratum0.transactions.lease import Leases
 from tests.conformance.section16 import check_repository
 from tests.stratum0.conftest import NAME, Publisher
 from tests.stratum0.reading import entries, published_manifest
@@ -139,6 +140,26 @@ def test_a_dry_run_says_the_same_and_changes_nothing(publisher: Publisher) -> No
     assert not plan.published
     publisher.now -= timedelta(minutes=1)
     assert rolled_back(publisher, "trunk-previous").summary == plan.summary
+
+
+def test_a_dry_run_is_refused_while_a_transaction_is_open(publisher: Publisher) -> None:
+    revise(publisher, {"/a": "1"})
+    revise(publisher, {"/a": "2"})
+    Leases(publisher.directory, NAME, "ann@builder").take("t1", [RepositoryPath(b"/p")], "t1", publisher.now)
+    for dry_run in (True, False):
+        with pytest.raises(Busy, match="ann@builder"):
+            rolled_back(publisher, "trunk-previous", dry_run=dry_run)
+
+
+def test_a_dry_run_is_refused_for_a_whitelist_that_readers_do_not_believe(publisher: Publisher) -> None:
+    revise(publisher, {"/a": "1"})
+    revise(publisher, {"/a": "2"})
+    publisher.now += timedelta(days=20)
+    assert "whitelist" in rolled_back(publisher, "trunk-previous", dry_run=True).notes[0]
+    publisher.now += timedelta(days=20)
+    for dry_run in (True, False):
+        with pytest.raises(TrustError, match="whitelist"):
+            rolled_back(publisher, "trunk-previous", dry_run=dry_run)
 
 
 def test_the_current_revision_is_no_way_back(publisher: Publisher) -> None:

@@ -100,7 +100,15 @@ REFUSED = {
     "a directory far above it removed": ([removed("/versions")], "/versions/2/software (removed)"),
     "a promised file replaced by a directory": (
         [removed("/versions/1/init/bash"), added("/versions/1/init/bash"), added("/versions/1/init/bash/x")],
-        "/versions/1/init/bash (removed)",
+        "users: /versions/1/init/bash (other content)",
+    ),
+    "a promised directory replaced by a file": (
+        [removed(GCC), added(GCC)],
+        f"users: {GCC} (other content)",
+    ),
+    "a directory above it replaced by a file": (
+        [removed("/versions/2"), added("/versions/2")],
+        "users: /versions/2/software (removed)",
     ),
     "a promised file that becomes something else": ([changed("/versions/1/init/bash")], "other content"),
     "the directory that holds a cache": ([removed("/versions/1/software/.lmod")], ".lmod (removed)"),
@@ -142,6 +150,34 @@ def test_removal_that_is_told_entry_by_entry_is_one_breach() -> None:
     whole = [removed(path) for path in ("/versions/1/init", "/versions/1/init/bash")]
     with pytest.raises(InvalidValue, match=r"users: /versions/1/init/bash \(removed\)$"):
         judge(*whole)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [removed(GCC), added(GCC)],
+        [removed(GCC), removed(f"{GCC}/bin/gcc"), added(GCC)],
+        [removed(f"{GCC}/bin/gcc"), removed(GCC)],
+    ],
+)
+def test_path_is_named_and_counted_once(changes: list[PathChange]) -> None:
+    with pytest.raises(InvalidValue, match=rf"users: {GCC} \([a-z ]+\)$"):
+        judge(*changes)
+
+
+def test_directory_that_comes_again_for_a_stub_is_held_against_what_it_held() -> None:
+    stub = [added("/versions"), added("/versions/2"), added("/versions/2/RETIRED")]
+    everything = Policy.parse(b'keep = ["/versions"]', "the policy")
+    before = DictionaryTree(["/versions/2/f", "/versions/3/f"])
+    with pytest.raises(InvalidValue, match=r"users: /versions/3 \(removed\)$"):
+        judge(removed("/versions"), *stub, before=before, policy=everything, notices=[notice("/versions/2", TODAY)])
+    judge(
+        removed("/versions"),
+        *stub,
+        before=DictionaryTree(["/versions/2/f"]),
+        policy=everything,
+        notices=[notice("/versions/2", TODAY)],
+    )
 
 
 def test_only_directories_that_lead_to_promises_are_read() -> None:

@@ -18,11 +18,13 @@ from outcrop.cvmfs.paths import repository_path
 from outcrop.errors import AlreadyExists, Busy, FormatError, InvalidValue, NotFound, StorageError, TrustError
 from outcrop.storage.faulty import FaultyStore, fail_at
 from outcrop.storage.interface import WritableStore
+from outcrop.stratum0.promises.policy import policy_path
 from outcrop.stratum0.publishing.door import DoorRules
 from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
 from outcrop.stratum0.publishing.incoming_tarball import TarballTree
 from outcrop.stratum0.publishing.ingest import IngestRequest, ingest
 from outcrop.stratum0.repository import OwnedRepository
+from outcrop.stratum0.transactions.lease import Leases
 from tests.conformance.section16 import Violation, check_repository
 from tests.stratum0.conftest import NAME, Publisher
 from tests.stratum0.reading import content, entries, published_manifest, published_tree
@@ -159,6 +161,33 @@ def test_a_dry_run_tells_what_the_run_does_and_does_nothing(publisher: Publisher
     assert publisher.publish(request(tree)).summary == planned
 
 
+def test_a_dry_run_is_refused_for_a_whitelist_as_the_run_is(publisher: Publisher, tmp_path: Path) -> None:
+    tree = files(tmp_path / "a", {"f": "1"})
+    publisher.now += timedelta(days=20)
+    (warned,) = publisher.publish(request(tree), dry_run=True).notes
+    assert "the whitelist of test.example.org expires in" in warned
+    publisher.now += timedelta(days=20)
+    for dry_run in (True, False):
+        with pytest.raises(TrustError, match="the whitelist of"):
+            publisher.publish(request(tree), dry_run=dry_run)
+    allowed = replace(request(tree), allow_expiring=True)
+    planned = publisher.publish(allowed, dry_run=True)
+    assert "expired" in planned.notes[0]
+    assert publisher.publish(allowed).notes == planned.notes
+
+
+def test_a_dry_run_is_refused_where_somebody_else_is_at_work(publisher: Publisher, tmp_path: Path) -> None:
+    leases = Leases(publisher.directory, NAME, "ann@builder")
+    leases.take("t1", [repository_path("/p")], "transaction t1", publisher.now)
+    change = request(files(tmp_path / "a", {"f": "1"}), at="/p/q")
+    for dry_run in (True, False):
+        with pytest.raises(Busy, match=r"/p/q of test\.example\.org .*ann@builder"):
+            publisher.publish(change, dry_run=dry_run)
+    assert not publisher.publish(replace(change, transaction="t1"), dry_run=True).summary.is_empty
+    assert not publisher.publish(replace(change, at=repository_path("/r")), dry_run=True).summary.is_empty
+    assert [lease.name for lease in leases.all()] == ["t1"]
+
+
 def test_only_catalogs_on_a_changed_path_are_written(publisher: Publisher, tmp_path: Path) -> None:
     tree = {f"n{number}/{name}": str(number) for number in range(20) for name in (".cvmfscatalog", "file")}
     publisher.publish(request(files(tmp_path / "a", tree)))
@@ -200,6 +229,33 @@ def test_replace_takes_away_what_does_not_come_in_again(publisher: Publisher, tm
     publisher.publish(request(new, at="/p", replace=("/p",)))
     assert set(entries(publisher.repository.store)) == {b"/p", b"/p/kept", b"/p/d", b"/q"}
     check(publisher)
+
+
+@pytest.mark.parametrize("how", ["delete", "replace"])
+@pytest.mark.parametrize("path", ["/software/q/f", "/software/q", "/software"])
+def test_a_promised_file_may_go_and_come_again_as_it_was(
+    publisher: Publisher, tmp_path: Path, how: str, path: str
+) -> None:
+    policy_path(publisher.directory, NAME).write_text('keep = ["/software/*"]\n')
+    tree = files(tmp_path / "a", {"software/q/f": "1"})
+    first = publisher.publish(request(tree))
+    again = publisher.publish(request(tree, at="/", **{how: (path,)}))
+    assert again.summary.is_empty
+    assert again.manifest == first.manifest
+    os.utime(tree / "software/q/f", (1, 1))
+    assert publisher.publish(request(tree, at="/", **{how: (path,)})).published
+
+
+@pytest.mark.parametrize("how", ["delete", "replace"])
+@pytest.mark.parametrize("path", ["/software/q/f", "/software/q"])
+@pytest.mark.parametrize("content", [{"software/q/f": "2"}, {"software/q/f/d": "1"}])
+def test_a_promised_file_that_comes_again_as_something_else_is_named_once(
+    publisher: Publisher, tmp_path: Path, how: str, path: str, content: dict[str, str]
+) -> None:
+    policy_path(publisher.directory, NAME).write_text('keep = ["/software/*"]\n')
+    publisher.publish(request(files(tmp_path / "a", {"software/q/f": "1"})))
+    with pytest.raises(InvalidValue, match=r"promised to users: /software/q/f \(other content\)$"):
+        publisher.publish(request(files(tmp_path / "b", content), at="/", **{how: (path,)}))
 
 
 def test_hard_link_groups_shrink_and_grow(publisher: Publisher, tmp_path: Path) -> None:

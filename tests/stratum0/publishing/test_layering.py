@@ -231,6 +231,61 @@ def test_what_is_deleted_may_come_in_anew(text: str) -> None:
     assert text + "/f" not in names(store.read())
 
 
+@pytest.mark.parametrize("text", ["/p", "/p/d", "/p/d/e/f", "/p/d/x"])
+@pytest.mark.parametrize("at", ["/", "/p", "/p/d"])
+def test_deleting_what_comes_in_again_is_no_change(text: str, at: str) -> None:
+    whole: Tree = {**marked("/p/d/e"), **files("/p/d/e/f", "/p/d/y"), "/p/d/x": "/p/d/y"}
+    store = filled(whole)
+    before = store.root
+    prefix = at.rstrip("/")
+    again = {path.removeprefix(prefix) or "/": thing for path, thing in whole.items() if path.startswith(prefix)}
+    again |= {"/x": "/y"} if at == "/p/d" else {"/d/x": "/d/y"} if at == "/p" else {}
+    assert laid(store, Change([again], at=at, delete=[text])).is_empty
+    assert store.root == before
+
+
+def test_what_is_deleted_and_comes_in_changed_is_told_once() -> None:
+    store = filled(files("/p/f", "/p/g"))
+    summary = laid(store, Change([{**files("/p/f"), "/p/f": Thing("file", "y")}], delete=["/p", "/p/f"]))
+    told = {(change.path, change.effect) for change in summary.changes}
+    assert told == {(b"/p/f", Effect.CHANGED), (b"/p/g", Effect.REMOVED)}
+
+
+def test_what_is_deleted_may_come_in_as_another_kind() -> None:
+    store = filled(files("/p/f", "/q"))
+    laid(store, Change([{"/p": FILE, **files("/q/g")}], delete=["/p", "/q"]))
+    assert names(store.read()) == {"/p", "/q", "/q/g"}
+
+
+def test_a_deleted_directory_has_the_attributes_of_the_tree_that_takes_its_place() -> None:
+    tree: Tree = {"/": DIRECTORY, "/f": FILE}
+    store = filled({"/p": replace(DIRECTORY, mode=0o700), "/p/f": FILE})
+    laid(store, Change([tree], at="/p"))
+    assert store.read()[b"/p"].entry.permissions == 0o700
+    laid(store, Change([tree], at="/p", delete=["/p"]))
+    assert store.read()[b"/p"].entry.permissions == 0o755
+
+
+@pytest.mark.parametrize("delete", [["/v/d", "/v/d/1"], ["/v/d/1", "/v/d"], ["/v/d", "/v/d", "/v/d/n/2", "/v/d/n"]])
+def test_what_is_deleted_may_lie_below_what_is_deleted(delete: list[str]) -> None:
+    store = filled({**marked("/v/d/n"), **files("/v/d/1", "/v/d/n/2", "/v/kept")})
+    summary = laid(store, Change(delete=delete))
+    assert names(store.read()) == {"/v", "/v/kept"}
+    assert [(change.path, change.entries) for change in summary.changes] == [(b"/v/d", 5)]
+
+
+@pytest.mark.parametrize("delete", [["/v/d", "/v/d/2"], ["/v/d/2", "/v/d"]])
+def test_what_never_was_below_what_is_deleted_is_refused_by_name(delete: list[str]) -> None:
+    with pytest.raises(NotFound, match="/v/d/2, which is to be deleted, does not exist"):
+        laid(filled(files("/v/d/1")), Change(delete=delete))
+
+
+def test_a_marker_that_is_deleted_by_name_goes_though_its_directory_comes_in_again() -> None:
+    store = filled({**marked("/p"), **files("/p/f")})
+    laid(store, Change([files("/p/f")], delete=["/p", "/p/.cvmfscatalog"]), stays=["/p/.cvmfscatalog"])
+    assert names(store.read()) == {"/p", "/p/f"}
+
+
 def test_the_root_cannot_be_deleted() -> None:
     with pytest.raises(InvalidValue, match="root of a repository cannot be deleted"):
         laid(filled(files("/a")), Change(delete=["/"]))
@@ -439,17 +494,16 @@ class Model:
     def _lay(self, change: Change) -> bool:
         at = repository_path(change.at)
         incoming, inodes = self._incoming(change, at)
-        for text in change.delete:
-            if repository_path(text) not in self.things:
-                return False
-            self._remove(repository_path(text))
+        deleted = [repository_path(text) for text in change.delete]
+        if not all(path in self.things for path in deleted):
+            return False
         way = {*ancestors(at), at} if change.trees else set[RepositoryPath]()
-        for text in change.replace:
-            self._replace(repository_path(text), incoming, way)
+        for path in (*deleted, *map(repository_path, change.replace)):
+            self._replace(path, incoming, way)
         for path in sorted(way - {ROOT}):
             if path in self.things and not self.things[path].is_directory:
                 return False
-            if path not in self.things:
+            if path not in self.things or (path == at and any(is_below(at, one) for one in deleted)):
                 self.things[path] = incoming.get(path, DIRECTORY)
         for path, thing in sorted(incoming.items(), key=lambda one: one[0].count(b"/")):
             old = self.things.get(path)

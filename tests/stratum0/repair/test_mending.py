@@ -8,6 +8,8 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,9 +22,11 @@ from outcrop.storage.faulty import FaultyStore, fail_at
 from outcrop.storage.http import HttpStore, TransferLimits
 from outcrop.storage.interface import ReadableStore
 from outcrop.storage.memory import MemoryStore
+from outcrop.stratum0.check.memory import FileMemory
+from outcrop.stratum0.check.owned import trusted_by
 from outcrop.stratum0.check.problems import Kind, Severity
 from outcrop.stratum0.check.report import CheckReport, Depth
-from outcrop.stratum0.check.repository import FULL, CheckRequest
+from outcrop.stratum0.check.repository import FULL, CheckRequest, check_repository
 from outcrop.stratum0.publishing.content_index import SETTLED_NANOSECONDS
 from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
 from outcrop.stratum0.publishing.ingest import IngestRequest
@@ -33,7 +37,7 @@ from tests.faulty_server import Request, Site, html_page, serving
 from tests.stratum0.check.test_check import name_of, objects_of, publish_small
 from tests.stratum0.checking import check_published
 from tests.stratum0.conftest import Publisher
-from tests.stratum0.reading import published_manifest
+from tests.stratum0.reading import entries, published_manifest, published_tree
 
 SIGNED = (MANIFEST_NAME, WHITELIST_NAME, REFLOG_NAME)
 
@@ -136,6 +140,126 @@ def test_suspects_are_read_by_a_repair_that_looks_no_closer_elsewhere(
 
     assert [one.step.name for one in outcome.mended] == [name_of(published, victim)]
     assert check_published(published, FULL).problems == ()
+
+
+NESTED = ("a", "a/b", "a/b/c", "z")
+
+
+@pytest.fixture
+def nested(publisher: Publisher, tmp_path: Path) -> Publisher:
+    """A repository with the catalogs `NESTED`, each with files of its own."""
+    tree = tmp_path / "nested catalogs"
+    for directory in NESTED:
+        (tree / directory).mkdir(parents=True, exist_ok=True)
+        (tree / directory / ".cvmfscatalog").touch()
+        for number in range(4):
+            (tree / directory / f"f{number}").write_text(f"{directory} {number} " * 50)
+    publisher.publish(IngestRequest(trees=(DirectoryTree(tree),)))
+    return publisher
+
+
+def file_of(publisher: Publisher, path: str) -> Path:
+    """Where the contents of the file at `path` are stored."""
+    entry = entries(publisher.repository.store)[path.encode()]
+    assert entry.digest is not None
+    return publisher.storage / ObjectName(entry.digest, ObjectKind.FILE).path
+
+
+def catalog_of(publisher: Publisher, path: str) -> Path:
+    """Where the catalog with the mountpoint `path` is stored."""
+    mountpoint = published_tree(publisher.repository.store).mountpoint(path.encode())
+    assert mountpoint.path == path.encode()
+    return publisher.storage / ObjectName(mountpoint.reference.digest, ObjectKind.CATALOG).path
+
+
+def alter(path: Path) -> None:
+    """Flips one bit, which nothing tells but the digest."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("catalog", ["", "/a", "/a/b"])
+@pytest.mark.parametrize("how", ["altered", "gone"])
+@pytest.mark.parametrize("checked", [FULL, None], ids=["after a full check", "without a check"])
+def test_contents_that_a_damaged_catalog_hid_are_read_and_mended(
+    nested: Publisher, tmp_path: Path, catalog: str, how: str, checked: CheckRequest | None
+) -> None:
+    mirror = DirectoryStore(shutil.copytree(nested.storage, tmp_path / "mirror"))
+    victims = [file_of(nested, path) for path in ("/a/b/f1", "/a/b/c/f2")]
+    place = catalog_of(nested, catalog)
+    for victim in victims:
+        alter(victim)
+    if how == "altered":
+        alter(place)
+    else:
+        place.unlink()
+    damaged = check_published(nested, checked).damaged_objects if checked is not None else ()
+    request = RepairRequest((mirror,), suspects=frozenset(map(str, damaged)))
+
+    outcome = repair(nested.repository, request, nested.now)
+
+    assert outcome.failed == ()
+    assert {name_of(nested, path) for path in (place, *victims)} == {one.step.name for one in outcome.mended}
+    assert check_published(nested, FULL).problems == ()
+
+
+def test_what_was_hidden_and_no_mirror_has_is_told(nested: Publisher, tmp_path: Path) -> None:
+    mirror = DirectoryStore(shutil.copytree(nested.storage, tmp_path / "mirror"))
+    victim = file_of(nested, "/a/b/c/f2")
+    alter(victim)
+    alter(catalog_of(nested, "/a/b"))
+    (mirror.root / name_of(nested, victim)).unlink()
+
+    outcome = repair(nested.repository, RepairRequest((mirror,)), nested.now)
+
+    assert [failed.step.name for failed in outcome.failed] == [name_of(nested, victim)]
+    assert [problem.name for problem in outcome.report.of(Severity.DAMAGE)] == [name_of(nested, victim)]
+
+
+def test_a_full_repair_takes_up_no_check_that_was_blind_below_a_catalog(nested: Publisher, tmp_path: Path) -> None:
+    mirror = DirectoryStore(shutil.copytree(nested.storage, tmp_path / "mirror"))
+    victim = file_of(nested, "/a/b/f1")
+    alter(victim)
+    alter(catalog_of(nested, "/a/b"))
+    trusted = trusted_by(nested.repository, nested.now)
+    with closing(NeverAtItsEnd(tmp_path / "memory")) as memory:
+        check_repository(nested.repository.store, trusted, FULL, memory=memory)
+
+    with closing(FileMemory(tmp_path / "memory")) as memory:
+        outcome = repair(nested.repository, RepairRequest((mirror,), Depth.CONTENT), nested.now, memory=memory)
+
+    assert name_of(nested, victim) in {one.step.name for one in outcome.mended}
+    assert check_published(nested, FULL).problems == ()
+
+
+class NeverAtItsEnd(FileMemory):
+    """What a check leaves that is interrupted just before its end."""
+
+    def end(self) -> None: ...
+
+
+def test_a_newer_revision_is_no_reason_to_read_everything(nested: Publisher, tmp_path: Path) -> None:
+    backup = shutil.copytree(nested.storage, tmp_path / "backup")
+    (tmp_path / "nested catalogs" / "a" / "f1").write_text("newer")
+    nested.publish(IngestRequest(trees=(DirectoryTree(tmp_path / "nested catalogs"),)))
+    nested.storage.rename(tmp_path / "replica")
+    backup.rename(nested.storage)
+    replica = DirectoryStore(tmp_path / "replica")
+    read: list[str] = []
+
+    def noted(name: str, data: bytes) -> bytes:
+        read.append(name)
+        return data
+
+    store = FaultyStore(nested.repository.store, tamper=noted)
+    repository = replace(nested.repository, store=store)
+
+    outcome = repair(repository, RepairRequest((replica,), newer=True), nested.now)
+
+    assert outcome.failed == ()
+    assert name_of(nested, file_of(nested, "/a/f1")) in {one.step.name for one in outcome.mended}
+    assert name_of(nested, file_of(nested, "/z/f1")) not in read
 
 
 def damaged_file(publisher: Publisher) -> str:

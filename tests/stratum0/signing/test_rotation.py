@@ -34,6 +34,7 @@ from outcrop.stratum0.signing.rotation import (
     default_grace,
     next_step,
     plan_rotation,
+    replace_grace,
     steps_of_run,
     switch,
 )
@@ -356,6 +357,23 @@ def test_next_step_without_any_whitelist_is_to_announce(publisher: Publisher) ->
     record = begin(publisher.repository, BEGINNING, GRACE)
     announced = replace(record, announced_at=BEGINNING)
     assert next_step(announced, None, BEGINNING + GRACE) is RotationStep.ANNOUNCE
+
+
+def test_a_new_grace_holds_for_what_is_left_of_a_rotation(publisher: Publisher) -> None:
+    repository = publisher.repository
+    begin(repository, BEGINNING, GRACE)
+    renew_whitelist(repository, BEGINNING)
+    plan = plan_rotation(repository, BEGINNING, timedelta(0))
+    assert (plan.step, plan.grace, plan.replaced_grace) == (RotationStep.SWITCH, timedelta(0), GRACE)
+    assert plan_rotation(repository, BEGINNING).step is RotationStep.WAIT_TO_SWITCH, "a plan changes nothing"
+
+    replace_grace(repository, timedelta(0))
+    assert plan_rotation(repository, BEGINNING, timedelta(0)).replaced_grace is None
+    assert [step(repository, BEGINNING) for _ in range(2)] == [RotationStep.SWITCH, RotationStep.DROP]
+    assert load_rotation(repository.keys) is None
+    replace_grace(repository, GRACE)
+    assert load_rotation(repository.keys) is None
+    check(publisher, BEGINNING)
 
 
 # Killed at any moment

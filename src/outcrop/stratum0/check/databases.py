@@ -73,7 +73,9 @@ def header_problems(image: bytes) -> Iterator[str]:
 
 
 def waste(image: bytes) -> Iterator[str]:
-    """What the reference publisher would tidy up."""
+    """What the reference publisher would tidy up; nothing of what is too short to be a database."""
+    if len(image) < _HEADER_BYTES:
+        return
     pages, _, free = struct.unpack_from(">3I", image, 28)
     if pages and free / pages > _WASTED_PAGES:
         yield f"{free} of its {pages} pages are unused"

@@ -32,7 +32,10 @@ class Severity(Enum):
 _REPAIR = "`outcrop repo repair {repository} --from URL` fetches it from a replica"
 _RESIGN = "`outcrop repo resign {repository}` signs a new one"
 _REFRESH = "`outcrop repo refresh {repository}` signs it anew"
-_REPUBLISH = "roll back to a revision without it, or publish the directory anew with `outcrop repo ingest {repository}`"
+_REPUBLISH = (
+    "roll back to a revision without it, or publish the directory anew with `outcrop repo ingest {repository}`; where "
+    "only older revisions have it, delete the tag that keeps them, then `outcrop repo gc {repository}`"
+)
 _OWN_KEY = "find out who published this; a publish with the repository's own keys puts it right"
 
 

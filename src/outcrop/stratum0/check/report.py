@@ -74,9 +74,8 @@ class CheckReport:
         if counts[Severity.DISTRUST]:
             return TrustError(what=what, problem=str(worst), hint=hint)
         number = counts[Severity.INCONSISTENCY]
-        return FormatError(
-            what=what, field=f"{number} place{'' if number == 1 else 's'}", problem="contradict the format", hint=hint
-        )
+        field, problem = ("1 place", "contradicts") if number == 1 else (f"{number:,} places", "contradict")
+        return FormatError(what=what, field=field, problem=f"{problem} the format", hint=hint)
 
 
 def _counted(number: int, noun: str, state: str) -> str:

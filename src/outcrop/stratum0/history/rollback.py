@@ -85,15 +85,17 @@ def roll_back(
     """Publishes the tree of an older revision as the next one. With `dry_run` everything is checked, nothing stored.
 
     NotFound if there is no such revision, or if any catalog or object of it is gone; InvalidValue for the current one
-    and for a broken promise without a reason; TrustError if readers would not believe the whitelist. In all these
-    cases nothing was published.
+    and for a broken promise without a reason; TrustError if readers would not believe the whitelist; Busy if somebody
+    is changing the repository. In all these cases nothing was published.
     """
     key = repository.signing_key()
     notes = require_valid_whitelist(repository, now, allow_expiring=request.allow_expiring)
+    leases = Leases(repository.keys.directory, repository.name)
     with ExitStack() as stack:
-        if not dry_run:
-            # A transaction that is open now would lay what is taken back over the older tree again.
-            leases = Leases(repository.keys.directory, repository.name)
+        # A transaction that is open now would lay what is taken back over the older tree again.
+        if dry_run:
+            leases.require_free([ROOT])
+        else:
             stack.enter_context(leases.held([ROOT], "rollback", now))
         stack.enter_context(repository.publishing())
         manifest = repository.manifest(key)

@@ -5,6 +5,9 @@ Attributes may change: modes, owners and times are corrected for the sake of rea
 bytes go on running. Additions are free. A publisher who names a reason may break such a promise, and the reason is
 published with the revision.
 
+A path that a change takes away and puts there again, as an entry of another kind or for the sake of a stub below it, is
+not removed: what readers find there is held against what they found before.
+
 A notice's promise: until the day that it names, its path stays, with and without a policy and whatever the reason,
 since users plan by it. From that day on the path, and what lies below it, may go without a reason. Where notices lie
 one below the other, the deepest decides.
@@ -13,7 +16,7 @@ one below the other, the deepest decides.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -22,7 +25,7 @@ from outcrop.cvmfs.catalog_diff import Effect
 from outcrop.cvmfs.entry import Entry
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.notices import OUTCROP_DIRECTORY, Notice, Notices, NoticeState
-from outcrop.cvmfs.paths import RepositoryPath, is_below, join, parent, shown
+from outcrop.cvmfs.paths import RepositoryPath, ancestors, is_below, join, parent, shown
 from outcrop.errors import InvalidValue
 from outcrop.stratum0.promises.policy import Policy
 from outcrop.stratum0.publishing.change import PathChange
@@ -67,15 +70,14 @@ def require_promises_kept(
     `before` is the published revision, untouched, and `notices` are its own. Raises InvalidValue, which names what
     would be broken, otherwise.
     """
-    for change in _topmost_removals(changes):
-        _require_notices_stay(change.path, repository)
-        held = _held_by(before, change.path, policy, notices, now)
+    for path in _topmost_removals(changes):
+        _require_notices_stay(path, repository)
+        held = _held_by(before, path, policy, notices, now)
         if held is not None:
-            path = shown(held.path)
             raise InvalidValue(
-                what=f"the path {shown(change.path)}",
-                problem=f"cannot be removed: users were told that {path} is there until {held.on}",
-                hint=f"withdraw that first: `outcrop repo retire {repository} {shlex.quote(path)} "
+                what=f"the path {shown(path)}",
+                problem=f"cannot be removed: users were told that {shown(held.path)} is there until {held.on}",
+                hint=f"withdraw that first: `outcrop repo retire {repository} {shlex.quote(shown(held.path))} "
                 '--withdraw --reason "…"`',
             )
     if reason.strip():
@@ -95,35 +97,64 @@ def require_promises_kept(
 def breaches(
     before: PublishedTree, changes: Sequence[PathChange], policy: Policy, notices: Notices, now: datetime
 ) -> Iterator[Breach]:
-    """The promises of `policy` that `changes` break; of promised directories that go away, the topmost."""
-    for change in _topmost_removals(changes):
-        for path in _promised(before, change.path, policy, notices, now):
-            yield Breach(path, Effect.REMOVED)
+    """The promises of `policy` that `changes` break, each once; of promised directories that go away, the topmost."""
+    removals = _topmost_removals(changes)
+    again = _Again.of(changes) if removals else _NOTHING_AGAIN
+    for path in removals:
+        yield from _broken_by_removal(before, path, again, policy, notices, now)
     for change in changes:
         if change.effect is Effect.CHANGED and change.content and policy.promises(change.path):
             yield Breach(change.path, Effect.CHANGED)
 
 
-def _topmost_removals(changes: Sequence[PathChange]) -> list[PathChange]:
-    """What goes away, without what goes away with its directory: some changes tell that too, others do not."""
-    gone = {change.path for change in changes if change.effect is Effect.REMOVED}
-    return [change for change in changes if change.path in gone and parent(change.path) not in gone]
+def _topmost_removals(changes: Sequence[PathChange]) -> list[RepositoryPath]:
+    """What is taken away, without what goes with a directory above it: some changes tell that too, others do not."""
+    gone = dict.fromkeys(change.path for change in changes if change.effect is Effect.REMOVED)
+    return [path for path in gone if gone.keys().isdisjoint(ancestors(path))]
 
 
-def _promised(
-    before: PublishedTree, top: RepositoryPath, policy: Policy, notices: Notices, now: datetime
-) -> Iterator[RepositoryPath]:
-    """The topmost promised paths at and below `top`. Only directories that lead to what may be promised are read."""
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """What a change puts there: the `paths` themselves, and the `directories` that hold some of them."""
+
+    paths: Set[RepositoryPath]
+    directories: Set[RepositoryPath]
+
+    @classmethod
+    def of(cls, changes: Sequence[PathChange]) -> _Again:
+        paths = {change.path for change in changes if change.effect is Effect.ADDED}
+        return cls(paths, {parent(path) for path in paths})
+
+
+_NOTHING_AGAIN = _Again(frozenset(), frozenset())
+
+
+def _broken_by_removal(
+    before: PublishedTree,
+    top: RepositoryPath,
+    again: _Again,
+    policy: Policy,
+    notices: Notices,
+    now: datetime,
+) -> Iterator[Breach]:
+    """The topmost promised paths at and below `top` that are gone, or are something else now.
+
+    Only directories that lead to what may be promised are read.
+    """
     pending = [top]
     while pending:
         path = pending.pop()
         if _is_due(path, notices, now):
             continue
-        if policy.promises(path):
-            yield path
-        elif policy.may_promise_below(path):
+        promised = policy.promises(path)
+        if promised and path not in again.paths:
+            yield Breach(path, Effect.REMOVED)
+        elif promised or policy.may_promise_below(path):
             entry = before.lookup(path)
-            if entry is not None and entry.is_directory:
+            was_directory = entry is not None and entry.is_directory
+            if promised and not (was_directory and path in again.directories):
+                yield Breach(path, Effect.CHANGED)
+            elif was_directory:
                 pending += sorted((join(path, child.name) for child in before.children(path)), reverse=True)
 
 

@@ -1,4 +1,4 @@
-"""A tarball as a tree to publish, streamed: nothing is unpacked to disk.
+"""A tarball as a tree to publish, streamed: nothing is unpacked to disk, and it is read only once.
 
 Every member is judged before anything of it is used. Refused here, with its name and the reason: `..`, absolute names,
 names without a component, members of an unknown type, truncated or damaged archives. What needs the other members is
@@ -8,20 +8,14 @@ and disagree, members below something that is no directory.
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import os
 import stat
 import tarfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Self
-
-import zstandard
+from typing import IO, Self, cast
 
 from outcrop.cvmfs.chunking import ByteSource
 from outcrop.cvmfs.entry import MAXIMUM_UINT32, NANOSECONDS
@@ -31,68 +25,19 @@ from outcrop.errors import FormatError, InvalidValue, storage_error
 from outcrop.storage.interface import PIECE_BYTES
 from outcrop.stratum0.publishing.contents import ContentResult, ContentWriter
 from outcrop.stratum0.publishing.incoming import Attributes, Incoming, kept_xattrs
+from outcrop.stratum0.publishing.packed_archive import DAMAGE, PlainBytes
 
 FORMATS = ".tar, .tar.gz, .tar.bz2, .tar.xz and .tar.zst"
 """What is read, for people; what an archive is called does not matter."""
 
-MAXIMUM_NAME_BYTES = 255
-"""Linux's limit (NAME_MAX): nobody could open a file with a longer name."""
 IMPLIED_DIRECTORY_MODE = stat.S_IFDIR | 0o755
 
-
-def _gunzipped(file: IO[bytes]) -> gzip.GzipFile:
-    return gzip.GzipFile(fileobj=file)
-
-
-_ZSTD_INPUT_BYTES = 2048
-"""How much goes into the decompressor at once: some KiB come out as a rule, 64 MiB where zeros were packed."""
-
-
-class _UnzstdFile:
-    """What the zstd frames in `file` hold. Unlike the library's own reader it takes a frame without an end for damage:
-    the frame's checksum stands there."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._in_frame = False
-        self._packed = b""
-        self._plain = memoryview(b"")
-
-    def read(self, size: int) -> bytes:
-        """Up to `size` bytes; none only at the end."""
-        while not self._plain:
-            packed = self._packed or self._file.read(_ZSTD_INPUT_BYTES)
-            if not packed:
-                if self._in_frame:
-                    raise EOFError("the last zstd frame has no end")
-                break
-            if self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-            self._plain = memoryview(self._frame.decompress(packed))
-            self._packed, self._in_frame = self._frame.unused_data, not self._frame.eof
-        piece, self._plain = bytes(self._plain[:size]), self._plain[size:]
-        return piece
-
-
-_DECOMPRESSORS: dict[bytes, Callable[[IO[bytes]], Any]] = {
-    b"\x1f\x8b": _gunzipped,
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
-    b"\x28\xb5\x2f\xfd": _UnzstdFile,
-}
-"""How archives are packed, by the bytes that they begin with."""
 _DAMAGE = (
+    *DAMAGE,  # among them ValueError: numbers and texts that are none
     tarfile.TarError,
-    EOFError,
-    zlib.error,
-    lzma.LZMAError,
-    zstandard.ZstdError,
-    ValueError,  # numbers and texts that are none
     OverflowError,
     RecursionError,  # headers of headers of headers
 )
-_LONGEST_MAGIC = max(map(len, _DECOMPRESSORS))
 _XATTR_PREFIX = "SCHILY.xattr."
 _TYPES = {
     tarfile.REGTYPE: stat.S_IFREG,
@@ -108,10 +53,14 @@ _TYPES = {
 
 
 class TarballTree:
-    """The members of the tarball at `path`: plain, or compressed by gzip, bzip2, xz or zstd."""
+    """The members of the tarball at `path`: plain, or compressed by gzip, bzip2, xz or zstd.
 
-    def __init__(self, path: Path, *, with_xattrs: bool = True) -> None:
+    Where `stream` is given the tarball is read from there, which can be done only once, and `path` is what people call
+    it. A pipe that has a path can be read only once too."""
+
+    def __init__(self, path: Path, *, stream: IO[bytes] | None = None, with_xattrs: bool = True) -> None:
         self._path = path
+        self._stream = stream
         self._with_xattrs = with_xattrs
         self._notes: list[str] = []
 
@@ -123,8 +72,11 @@ class TarballTree:
         return self._notes
 
     def entries(self) -> Iterator[Incoming]:
-        with _damage_border(self._path), self._path.open("rb") as file, _opened_archive(file) as archive:
+        with _damage_border(self._path), self._opened() as file, _opened_archive(file) as archive:
             yield from self._members(archive)
+
+    def _opened(self) -> AbstractContextManager[IO[bytes]]:
+        return self._path.open("rb") if self._stream is None else nullcontext(self._stream)
 
     def _members(self, archive: tarfile.TarFile) -> Iterator[Incoming]:
         directories: set[RepositoryPath] = set()
@@ -207,8 +159,6 @@ class TarballTree:
             raise self._refusal(member, f"{verb} {name!r}, an absolute path")
         if b".." in parts or b"\0" in raw:
             raise self._refusal(member, f"{verb} {name!r}, which leads out of the tree")
-        if any(len(part) > MAXIMUM_NAME_BYTES for part in parts):
-            raise self._refusal(member, f"has a name of more than {MAXIMUM_NAME_BYTES} bytes")
         return RepositoryPath(b"".join(b"/" + part for part in parts))
 
     def _refusal(self, member: tarfile.TarInfo, problem: str) -> InvalidValue:
@@ -238,12 +188,14 @@ class _StrictMember(tarfile.TarInfo):
 @contextmanager
 def _opened_archive(file: IO[bytes]) -> Iterator[tarfile.TarFile]:
     """The archive in `file`, read once from front to back, and to its very end, where checksums are."""
-    magic = file.read(_LONGEST_MAGIC)
-    file.seek(0)
-    openers = [opener for start, opener in _DECOMPRESSORS.items() if magic.startswith(start)]
-    plain: IO[bytes] = openers[0](file) if openers else file
+    plain = PlainBytes(file)
     with tarfile.open(
-        fileobj=plain, mode="r|", tarinfo=_StrictMember, errorlevel=2, encoding="utf-8", errors="surrogateescape"
+        fileobj=cast(IO[bytes], plain),
+        mode="r|",
+        tarinfo=_StrictMember,
+        errorlevel=2,
+        encoding="utf-8",
+        errors="surrogateescape",
     ) as archive:
         yield archive
         while plain.read(PIECE_BYTES):

@@ -105,12 +105,18 @@ def ingest(
     dry_run: bool = False,
     progress: Progress = SILENT,
 ) -> IngestOutcome:
-    """Publishes `request` as one revision. With `dry_run` everything is computed and nothing stored."""
-    warnings = () if dry_run else require_valid_whitelist(repository, now, allow_expiring=request.allow_expiring)
+    """Publishes `request` as one revision. With `dry_run` everything is computed and nothing stored.
+
+    A dry run is refused whenever the run would be: TrustError if readers would not believe the whitelist, Busy if
+    somebody else holds what the change declares.
+    """
+    warnings = require_valid_whitelist(repository, now, allow_expiring=request.allow_expiring)
+    leases = Leases(repository.keys.directory, repository.name)
     with ExitStack() as stack:
-        if not dry_run:
+        if dry_run:
+            leases.require_free(request.declared, transaction=request.transaction)
+        else:
             clear_remnants(transactions_home(repository.keys.directory, repository.name))
-            leases = Leases(repository.keys.directory, repository.name)
             stack.enter_context(leases.held(request.declared, "ingest", now, transaction=request.transaction))
         stack.enter_context(repository.writing_objects())
         work = stack.enter_context(_Ingest(repository, request, now, progress, dry_run=dry_run))

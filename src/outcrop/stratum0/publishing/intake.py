@@ -17,7 +17,7 @@ from outcrop.progress import SILENT, Progress
 from outcrop.stratum0.create import DIRECTORY_BYTES
 from outcrop.stratum0.publishing.content_index import StoredContent
 from outcrop.stratum0.publishing.contents import ContentResult, ContentWriter
-from outcrop.stratum0.publishing.door import Door
+from outcrop.stratum0.publishing.door import MARKERS, Door
 from outcrop.stratum0.publishing.incoming import Incoming, IncomingTree
 from outcrop.stratum0.publishing.layering import RESERVED
 from outcrop.stratum0.publishing.ownership import Ownership
@@ -62,6 +62,7 @@ class Intake:
 
     def take(self, trees: Iterable[IncomingTree], progress: Progress = SILENT) -> None:
         """Takes in all entries of `trees`; when this returns, all contents are in the store."""
+        self._door.require_place(self._at)
         progress.start("contents", None, "files")
         for number, tree in enumerate(trees):
             self._take_tree(tree, number, progress)
@@ -75,24 +76,32 @@ class Intake:
                 raise InvalidValue(
                     what=shown(path), problem="is kept for the publisher", hint="leave it out; nothing was published"
                 )
-            admitted = incoming if incoming.implied else self._door.admit(path, incoming, tree.address)
+            admitted = self._door.admit(path, incoming, tree.address)
             content = incoming.store(self._aside.get(path, self._writer)) if incoming.store else None
             pending.append(_Pending(path, admitted, content))
             if len(pending) > WINDOW:
-                self._stage(pending.popleft(), number)
+                self._stage(pending.popleft(), tree.address, number)
             if count % PROGRESS_ENTRIES == 0:
                 progress.advance(PROGRESS_ENTRIES, detail=shown(path))
         while pending:
-            self._stage(pending.popleft(), number)
+            self._stage(pending.popleft(), tree.address, number)
 
-    def _stage(self, one: _Pending, tree: int) -> None:
+    def _stage(self, one: _Pending, origin: str, tree: int) -> None:
         incoming = one.incoming
         if incoming.link_to is not None:
             self._staging.add_link(one.path, RepositoryPath(self._at + incoming.link_to), tree=tree)
+            if name(one.path) in MARKERS:
+                self._require_file(one.path, origin)
             return
         content = one.content.value if one.content else None
         row = self._row(name(one.path), incoming, content)
         self._staging.add(one.path, row, content.chunks if content else (), tree=tree, implied=incoming.implied)
+
+    def _require_file(self, path: RepositoryPath, origin: str) -> None:
+        """An archive does not say what a hard link is: only what it leads to does, which may be a symbolic link."""
+        staged = self._staging.get(path)
+        assert staged is not None, path
+        self._door.require_possible(path, staged.row.mode, origin)
 
     def _row(self, entry_name: bytes, incoming: Incoming, content: StoredContent | None) -> SoundRow:
         attributes = incoming.attributes

@@ -1,7 +1,8 @@
 """Lays what comes in over the tree that is there: removals first, then a directory at a time, parents first.
 
 Directories are merged, other entries replaced. Where an entry would change between directory and something else this is
-refused, unless the place is among those to be replaced. What is the same already is left alone.
+refused, unless the place is among those to be deleted or replaced. What is the same already is left alone, even if it
+is to be deleted and comes in again: the change tells what readers will find otherwise, and nothing else.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from outcrop.cvmfs.catalog_diff import Effect
 from outcrop.cvmfs.catalog_edit import NewEntry
 from outcrop.cvmfs.entry import Chunk, Entry, EntryRow, SoundRow, decode_entry, encode_entry
 from outcrop.cvmfs.notices import OUTCROP_DIRECTORY
-from outcrop.cvmfs.paths import ROOT, RepositoryPath, ancestors, join, name, parent, shown
+from outcrop.cvmfs.paths import ROOT, RepositoryPath, ancestors, is_below, join, name, parent, shown
 from outcrop.errors import AlreadyExists, InvalidValue, NotFound
 from outcrop.stratum0.catalogs.catalog_tree import MARKER, CatalogTree
 from outcrop.stratum0.catalogs.early_nesting import EarlyNesting
@@ -63,10 +64,12 @@ class _Layering:
         self._stays = stays
         self._nesting = nesting
         self._leading = frozenset((*ancestors(layer.at), layer.at)) if layer.brings_trees else frozenset()
+        self._keeps_top = not any(is_below(layer.at, path) for path in layer.delete)
         self._fresh: set[RepositoryPath] = set()
 
     def run(self) -> None:
-        for path in self._layer.delete:
+        self._require_deletable()
+        for path in sorted(set(self._layer.delete)):
             self._delete(path)
         for path in self._layer.replace:
             self._remove_all_but_incoming(path)
@@ -78,15 +81,22 @@ class _Layering:
             self._tree.rest()
         self._follow_lone_markers()
 
+    def _require_deletable(self) -> None:
+        """Returns if all that is to be deleted is there, before any of it goes and takes what lies below along."""
+        for path in self._layer.delete:
+            if path == ROOT:
+                raise InvalidValue(
+                    what="the root of a repository", problem="cannot be deleted", hint="name what lies below it"
+                )
+            if self._tree.lookup(path) is None:
+                what = f"the path {shown(path)}, which is to be deleted,"
+                raise NotFound(what=what, hint="`outcrop ls` shows what is there")
+
     def _delete(self, path: RepositoryPath) -> None:
-        if path == ROOT:
-            raise InvalidValue(
-                what="the root of a repository", problem="cannot be deleted", hint="name what lies below it"
-            )
-        if self._tree.lookup(path) is None:
-            what = f"the path {shown(path)}, which is to be deleted,"
-            raise NotFound(what=what, hint="`outcrop ls` shows what is there")
-        self._summary.note_removed(path, self._tree.remove(path))
+        if path in self._leading or self._layer.staging.get(path) is not None:
+            self._remove_all_but_incoming(path)
+        elif self._tree.lookup(path) is not None:
+            self._summary.note_removed(path, self._tree.remove(path))
 
     def _remove_all_but_incoming(self, path: RepositoryPath) -> None:
         """Takes away what is at `path` and does not come in again as the same kind of thing."""
@@ -182,8 +192,8 @@ class _Layering:
                 hint=f"`--replace {shlex.quote(shown(path))}` lets the new entry take its place",
             )
         # The top of a tree is laid over a directory that has its own owner and mode: a temporary directory's 0700
-        # must not lock everybody out of the repository.
-        if one.is_directory and (one.implied or path == self._layer.at):
+        # must not lock everybody out of the repository. If that directory is to be deleted, nothing of it is kept.
+        if one.is_directory and (one.implied or (path == self._layer.at and self._keeps_top)):
             return True
         if not is_same_row(old, one.row):
             return False

@@ -3,7 +3,7 @@
 An object is proved by its name: bytes with that digest are what was published. So a mirror need not be trusted, only
 tried: one that lies, lacks the object or never stops sending costs time and changes nothing. Damaged bytes stay until
 the good ones are there. A repaired catalog shows what is damaged below it, so that checks and fetches take turns until
-nothing new comes up.
+nothing new comes up. No earlier check can have looked at the contents below such a catalog, so all of them are read.
 
 The contents of files that no mirror has come back when they are published again: what was found damaged or gone makes
 the publisher forget what it believes to be stored. It writes no object over one that is there, so those that are
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from outcrop.cvmfs.catalog import CatalogReference
 from outcrop.cvmfs.digest import Hasher
 from outcrop.cvmfs.objects import MANIFEST_NAME, REFLOG_NAME, WHITELIST_NAME, ObjectKind, ObjectName
 from outcrop.errors import FormatError, IntegrityError, OutcropError
@@ -27,6 +28,7 @@ from outcrop.stratum0.check.owned import trusted_by
 from outcrop.stratum0.check.problems import Kind, Problem, Severity
 from outcrop.stratum0.check.report import CheckReport, Depth
 from outcrop.stratum0.check.repository import CheckRequest, check_repository
+from outcrop.stratum0.repair.hidden import problems_below
 from outcrop.stratum0.repair.repair_signed import (
     MirroredManifest,
     NoHealthyCopy,
@@ -123,8 +125,12 @@ class RepairRequest:
 
 def plan_repair(report: CheckReport) -> tuple[Step, ...]:
     """What can be done about the problems in `report`: signed files first, then catalogs, then all other objects."""
+    return _steps_for(report.problems)
+
+
+def _steps_for(problems: Iterable[Problem]) -> tuple[Step, ...]:
     steps: dict[str, Step] = {}
-    for problem in report.problems:
+    for problem in problems:
         action = _action(problem)
         if action is not None:
             steps.setdefault(problem.name, Step(action, problem))
@@ -189,7 +195,12 @@ def repair(
         # What is damaged among catalogs comes to light without reading contents, level by level.
         work.until_nothing_new(Depth.EXISTENCE, None)
         if request.depth is Depth.CONTENT:
+            if memory is not None and work.catalogs_that_came_back():
+                # A check that was interrupted took what they refer to for leftovers.
+                memory.end()
             work.until_nothing_new(Depth.CONTENT, memory)
+        else:
+            work.read_what_was_hidden()
         repository.store.sync()
     work.remove_altered()
     work.forget_what_was_damaged()
@@ -204,6 +215,7 @@ class _Repair:
         self._request = request
         self._now = now
         self._progress = progress
+        self._suspects = request.suspects
         self._steps: dict[str, Step] = {}
         self._mended: list[Mended] = []
         self._failed: list[Failed] = []
@@ -227,9 +239,8 @@ class _Repair:
     def until_nothing_new(self, depth: Depth, memory: Memory | None) -> None:
         """Checks and mends in turns, until a check finds nothing that was not tried."""
         while True:
-            report = self._check(depth, self._request.suspects, memory)
-            steps = [step for step in plan_repair(report) if step.name not in self._steps]
-            self._steps.update((step.name, step) for step in steps)
+            report = self._check(depth, self._suspects, memory)
+            steps = self._take_up(report.problems)
             for step in steps:
                 if step.action is Action.RESTORE:
                     self._restore(step)
@@ -239,6 +250,43 @@ class _Repair:
             restored = any(step.action is Action.RESTORE for step in steps)
             if not catalogs and not restored:
                 return
+
+    def catalogs_that_came_back(self) -> tuple[CatalogReference, ...]:
+        """The catalogs that no check could read before this run.
+
+        Those that only a newer revision has were never damaged: what is below them was stored by the older ones, or is
+        fetched."""
+        has_newer = any(step.action is Action.TAKE_NEWER for step in self._steps.values())
+        found = []
+        for step in (mended.step for mended in self._mended):
+            name, path = step.problem.object, step.problem.path
+            is_new = has_newer and step.problem.kind is Kind.MISSING
+            if name is not None and name.kind is ObjectKind.CATALOG and path is not None and not is_new:
+                found.append(CatalogReference(path, name.digest, step.problem.size or 0))
+        return tuple(found)
+
+    def read_what_was_hidden(self) -> None:
+        """Reads and mends all contents below the catalogs that came back."""
+        catalogs = self.catalogs_that_came_back()
+        if not catalogs:
+            return
+        problems = problems_below(self._repository.store, catalogs, self._progress)
+        # What cannot be mended is told as well, by the last check.
+        self._suspects |= {problem.name for problem in problems}
+        self._fetch(self._take_up(problems))
+
+    def _take_up(self, problems: Iterable[Problem]) -> list[Step]:
+        """What is to be done about `problems` and was not tried; from now on it counts as tried."""
+        steps = [step for step in _steps_for(problems) if not self._is_tried(step)]
+        self._steps.update((step.name, step) for step in steps)
+        return steps
+
+    def _is_tried(self, step: Step) -> bool:
+        known = self._steps.get(step.name)
+        if known is None:
+            return False
+        # What seemed to be a leftover while the catalog that refers to it was damaged has to be fetched.
+        return known.action is not Action.REMOVE or step.action is Action.REMOVE
 
     def remove_altered(self) -> None:
         """Takes damaged objects away that nothing refers to, while nobody may come to refer to them; also contents of
@@ -268,7 +316,7 @@ class _Repair:
             self._repository.forget_contents()
 
     def outcome(self) -> RepairOutcome:
-        suspects = self._request.suspects | {name for name in self._steps if _is_object(name)}
+        suspects = self._suspects | {name for name in self._steps if _is_object(name)}
         report = self._check(Depth.EXISTENCE, suspects, None)
         return RepairOutcome(
             tuple(self._steps.values()),

@@ -15,6 +15,9 @@ published is signed with the new key, and a manifest by the old one still counts
 Where the rename of the certificate is missing, `load_signing_key` takes the next one.
 
 No step needs the old key itself, only its certificate. So one that is lost is replaced in the same way.
+
+The grace of a rotation that is under way can be replaced, as for a key that turns out to be stolen. That is one write
+of the record before any other step, so after an interruption either the old grace holds or the new one.
 """
 
 from __future__ import annotations
@@ -65,11 +68,14 @@ class RotationStep(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RotationPlan:
-    """The next step of a rotation, and the record so far (None before it begins)."""
+    """The next step of a rotation, and the record so far (None before it begins).
+
+    `replaced_grace` is what the record on disk says where `record` has another grace (`replace_grace`)."""
 
     step: RotationStep
     record: RotationRecord | None
     grace: timedelta
+    replaced_grace: timedelta | None = None
 
     @property
     def due_at(self) -> datetime | None:
@@ -86,7 +92,8 @@ def default_grace(repository: OwnedRepository, manifest: Manifest | None = None)
 def plan_rotation(
     repository: OwnedRepository, now: datetime, grace: timedelta | None = None, *, lost: bool = False
 ) -> RotationPlan:
-    """What the rotation does next. `grace` is for one that begins; without it, the default's length.
+    """What the rotation does next. `grace` also takes the place of what one that is under way began with; without it,
+    one that begins has the default's length.
 
     `lost` says that one which begins has to do without the signing key (`outcrop.stratum0.signing.lost_key`)."""
     record = load_rotation(repository.keys)
@@ -94,8 +101,12 @@ def plan_rotation(
         manifest = _own_manifest(repository, _present_certificates(repository, lost))
         length = grace if grace is not None else default_grace(repository, manifest)
         return RotationPlan(RotationStep.BEGIN, None, length)
+    replaced = record.grace if grace is not None and grace != record.grace else None
+    if grace is not None:
+        record = replace(record, grace=grace)
     published = readable_whitelist(repository)
-    return RotationPlan(next_step(record, published.whitelist if published else None, now), record, record.grace)
+    step = next_step(record, published.whitelist if published else None, now)
+    return RotationPlan(step, record, record.grace, replaced)
 
 
 def next_step(record: RotationRecord, published: Whitelist | None, now: datetime) -> RotationStep:
@@ -127,6 +138,14 @@ def begin(repository: OwnedRepository, now: datetime, grace: timedelta, *, lost:
         )
         save_rotation(files, record)
     return record
+
+
+def replace_grace(repository: OwnedRepository, grace: timedelta) -> None:
+    """From now on the rotation that is under way gives caches `grace`. Nothing is written where none is under way."""
+    with repository.publishing():
+        record = load_rotation(repository.keys)
+        if record is not None and record.grace != grace:
+            save_rotation(repository.keys, replace(record, grace=grace))
 
 
 def switch(repository: OwnedRepository, now: datetime) -> Manifest:
@@ -198,6 +217,13 @@ def steps_of_run(first: RotationStep, *, wait: bool, finish: bool) -> tuple[Rota
 _LAST_STEPS = (RotationStep.WAIT_TO_DROP, RotationStep.DROP)
 
 
+def told_grace(plan: RotationPlan) -> str | None:
+    """What `plan` does about the grace of a rotation that is under way, in words; None if nothing."""
+    if plan.replaced_grace is None:
+        return None
+    return f"give caches {_in_seconds(plan.grace)} instead of {_in_seconds(plan.replaced_grace)}"
+
+
 def told(repository: OwnedRepository, step: RotationStep, plan: RotationPlan) -> str:
     """One step of a run that begins as `plan` says, in words."""
     files = repository.keys
@@ -211,7 +237,11 @@ def told(repository: OwnedRepository, step: RotationStep, plan: RotationPlan) ->
         case RotationStep.DROP:
             return "sign a whitelist without the old certificate"
         case RotationStep.WAIT_TO_SWITCH | RotationStep.WAIT_TO_DROP:
-            whole = f"wait {counted(int(plan.grace.total_seconds()), 'second')}"
+            whole = f"wait {_in_seconds(plan.grace)}"
             known = plan.due_at if step is plan.step else None
             span = whole if known is None else f"wait until {known:%Y-%m-%d %H:%M:%S} UTC"
             return f"{span}, for caches to forget what is older"
+
+
+def _in_seconds(length: timedelta) -> str:
+    return counted(int(length.total_seconds()), "second")

@@ -135,10 +135,10 @@ class Leases:
             except OSError as error:
                 raise storage_error(error, str(path)) from error
 
-    def require_free(self, paths: Sequence[RepositoryPath]) -> None:
-        """Busy, as `take` says it, if somebody holds one of `paths`; nothing is taken."""
+    def require_free(self, paths: Sequence[RepositoryPath], *, transaction: str = "") -> None:
+        """Busy, as `take` says it, if somebody else than `transaction` holds one of `paths`; nothing is taken."""
         with self._files():
-            self._refuse_conflicts(paths, "")
+            self._refuse_conflicts(paths, transaction)
 
     def release(self, transaction: str) -> bool:
         """Ends the lease of the transaction of that name; whether there was one. Its file need not be readable."""
