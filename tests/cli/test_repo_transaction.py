@@ -58,7 +58,12 @@ def test_repository_of_somebody_else_is_named(outcrop: CommandLine) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "scenario",
-    ["command_runs_in_the_view_and_its_exit_code_is_the_answer", "view_shows_where_it_is_asked_for"],
+    [
+        "command_runs_in_the_view_and_its_exit_code_is_the_answer",
+        "command_runs_at_the_path_or_beside_the_file_there",
+        "document_is_all_that_a_command_leaves_on_standard_output",
+        "view_shows_where_it_is_asked_for",
+    ],
 )
 def test_scenario(tmp_path: Path, scenario: str, way: Way) -> None:
     play(scenario, tmp_path, way)

@@ -46,6 +46,43 @@ def command_is_published_if_it_ends_well(owner: Owner) -> None:
     owner.require_nothing_left()
 
 
+def document_is_all_that_a_command_leaves_on_standard_output(owner: Owner) -> None:
+    options = ("--by", owner.way.value, "--path", "/j", "--json")
+    script = ("--", "sh", "-c", "mkdir -p x; echo hi >x/y; echo noise")
+    published = json.loads(outcrop(owner, "transaction", NAME, *options, "--publish", *script))
+    assert (published["published"], published["added"]) == (True, 3)
+    opened = json.loads(outcrop(owner, "transaction", NAME, *options, *script))
+    assert owner.transactions.names() == [opened["transaction"]]
+    assert (opened["path"], opened["exit_code"]) == ("/j", 0)
+    outcrop(owner, "abort", NAME)
+    with started(owner, "transaction", NAME, *options, "--publish", "--", "sh", "-c", "echo noise; exit 3") as process:
+        assert process.stdout is not None
+        lost = json.loads(process.stdout.read())
+        assert (process.wait(), lost["published"], lost["exit_code"]) == (3, False, 3)
+    owner.require_nothing_left()
+
+
+def command_runs_at_the_path_or_beside_the_file_there(owner: Owner) -> None:
+    owner.ingest(small_tree(owner.directory / "tree"), at="/v")
+    options = ("--by", owner.way.value, "--publish", "--json")
+
+    def run(path: str, command: str) -> dict[str, object]:
+        found = json.loads(outcrop(owner, "transaction", NAME, "--path", path, *options, "--", "sh", "-c", command))
+        assert isinstance(found, dict)
+        return found
+
+    before = owner.revision
+    assert run("/v/base/file", "test -f file && echo more >> file")["changed"] == 1
+    assert run("/new/deep", "true")["published"] is False
+    assert run("/new/deep", "rmdir ../deep")["published"] is False
+    assert owner.revision == before + 1
+    assert run("/new/deep", "mkdir kept")["added"] == 3
+    assert owner.paths() >= {"/new/deep/kept"}
+    complaint = outcrop(owner, "transaction", NAME, "--path", "/v/base/file/below", *options, "--", "true", code=7)
+    assert "is below something that is not a directory" in complaint
+    owner.require_nothing_left()
+
+
 def view_shows_where_it_is_asked_for(owner: Owner) -> None:
     place = owner.directory / "größer, schöner: weiter"
     place.mkdir()

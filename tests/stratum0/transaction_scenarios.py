@@ -1,6 +1,6 @@
 """What happens to transactions with real mounts: one function a scenario, run by `private_views.play` in namespaces of
-its own. Each gets the owner of an empty repository, who makes views one way. More are in `transaction_chances` and
-`transaction_commands`."""
+its own. Each gets the owner of an empty repository, who makes views one way. More are in `transaction_chances`,
+`transaction_commands` and `transaction_sandboxes`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from outcrop.stratum0.publishing.ingest import IngestRequest
 from outcrop.stratum0.transactions.namespace import in_child
 from outcrop.stratum0.transactions.overlay import PROGRAM, Way
 from outcrop.stratum0.transactions.view import discard_view
-from tests.stratum0 import transaction_chances, transaction_commands
+from tests.stratum0 import transaction_chances, transaction_commands, transaction_sandboxes
 from tests.stratum0.reading import entries
 from tests.stratum0.transaction_owner import (
     NAME,
@@ -275,7 +275,7 @@ def best_way_is_found_by_trying(owner: Owner) -> None:
 
 def main() -> None:
     name, directory, way = sys.argv[1:]
-    scenarios = {**vars(transaction_chances), **vars(transaction_commands), **globals()}
+    scenarios = {**vars(transaction_chances), **vars(transaction_commands), **vars(transaction_sandboxes), **globals()}
     owner = Owner(Path(directory), Way(way))
     if name != as_a_user.__name__:
         owner.create()

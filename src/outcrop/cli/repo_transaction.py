@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ from outcrop.cli.transaction_mounts import ClientMounts
 from outcrop.cvmfs.names import repository_name
 from outcrop.cvmfs.paths import RepositoryPath, repository_path, shown
 from outcrop.directories import data_directory
-from outcrop.errors import UsageError
+from outcrop.errors import OutcropError, UsageError
 from outcrop.stratum0.publishing.ingest import IngestRequest
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.transactions.namespace import run_command
 from outcrop.stratum0.transactions.overlay import Way, possible_ways
 from outcrop.stratum0.transactions.transaction import OpenTransaction, Transactions, TransactionStatus
+from outcrop.stratum0.transactions.working_directory import working_directory
 
 _SHELL = "/bin/sh"
 
@@ -75,7 +77,9 @@ def command(
 
     The view is changed like any directory, then `outcrop repo publish` makes one revision of it or `outcrop repo abort`
     throws it away. Nobody else can publish at or below PATH meanwhile. With COMMAND, this runs in the view, and its
-    exit code is the answer.
+    exit code is the answer. It runs in PATH; where PATH is a file, in the directory that holds it; where nothing is, in
+    a new directory, which goes again if COMMAND leaves it empty. With --json, what COMMAND prints goes to standard
+    error.
 
     Root's view is everybody's. Without root it needs fuse-overlayfs; where that is missing, the view shows inside a
     namespace only, in which COMMAND or a shell runs.
@@ -107,7 +111,7 @@ def command(
             repository_path(path), datetime.now(UTC), at=place, only=way, message=request.message
         )
     if words:
-        return _run(console, transactions, opened, words, request if publish else None, as_json)
+        return _run(console, transactions, opened, words, request if publish else None, as_json, is_new=resume is None)
     _tell(console, fqrn, opened, as_json)
     if opened.inside is not None and not as_json and sys.stdin is not None and is_terminal(sys.stdin):
         console.flush()
@@ -134,20 +138,34 @@ def _run(
     words: Sequence[str],
     request: IngestRequest | None,
     as_json: bool,
+    *,
+    is_new: bool,
 ) -> int:
-    """Runs `words` in the view; then publishes as `request` says, or leaves the transaction open without one."""
+    """Runs `words` in the view; then publishes as `request` says, or leaves the transaction open without one.
+
+    A new transaction in which they cannot run is aborted."""
     name, fqrn = opened.record.name, transactions.repository.name
-    # What is made anew is the usual case; where there is something already, this does nothing.
-    run_command(["mkdir", "-p", "--", str(opened.directory)], opened.view, _environment(opened), inside=opened.inside)
-    code = run_command(words, opened.directory, _environment(opened), inside=opened.inside)
+    with ExitStack() as stack:
+        try:
+            directory = stack.enter_context(working_directory(opened.directory, opened.view, inside=opened.inside))
+        except OutcropError:
+            if is_new:
+                transactions.abort(name)
+            raise
+        # Standard output is one JSON document, whatever the command says.
+        code = run_command(words, directory, _environment(opened), inside=opened.inside, output_as_errors=as_json)
     if request is None:
         console.note(
             f"the transaction {name} is open: `outcrop repo publish {fqrn}` or `outcrop repo abort {fqrn}` ends it"
         )
+        if as_json:
+            console.json({**_opened_document(opened), "exit_code": code})
         return code
     if code != 0:
         transactions.abort(name)
         console.note(f"{words[0]} ended with {code}: its changes were thrown away")
+        if as_json:
+            console.json({"transaction": name, "repository": fqrn, "published": False, "exit_code": code})
         return code
     outcome = transactions.publish(name, request, datetime.now(UTC), progress=console.progress())
     tell_published(console, fqrn, outcome, as_json)
@@ -161,16 +179,7 @@ def _environment(opened: OpenTransaction) -> dict[str, str]:
 def _tell(console: Console, fqrn: str, opened: OpenTransaction, as_json: bool) -> None:
     record = opened.record
     if as_json:
-        console.json(
-            {
-                "transaction": record.name,
-                "view": str(opened.view),
-                "path": shown(record.path),
-                "by": record.way.value if record.way else None,
-                "visible": opened.inside is None,
-                "base_revision": record.base_revision,
-            }
-        )
+        console.json(_opened_document(opened))
         return
     console.note(
         f"the transaction {record.name} shows revision {record.base_revision}; {shown(record.path)} may change"
@@ -180,6 +189,18 @@ def _tell(console: Console, fqrn: str, opened: OpenTransaction, as_json: bool) -
         console.note(f"it shows inside a namespace only, in which `{resume}` runs a command")
     console.note(f"`outcrop repo publish {fqrn}` publishes it, `outcrop repo abort {fqrn}` throws it away")
     console.result(str(opened.view))
+
+
+def _opened_document(opened: OpenTransaction) -> dict[str, object]:
+    record = opened.record
+    return {
+        "transaction": record.name,
+        "view": str(opened.view),
+        "path": shown(record.path),
+        "by": record.way.value if record.way else None,
+        "visible": opened.inside is None,
+        "base_revision": record.base_revision,
+    }
 
 
 def _tell_plan(

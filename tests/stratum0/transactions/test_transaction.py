@@ -26,6 +26,11 @@ pytestmark = pytest.mark.integration
         "published_again_after_the_switch_makes_no_second_revision",
         "dry_run_changes_nothing",
         "best_way_is_found_by_trying",
+        "idle_sandboxes_keep_nobody_from_publishing",
+        "sandboxes_keep_nobody_from_aborting",
+        "work_in_a_sandbox_is_named_before_anything_is_taken_away",
+        "file_that_a_sandbox_may_still_change_is_not_published",
+        "view_that_only_a_sandbox_still_shows_is_published",
     ],
 )
 def test_scenario(tmp_path: Path, scenario: str, way: Way) -> None:

@@ -3,13 +3,14 @@
 In a user namespace this user is root, may mount, and owns what is his; nobody outside sees the mounts. The namespace
 lasts as long as a process in it, which here is the server of a mount. Others enter it by that process.
 
-Sources: user_namespaces(7), mount_namespaces(7), setns(2), unshare(2).
+Sources: user_namespaces(7), mount_namespaces(7), setns(2), unshare(2), ioctl_ns(2).
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -24,8 +25,10 @@ from outcrop.errors import CommandFailed, MissingCapability, OutcropError, stora
 
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
+_NS_GET_USERNS = 0xB701
 _MESSAGE_BYTES = 65_536
 """What a pipe takes without a reader: the child's last words fit into it."""
+_STANDARD_OUTPUT, _STANDARD_ERROR = 1, 2
 _STANDARD_STREAMS = 3
 NOT_FOUND_EXIT_CODE, NOT_EXECUTABLE_EXIT_CODE = 127, 126
 """What shells say of a command that does not exist, or cannot be run."""
@@ -140,34 +143,63 @@ def mount_namespace(process: int | None = None) -> int | None:
         return None
 
 
-def enter_namespace_of(process: int) -> None:
-    """Puts this process, which must have one thread, into the user and mount namespaces of another."""
-    for kind, flag in (("user", _CLONE_NEWUSER), ("mnt", _CLONE_NEWNS)):
+def enter_namespace_of(process: int, *, keeps_user: bool = False) -> None:
+    """Puts this process, which must have one thread, into the mount namespace of another, and before that into the user
+    namespace that owns it, which need not be the one that the other process is in.
+
+    With `keeps_user` it stays who it is if it may, as root may, and has all its rights over what is mounted there.
+    MissingCapability if this user may not enter."""
+    try:
+        mounts = os.open(f"/proc/{process}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise storage_error(error, f"the namespace of process {process}") from error
+    try:
+        if keeps_user:
+            with suppress(PermissionError):
+                _enter("mnt", mounts, _CLONE_NEWNS)
+                return
+        owner = fcntl.ioctl(mounts, _NS_GET_USERNS)
         try:
-            theirs = os.open(f"/proc/{process}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise storage_error(error, f"the namespace of process {process}") from error
-        try:
-            if os.path.samestat(os.fstat(theirs), os.stat(f"/proc/self/ns/{kind}")):
-                continue
-            if _libc.setns(theirs, flag) != 0:
-                raise _no_namespace(ctypes.get_errno())
+            _enter("user", owner, _CLONE_NEWUSER)
         finally:
-            os.close(theirs)
+            os.close(owner)
+        _enter("mnt", mounts, _CLONE_NEWNS)
+    except OSError as error:
+        raise MissingCapability(
+            what=f"the namespace of process {process}",
+            problem=f"this user may not enter it ({error.strerror})",
+            hint="do it as the user of that process or as root",
+        ) from error
+    finally:
+        os.close(mounts)
+
+
+def _enter(kind: str, namespace: int, flag: int) -> None:
+    """Enters a namespace, where this process is not in it. OSError if it may not."""
+    if os.path.samestat(os.fstat(namespace), os.stat(f"/proc/self/ns/{kind}")):
+        return
+    if _libc.setns(namespace, flag) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def run_command(
-    command: Sequence[str], directory: Path, environment: Mapping[str, str], *, inside: int | None = None
+    command: Sequence[str],
+    directory: Path,
+    environment: Mapping[str, str],
+    *,
+    inside: int | None = None,
+    output_as_errors: bool = False,
 ) -> int:
     """Runs `command` in `directory`, or the deepest one there is above it, and returns its exit code; 128 and the
     number of the signal that ended it.
 
-    With `inside`, in the namespaces of that process. An interruption of ours waits for the command, which has had the
-    same Ctrl-C, and is then raised."""
+    With `inside`, in the namespaces of that process. With `output_as_errors`, what it writes to standard output goes to
+    standard error. An interruption of ours waits for the command, which has had the same Ctrl-C, and is then raised."""
     _flush()
     child = os.fork()
     if child == 0:
-        _become(command, directory, environment, inside)
+        _become(command, directory, environment, inside, output_as_errors)
     interrupted: KeyboardInterrupt | None = None
     while True:
         try:
@@ -183,9 +215,13 @@ def run_command(
     return code if code >= 0 else 128 - code
 
 
-def _become(command: Sequence[str], directory: Path, environment: Mapping[str, str], inside: int | None) -> NoReturn:
+def _become(
+    command: Sequence[str], directory: Path, environment: Mapping[str, str], inside: int | None, output_as_errors: bool
+) -> NoReturn:
     code = NOT_EXECUTABLE_EXIT_CODE
     try:
+        if output_as_errors:
+            os.dup2(_STANDARD_ERROR, _STANDARD_OUTPUT)
         if inside is not None:
             enter_namespace_of(inside)
         os.chdir(next(one for one in (directory, *directory.parents) if one.is_dir()))
@@ -194,9 +230,9 @@ def _become(command: Sequence[str], directory: Path, environment: Mapping[str, s
         os.execvpe(command[0], list(command), dict(environment))
     except FileNotFoundError:
         code = NOT_FOUND_EXIT_CODE
-        os.write(2, f"{command[0]}: there is no such command\n".encode("utf-8", "surrogateescape"))
+        os.write(_STANDARD_ERROR, f"{command[0]}: there is no such command\n".encode("utf-8", "surrogateescape"))
     except BaseException as error:
-        os.write(2, f"{command[0]}: {error}\n".encode("utf-8", "surrogateescape"))
+        os.write(_STANDARD_ERROR, f"{command[0]}: {error}\n".encode("utf-8", "surrogateescape"))
     finally:
         os._exit(code)
 

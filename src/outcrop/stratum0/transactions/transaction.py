@@ -20,7 +20,16 @@ from pathlib import Path
 
 from outcrop.cvmfs.names import Revision
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, shown
-from outcrop.errors import AlreadyExists, Busy, FormatError, InvalidValue, NotFound, OutcropError, storage_error
+from outcrop.errors import (
+    AlreadyExists,
+    Busy,
+    FormatError,
+    InvalidValue,
+    NotFound,
+    OutcropError,
+    StorageError,
+    storage_error,
+)
 from outcrop.progress import SILENT, Progress
 from outcrop.stratum0.lock import exclusive
 from outcrop.stratum0.publishing.ingest import IngestOutcome, IngestRequest, ingest
@@ -48,7 +57,8 @@ from outcrop.stratum0.transactions.view import (
 
 _SHOWN_OUTSIDE = 10
 _ABORT_ATTEMPTS = 20
-"""A killed `outcrop repo transaction` may leave a process that mounts something a moment after we have looked."""
+"""A killed `outcrop repo transaction` may leave a process that mounts something a moment after we have looked, and who
+has a copy of the view may write while its files are removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +220,9 @@ class Transactions:
     ) -> PublishOutcome:
         """Makes one revision of what was changed, and ends the transaction.
 
-        `request` says all but the trees, the paths and the transaction. Busy if the view is in use, InvalidValue for
-        changes outside of the transaction's path: then the view stays. After any other error the transaction stays,
-        without a view."""
+        `request` says all but the trees, the paths and the transaction. Busy if the view or a copy of it is in use,
+        InvalidValue for changes outside of the transaction's path: then the view stays. After any other error the
+        transaction stays, without a view."""
         place = self.place(name)
         with self._worked_on(place):
             record = place.load()
@@ -233,7 +243,7 @@ class Transactions:
     def abort(self, name: str, *, dry_run: bool = False) -> AbortOutcome:
         """Throws the transaction away, whatever state it is in: mounted or not, in use, half opened, without a record.
 
-        Busy only if another process is publishing or aborting it at this moment."""
+        Busy if another process is publishing or aborting it at this moment, or something else is mounted in it."""
         place = self.place(name)
         path: RepositoryPath | None = None
         try:
@@ -249,7 +259,7 @@ class Transactions:
                 try:
                     place.remove()
                     break
-                except Busy:
+                except (Busy, StorageError):
                     if attempt == _ABORT_ATTEMPTS:
                         raise
                     mounts += discard_view(place, self._mounting)

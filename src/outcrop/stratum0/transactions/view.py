@@ -11,15 +11,23 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from outcrop.cvmfs.digest import Digest
 from outcrop.errors import Busy, MissingCapability, NotFound, OutcropError, storage_error
 from outcrop.stratum0.lock import exclusive
+from outcrop.stratum0.transactions.copies import (
+    goes_with,
+    make_read_only,
+    make_writable,
+    program_name,
+    users_of_copy,
+)
 from outcrop.stratum0.transactions.namespace import enter_namespace_of, in_child, make_namespace, mount_namespace
 from outcrop.stratum0.transactions.overlay import (
     PROGRAM,
@@ -31,7 +39,7 @@ from outcrop.stratum0.transactions.overlay import (
     possible_ways,
     require_faithful,
 )
-from outcrop.stratum0.transactions.transaction_record import TransactionPlace
+from outcrop.stratum0.transactions.transaction_record import TransactionPlace, repository_of
 
 END_SECONDS = 30.0
 """How long fuse-overlayfs may take to write what it holds back, once nobody uses its mount."""
@@ -76,6 +84,27 @@ class _Sighting:
 
     process: int | None
     mounts: tuple[MountedAt, ...]
+
+    def shows_view(self, place: TransactionPlace) -> bool:
+        return any(_is_view(one, place) for one in self.mounts)
+
+    def shown_view(self, place: TransactionPlace) -> Path:
+        """Where the view shows in this namespace, where it does."""
+        return Path(next(one.mountpoint for one in reversed(self.mounts) if _is_view(one, place)))
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Runs `work` in this namespace; raises what it raises, and MissingCapability if this user may not enter."""
+        process = self.process
+        if process is None:
+            work()
+            return
+
+        def work_inside() -> None:
+            # What is mounted there may belong to this user, and the namespace to another.
+            enter_namespace_of(process, keeps_user=True)
+            work()
+
+        in_child(work_inside)
 
 
 def open_view(
@@ -162,13 +191,13 @@ def _lifeline(place: TransactionPlace) -> Iterator[int]:
 
 def is_mounted(place: TransactionPlace, mounting: Mounting) -> bool:
     """Whether the view shows anywhere."""
-    return any(_is_view(one, place) for sighting in _sightings(place, mounting) for one in sighting.mounts)
+    return any(sighting.shows_view(place) for sighting in _sightings(place, mounting))
 
 
 def is_alive(place: TransactionPlace, mounting: Mounting) -> bool:
     """Whether the view shows somewhere, and the revision below it is still served."""
     for sighting in _sightings(place, mounting):
-        if len(sighting.mounts) > 1 and any(_is_view(one, place) for one in sighting.mounts):
+        if len(sighting.mounts) > 1 and sighting.shows_view(place):
             return _answers(place.lower, sighting.process)
     return False
 
@@ -191,7 +220,7 @@ def process_inside(place: TransactionPlace, mounting: Mounting) -> int | None:
 
     NotFound if it shows nowhere."""
     for sighting in _sightings(place, mounting):
-        if any(_is_view(one, place) for one in sighting.mounts):
+        if sighting.shows_view(place):
             return sighting.process
     raise NotFound(what=f"the view of the transaction {place.name}", hint="`--resume` mounts it again")
 
@@ -199,63 +228,123 @@ def process_inside(place: TransactionPlace, mounting: Mounting) -> int | None:
 def freeze_view(place: TransactionPlace, mounting: Mounting) -> None:
     """Takes the view away, so that nothing changes in the upper directory any more. It may be gone already.
 
-    Busy, naming them, if processes use it; it stays then, whole."""
-    for sighting in _sightings(place, mounting):
-        for one in sorted(sighting.mounts, key=lambda one: not _is_view(one, place)):
-            try:
-                _unmount(one, sighting.process, mounting, lazy=False)
-            except Busy as error:
-                if not _is_view(one, place):
-                    # The layer below is nobody's business. It ends when the last one looks away.
-                    _unmount(one, sighting.process, mounting, lazy=True)
-                    continue
-                users = list(mounting.users_of(Path(one.mountpoint)))
-                shown = ", ".join(users[:_SHOWN_USERS]) + (" and others" if len(users) > _SHOWN_USERS else "")
-                raise Busy(
-                    what=f"the view {one.mountpoint}",
-                    holder=shown or "a program that has files open or its working directory there",
-                    hint="end it or leave the directory, then publish again",
-                ) from error
-    _require_unmounted(place, mounting)
-    _wait_for_program(place)
+    A copy in a namespace from which nothing can be taken away, such as somebody's sandbox, stays there, read-only.
+    Busy, naming them, if processes use the view or a copy, or may change a copy that cannot be made read-only: then the
+    view stays, whole."""
+    found = list(_sightings(place, mounting))
+    copies = _lasting_copies(found, place)
+    sealed = _seal(place, mounting, found, copies) if copies else None
+    try:
+        for sighting in found:
+            _take_away(sighting, place, mounting, lazy=sighting in copies)
+    except BaseException:
+        if sealed is not None:
+            sealed.run(partial(make_writable, sealed.shown_view(place)))
+        raise
+    left = [sighting for sighting in _sightings(place, mounting) if sighting.shows_view(place)]
+    if left and sealed is None:
+        _seal(place, mounting, left, left)
+    if not left:
+        _wait_for_program(place)
 
 
-def _require_unmounted(place: TransactionPlace, mounting: Mounting) -> None:
-    """Busy if a namespace from which we may take nothing away, such as a user's sandbox, still shows the view."""
-    for sighting in _sightings(place, mounting):
-        if any(_is_view(one, place) for one in sighting.mounts):
-            holder = f"process {sighting.process}, which has a copy of it"
-            raise Busy(what=f"the view {place.view}", holder=holder, hint="end that process, then publish again")
+def _lasting_copies(found: Sequence[_Sighting], place: TransactionPlace) -> list[_Sighting]:
+    """The copies of the view that do not go when the view goes."""
+    showing = [sighting for sighting in found if sighting.shows_view(place)]
+    if not showing:
+        return []
+    original = showing[0]
+    return [
+        copy
+        for copy in showing[1:]
+        if copy.process is not None
+        and not goes_with(copy.process, str(copy.shown_view(place)), original.process, str(original.shown_view(place)))
+    ]
+
+
+def _seal(
+    place: TransactionPlace, mounting: Mounting, found: Sequence[_Sighting], copies: Sequence[_Sighting]
+) -> _Sighting:
+    """Makes the view read-only in all its copies; returns the sighting through which that was done.
+
+    Busy if somebody works in one of the `copies` or writes anywhere, or if this user may not: then nothing happened."""
+    users = [
+        user
+        for copy in copies
+        if copy.process is not None
+        for user in users_of_copy(copy.process, str(copy.shown_view(place)))
+    ]
+    if users:
+        raise _used(place.view, users, place)
+    for sighting in found:
+        if not sighting.shows_view(place):
+            continue
+        view = sighting.shown_view(place)
+        try:
+            sighting.run(partial(make_read_only, view))
+        except Busy as error:
+            raise _used(view, list(mounting.users_of(view)) or _holders(copies), place) from error
+        except OutcropError:
+            # Another namespace may be one that we may decide in.
+            continue
+        return sighting
+    raise _used(place.view, _holders(copies), place)
+
+
+def _holders(copies: Sequence[_Sighting]) -> list[str]:
+    return [f"{program_name(copy.process)}, which has a copy of it" for copy in copies if copy.process is not None]
+
+
+def _used(view: Path, users: Sequence[str], place: TransactionPlace) -> Busy:
+    shown = ", ".join(users[:_SHOWN_USERS]) + (" and others" if len(users) > _SHOWN_USERS else "")
+    fqrn = repository_of(place.home)
+    return Busy(
+        what=f"the view {view}",
+        holder=shown or "a program that has files open or its working directory there",
+        hint="end it or leave the directory, then publish again; "
+        f"`outcrop repo abort {fqrn} --transaction {place.name}` throws the changes away",
+    )
+
+
+def _take_away(sighting: _Sighting, place: TransactionPlace, mounting: Mounting, *, lazy: bool) -> None:
+    """Unmounts what `sighting` shows, as far as its namespace allows. Busy, naming them, if processes use the view."""
+    for one in sorted(sighting.mounts, key=lambda one: not _is_view(one, place)):
+        try:
+            _unmount(one, sighting, mounting, lazy=lazy)
+        except Busy as error:
+            if _is_view(one, place):
+                raise _used(Path(one.mountpoint), list(mounting.users_of(Path(one.mountpoint))), place) from error
+            # The layer below is nobody's business. It ends when the last one looks away.
+            _unmount(one, sighting, mounting, lazy=True)
 
 
 def discard_view(place: TransactionPlace, mounting: Mounting) -> int:
-    """Takes everything away that is mounted for the transaction, whoever uses it; returns how many mounts that were."""
-    count = 0
-    for sighting in _sightings(place, mounting):
-        for one in reversed(sighting.mounts):
-            _unmount(one, sighting.process, mounting, lazy=True)
-            count += 1
-    return count
+    """Takes everything away that is mounted for the transaction, whoever uses it; returns how many mounts that were.
+
+    A copy in a namespace from which nothing can be taken away is left to it, and ends with it."""
+    return sum(
+        _unmount(one, sighting, mounting, lazy=True)
+        for sighting in _sightings(place, mounting)
+        for one in reversed(sighting.mounts)
+    )
 
 
-def _unmount(one: MountedAt, process: int | None, mounting: Mounting, *, lazy: bool) -> None:
-    def work() -> None:
-        if process is not None:
-            enter_namespace_of(process)
-        try:
-            mounting.unmount(Path(one.mountpoint), lazy=lazy)
-        except NotFound:
-            return
+def _unmount(one: MountedAt, sighting: _Sighting, mounting: Mounting, *, lazy: bool) -> bool:
+    """Whether the mount is taken away. In the namespace of another process that may be forbidden, here it is an error.
 
-    if process is None:
-        work()
-        return
+    Busy if it is used, unless `lazy`."""
     try:
-        in_child(work)
+        sighting.run(partial(mounting.unmount, Path(one.mountpoint), lazy=lazy))
+    except NotFound:
+        # The kernel's answer for a locked mount as well.
+        return False
+    except Busy:
+        raise
     except OutcropError:
-        if mount_namespace(process) is not None:
+        if sighting.process is None:
             raise
-        # The process has ended, and its namespace with it.
+        return False
+    return True
 
 
 def _sightings(place: TransactionPlace, mounting: Mounting) -> Iterator[_Sighting]:
