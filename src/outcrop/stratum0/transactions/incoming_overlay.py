@@ -122,8 +122,7 @@ class UpperDirectory:
             changed = self._is_change(one, old)
             changes += changed
             if not is_below(one.path, self._path):
-                leads_there = is_below(self._path, one.path) and one.kind is UpperKind.ENTRY
-                if changed and not (leads_there and old is None):
+                if changed and not (old is None and self._leads_there(one)):
                     outside.append(one.path)
             elif old is None:
                 continue
@@ -132,6 +131,11 @@ class UpperDirectory:
             elif one.kind is UpperKind.OPAQUE or old.is_directory != one.incoming.attributes.is_directory:
                 replaced.append(one.path)
         return UpperPlan(tuple(delete), tuple(replaced), tuple(outside), changes)
+
+    def _leads_there(self, one: UpperEntry) -> bool:
+        """Whether it is a directory on the way to the path. A new one may well be opaque: nothing is below it."""
+        is_directory = one.incoming is not None and one.incoming.attributes.is_directory
+        return is_directory and is_below(self._path, one.path)
 
     def upper_entries(self) -> Iterator[UpperEntry]:
         """Every name, directories before what they hold. StorageError if something cannot be read."""
