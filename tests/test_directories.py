@@ -38,8 +38,8 @@ except InvalidValue as error:
 @pytest.mark.parametrize("kind", DIRECTORIES)
 def test_ours_comes_before_that_of_everybody_and_the_home(kind: str) -> None:
     directory, below_home = DIRECTORIES[kind]
-    environment = {"HOME": "/home/u"}
-    assert directory(environment) == Path("/home/u", below_home, "outcrop")
+    environment = {"HOME": "/users/u"}
+    assert directory(environment) == Path("/users/u", below_home, "outcrop")
     environment[f"XDG_{kind.upper()}_HOME"] = "/xdg"
     assert directory(environment) == Path("/xdg/outcrop")
     environment[f"OUTCROP_{kind.upper()}_DIR"] = "/ours"
@@ -48,15 +48,15 @@ def test_ours_comes_before_that_of_everybody_and_the_home(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", DIRECTORIES)
 def test_tilde_is_the_home_that_no_shell_filled_in(kind: str) -> None:
-    environment = {"HOME": "/home/u", f"OUTCROP_{kind.upper()}_DIR": "~/ours"}
-    assert DIRECTORIES[kind][0](environment) == Path("/home/u/ours")
+    environment = {"HOME": "/users/u", f"OUTCROP_{kind.upper()}_DIR": "~/ours"}
+    assert DIRECTORIES[kind][0](environment) == Path("/users/u/ours")
 
 
 @pytest.mark.parametrize(
     ("given", "path"),
     [
-        ("~", "/home/u"),
-        ("~//x", "/home/u/x"),
+        ("~", "/users/u"),
+        ("~//x", "/users/u/x"),
         ("/a/~/x", "/a/~/x"),
         ("./~/x", f"{os.getcwd()}/~/x"),
         ("x~", f"{os.getcwd()}/x~"),
@@ -64,12 +64,12 @@ def test_tilde_is_the_home_that_no_shell_filled_in(kind: str) -> None:
     ],
 )
 def test_what_a_user_wrote_is_a_place(given: str, path: str) -> None:
-    assert located(given, {"HOME": "/home/u"}) == Path(path)
+    assert located(given, {"HOME": "/users/u"}) == Path(path)
 
 
 def test_home_of_somebody_unknown_is_refused() -> None:
     with pytest.raises(InvalidValue, match="home directory that nobody knows") as caught:
-        located("~no such user/x", {"HOME": "/home/u"})
+        located("~no such user/x", {"HOME": "/users/u"})
     assert caught.value.hint
 
 

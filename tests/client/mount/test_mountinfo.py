@@ -44,7 +44,7 @@ def test_a_mount_is_meant_by_its_place_or_its_repository() -> None:
 
 
 def test_mount_below_an_open_transaction_ends_only_by_its_place() -> None:
-    lower = MountLine("/home/u/data/a.example.org.transactions/1/lower", "fuse.outcrop", "a.example.org")
+    lower = MountLine("/srv/u/data/a.example.org.transactions/1/lower", "fuse.outcrop", "a.example.org")
     lines = [*LINES, lower]
     assert mounts_to_end("a.example.org", lines) == MountsToEnd((LINES[1],), left=(lower,))
     assert mounts_to_end(None, lines) == MountsToEnd((LINES[1], LINES[2]), left=(lower,))
