@@ -124,7 +124,7 @@ class RandomEdits:
                 self._both(lambda place: os.link(place + source, place + target), target)
 
     def set_attribute(self) -> None:
-        path = self._existing(lambda status: not stat.S_ISLNK(status.st_mode) and _has_one_name(status))
+        path = self._existing(lambda status: _takes_attributes(status) and _has_one_name(status))
         if path is not None:
             value = self._choice.randbytes(5)
             self._both(lambda place: os.setxattr(place + path, b"user.note", value), None)
@@ -201,6 +201,11 @@ class RandomEdits:
 
 def _has_one_name(status: os.stat_result) -> bool:
     return stat.S_ISDIR(status.st_mode) or status.st_nlink == 1
+
+
+def _takes_attributes(status: os.stat_result) -> bool:
+    """No file system keeps a user's attributes of links, pipes, sockets and devices."""
+    return stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
 
 
 def _write(path: bytes, data: bytes) -> None:

@@ -26,6 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from outcrop.errors import StorageError
+from outcrop.whole_file import write_whole_file
+
 if TYPE_CHECKING:
     from outcrop.client.trust import TrustedManifest
 
@@ -73,15 +76,10 @@ class RecentProof:
         document = {
             "format": _FORMAT, "root_catalog": root_catalog, "at": self.clock(), "until": until, "files": stamps,
         }  # fmt: skip
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
+        # Where it cannot be written, the next run asks again.
+        with suppress(OSError, StorageError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(document), "utf-8")
-            os.replace(temporary, self.path)
-        except OSError:
-            # The next run asks again.
-            with suppress(OSError):
-                temporary.unlink()
+            write_whole_file(self.path, json.dumps(document).encode())
 
 
 def holds_until(trusted: TrustedManifest, now: float) -> float:

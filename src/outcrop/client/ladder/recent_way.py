@@ -25,6 +25,8 @@ from pathlib import Path
 from outcrop.client.ladder.climb import NOT_THIS_WAY, Climbed, Refused, climb
 from outcrop.client.ladder.rung import Rung
 from outcrop.client.ladder.ways import Obstacle, Way
+from outcrop.errors import StorageError
+from outcrop.whole_file import write_whole_file
 
 KEPT_SECONDS = 300.0
 """How long a better way that has become possible may go unnoticed."""
@@ -103,16 +105,12 @@ class RecentWay:
             "surroundings": self.surroundings(),
             "at": self.clock(),
         }
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(document), "utf-8")
-            os.replace(temporary, self.path)
-        except OSError:
+            write_whole_file(self.path, json.dumps(document).encode())
+        except (OSError, StorageError):
             # The next run tries them all, as this one did.
             self._forget()
-            with suppress(OSError):
-                temporary.unlink()
 
     def _forget(self) -> None:
         with suppress(OSError):

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from outcrop.client.layers.missing_files import MissingFiles, Refused, Wanted
 from outcrop.client.mount import protocol
 from outcrop.client.mount.protocol import InitRequest, Opcode
+from outcrop.client.mount.requests import next_request
 from outcrop.client.mount.session import is_dying
 from outcrop.errors import OutcropError
 
@@ -26,8 +27,6 @@ _AHEAD_THREADS = 4
 _REQUEST_BYTES = 64 * 1024 + protocol.MINIMUM_BUFFER_BYTES
 """No request of a layer that nobody writes to is longer."""
 
-_ENDED = frozenset({errno.ENODEV, errno.ECONNABORTED, errno.EBADF, errno.ECONNRESET})
-_AGAIN = frozenset({errno.EINTR, errno.EAGAIN, errno.ENOENT})
 _NOBODY_WAITS = frozenset({errno.ENOENT, errno.ENODEV, errno.ECONNABORTED, errno.EPIPE, errno.ECONNRESET})
 _UNANSWERED = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET})
 _LOG = logging.getLogger("outcrop.mount")
@@ -48,7 +47,7 @@ class MissingSession:
         """Serves until the kernel ends the conversation. Fetches may still be under way then."""
         buffer = bytearray(_REQUEST_BYTES)
         view = memoryview(buffer)
-        while length := self._receive(buffer):
+        while length := next_request(self._device, buffer):
             _, opcode, unique, node, _, _, pid, _, _ = protocol.IN_HEADER.unpack_from(buffer)
             body = view[protocol.IN_HEADER.size : length]
             if opcode == Opcode.INIT:
@@ -59,16 +58,6 @@ class MissingSession:
                 self._answer(opcode, unique, node, body, pid)
         self._fetches.shutdown(wait=False, cancel_futures=True)
         self._ahead.shutdown(wait=False, cancel_futures=True)
-
-    def _receive(self, buffer: bytearray) -> int:
-        while True:
-            try:
-                return os.readv(self._device, [buffer])
-            except OSError as error:
-                if error.errno in _ENDED:
-                    return 0
-                if error.errno not in _AGAIN:
-                    raise
 
     def _answer(self, opcode: int, unique: int, node: int, body: memoryview, pid: int) -> None:
         try:

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from outcrop.client.mount import protocol
 from outcrop.client.mount.filesystem import NOT_SUPPORTED, STALE, Answer, FileSystem, Handler, Later, Reader, Refusal
 from outcrop.client.mount.protocol import InitRequest, Opcode
+from outcrop.client.mount.requests import CONNECTION_ENDED, next_request
 from outcrop.errors import OutcropError, StorageError
 
 READERS = 2
@@ -39,10 +40,6 @@ MAXIMUM_FETCHES = 32
 
 _REQUEST_BYTES = 64 * 1024 + protocol.MINIMUM_BUFFER_BYTES
 """No request of a mount that nobody writes to is longer; SETXATTR's value (64 KiB) comes nearest."""
-
-_ENDED = frozenset({errno.ENODEV, errno.ECONNABORTED, errno.EBADF, errno.ECONNRESET})
-_AGAIN = frozenset({errno.EINTR, errno.EAGAIN, errno.ENOENT})
-"""ENOENT: the request was withdrawn while we took it."""
 
 _NOBODY_WAITS = frozenset({errno.ENOENT, errno.ENODEV, errno.ECONNABORTED, errno.EPIPE, errno.ECONNRESET})
 _FORGETTING = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET})
@@ -94,7 +91,7 @@ class Session:
         """Agrees with the kernel on the protocol. StorageError if the kernel ends the conversation instead."""
         buffer = bytearray(_REQUEST_BYTES)
         while not self._handlers:
-            length = self._receive(buffer)
+            length = next_request(self._device, buffer)
             if not length:
                 raise StorageError(what="the mount", problem="was taken away before it was ready", hint="try again")
             header = protocol.RequestHeader.parse(buffer)
@@ -131,7 +128,7 @@ class Session:
             try:
                 os.write(self._device, notice)
             except OSError as error:
-                if error.errno in _ENDED:
+                if error.errno in CONNECTION_ENDED:
                     return
                 if error.errno not in _UNKNOWN_THERE:
                     _LOG.error("the kernel does not take a notice: %s", error)
@@ -145,17 +142,6 @@ class Session:
         """Waits for the fetches that are under way, and ends the threads for them."""
         self._fetches.shutdown(cancel_futures=True)
 
-    def _receive(self, buffer: bytearray) -> int:
-        """The length of the next request, now in `buffer`; 0 when there will be none."""
-        while True:
-            try:
-                return os.readv(self._device, [buffer])
-            except OSError as error:
-                if error.errno in _ENDED:
-                    return 0
-                if error.errno not in _AGAIN:
-                    raise
-
     def _serve(self) -> None:
         """Answers requests until there are no more. Whoever has the turn takes the next one."""
         buffer = bytearray(_REQUEST_BYTES)
@@ -163,7 +149,7 @@ class Session:
         parse_header = protocol.IN_HEADER.unpack_from
         try:
             with self._turn:
-                while length := self._receive(buffer):
+                while length := next_request(self._device, buffer):
                     _, opcode, unique, node, _, _, pid, _, _ = parse_header(buffer)
                     request = _Request(opcode, unique, node, pid, memoryview(buffer)[_HEADER_BYTES:length])
                     reader.tally.requests += 1

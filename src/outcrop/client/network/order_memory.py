@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outcrop.client.network.settings import ServerOrder
+from outcrop.errors import StorageError
+from outcrop.whole_file import write_whole_file
 
 ORDERS_NAME = "server-orders.json"
 KEPT_SECONDS = 3600
@@ -48,15 +49,10 @@ class OrderMemory:
         orders = {**self._orders(), _key(kind, proxy_host, servers): (self.clock(), tuple(order))}
         newest = sorted(orders.items(), key=lambda item: item[1][0], reverse=True)[:_MAXIMUM_ORDERS]
         document = {"format": _FORMAT, "orders": {key: {"at": at, "order": known} for key, (at, known) in newest}}
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-        try:
+        # Where it cannot be written, the next process asks again.
+        with suppress(OSError, StorageError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(document), "utf-8")
-            os.replace(temporary, self.path)
-        except OSError:
-            # The next process asks again.
-            with suppress(OSError):
-                temporary.unlink()
+            write_whole_file(self.path, json.dumps(document).encode())
 
     def _orders(self) -> dict[str, tuple[float, tuple[int, ...]]]:
         """What the file holds and is not too old."""
