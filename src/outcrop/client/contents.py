@@ -107,6 +107,15 @@ class Contents:
         """A descriptor as `open` gives it, None where that would take a download."""
         return self._open_cached(piece.content)
 
+    def read_cached(self, piece: Piece, into: memoryview) -> memoryview | None:
+        """The bytes of `piece`, in the beginning of `into`, None where that would take a download."""
+        content = piece.content
+        for cache in self._caches:
+            data = cache.read(content, into)
+            if data is not None:
+                return data
+        return None
+
     def local_file(self, piece: Piece) -> Path:
         """Where the bytes of `piece` lie, fetched if need be. A shared cache may drop the file at any time after."""
         return self._local_file(piece.content)

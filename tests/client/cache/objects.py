@@ -46,5 +46,12 @@ def read(cache: Cache, content: Content) -> bytes | None:
         return file.read()
 
 
+def read_at_once(cache: Cache, content: Content) -> bytes | None:
+    if content.size is None:
+        return read(cache, content)
+    data = cache.read(content, memoryview(bytearray(content.size + 10)))
+    return None if data is None else bytes(data)
+
+
 def leftovers(cache: Cache) -> list[str]:
     return os.listdir(cache.root / "txn")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import Algorithm, Digest
 from outcrop.cvmfs.objects import ObjectKind, ObjectName
 from outcrop.errors import FormatError, IntegrityError, OutcropError, StorageError
-from tests.client.cache.objects import LARGE, SMALL, content_of, insert, leftovers, read
+from tests.client.cache import objects
+from tests.client.cache.objects import LARGE, SMALL, content_of, insert, leftovers
 
 
 @pytest.fixture
@@ -34,6 +36,16 @@ def cache(tmp_path: Path, told: list[str]) -> Cache:
     return Cache.create(tmp_path / "objects", tell=told.append)
 
 
+Reading = Callable[[Cache, Content], bytes | None]
+
+
+@pytest.fixture(params=[objects.read, objects.read_at_once], ids=["as a file", "at once"])
+def read(request: pytest.FixtureRequest) -> Reading:
+    """Both ways to what is in a cache."""
+    way: Reading = request.param
+    return way
+
+
 def again(cache: Cache, told: list[str]) -> Cache:
     """The same directory, as another process sees it."""
     return Cache.create(cache.root, tell=told.append)
@@ -44,7 +56,7 @@ def again(cache: Cache, told: list[str]) -> Cache:
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 @pytest.mark.parametrize("known", [True, False], ids=["size known", "size unknown"])
 def test_what_goes_in_comes_out(
-    cache: Cache, data: bytes, compression: Compression, algorithm: Algorithm, known: bool
+    cache: Cache, data: bytes, compression: Compression, algorithm: Algorithm, known: bool, read: Reading
 ) -> None:
     content, stored = content_of(data, compression, algorithm, -1 if known else None)
     assert read(cache, content) == (None if data or not known else b"")
@@ -61,7 +73,7 @@ def test_layout_is_that_of_the_references_alien_cache(cache: Cache) -> None:
     assert text.endswith("-rmd160")
 
 
-def test_objects_of_the_reference_are_used_although_nothing_vouches_for_them(cache: Cache) -> None:
+def test_objects_of_the_reference_are_used_although_nothing_vouches_for_them(cache: Cache, read: Reading) -> None:
     content, _ = content_of(SMALL)
     path = Path(os.fsdecode(cache.path(content)))
     path.write_bytes(SMALL)
@@ -70,7 +82,7 @@ def test_objects_of_the_reference_are_used_although_nothing_vouches_for_them(cac
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("compression", list(Compression))
-def test_swapped_object_is_refused(cache: Cache, data: bytes, compression: Compression) -> None:
+def test_swapped_object_is_refused(cache: Cache, data: bytes, compression: Compression, read: Reading) -> None:
     content, _ = content_of(data, compression)
     _, other = content_of(bytes(reversed(data)), compression)
     with pytest.raises(IntegrityError, match="another digest"):
@@ -80,7 +92,7 @@ def test_swapped_object_is_refused(cache: Cache, data: bytes, compression: Compr
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
-def test_truncated_object_is_refused(cache: Cache, data: bytes) -> None:
+def test_truncated_object_is_refused(cache: Cache, data: bytes, read: Reading) -> None:
     content, stored = content_of(data)
     with pytest.raises(IntegrityError):
         insert(cache, content, stored[:-3])
@@ -113,7 +125,7 @@ def test_bomb_is_not_inflated(cache: Cache, size: int) -> None:
     assert leftovers(cache) == []
 
 
-def test_object_of_another_size_than_the_catalog_says_is_refused(cache: Cache) -> None:
+def test_object_of_another_size_than_the_catalog_says_is_refused(cache: Cache, read: Reading) -> None:
     for data in (SMALL, LARGE):
         content, stored = content_of(data, size=len(data) + 1)
         with pytest.raises(OutcropError):
@@ -121,7 +133,7 @@ def test_object_of_another_size_than_the_catalog_says_is_refused(cache: Cache) -
         assert read(cache, content) is None
 
 
-def test_rotten_file_is_thrown_away_on_its_first_use(cache: Cache, told: list[str]) -> None:
+def test_rotten_file_is_thrown_away_on_its_first_use(cache: Cache, told: list[str], read: Reading) -> None:
     content, stored = content_of(SMALL)
     insert(cache, content, stored)
     path = Path(os.fsdecode(cache.path(content)))
@@ -143,7 +155,7 @@ def test_file_that_changes_while_we_run_is_noticed(cache: Cache) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 5, 1000])
-def test_file_of_another_size_is_thrown_away(cache: Cache, told: list[str], size: int) -> None:
+def test_file_of_another_size_is_thrown_away(cache: Cache, told: list[str], size: int, read: Reading) -> None:
     content, stored = content_of(SMALL)
     insert(cache, content, stored)
     Path(os.fsdecode(cache.path(content))).write_bytes(b"x" * size)
@@ -151,7 +163,7 @@ def test_file_of_another_size_is_thrown_away(cache: Cache, told: list[str], size
     assert f"it has {size} bytes instead of {len(SMALL)}" in told[0]
 
 
-def test_one_digest_read_in_two_ways_is_two_contents(cache: Cache, told: list[str]) -> None:
+def test_one_digest_read_in_two_ways_is_two_contents(cache: Cache, told: list[str], read: Reading) -> None:
     """An object of another repository, which says that the very same stored bytes are not compressed."""
     content, stored = content_of(b"x" * 100)
     raw = Content(content.object, Compression.NONE, len(stored))
@@ -159,14 +171,14 @@ def test_one_digest_read_in_two_ways_is_two_contents(cache: Cache, told: list[st
     assert read(again(cache, told), Content(content.object, Compression.ZLIB, len(stored))) is None
 
 
-def test_directory_in_the_place_of_a_file_is_no_object(cache: Cache) -> None:
+def test_directory_in_the_place_of_a_file_is_no_object(cache: Cache, read: Reading) -> None:
     content, _ = content_of(SMALL)
     Path(os.fsdecode(cache.path(content))).mkdir(parents=True)
     with pytest.raises(StorageError):
         read(cache, content)
 
 
-def test_link_in_the_place_of_a_file_is_not_followed(cache: Cache, tmp_path: Path) -> None:
+def test_link_in_the_place_of_a_file_is_not_followed(cache: Cache, tmp_path: Path, read: Reading) -> None:
     content, stored = content_of(SMALL)
     path = Path(os.fsdecode(cache.path(content)))
     (tmp_path / "elsewhere").write_bytes(SMALL)
@@ -177,7 +189,7 @@ def test_link_in_the_place_of_a_file_is_not_followed(cache: Cache, tmp_path: Pat
     assert not path.is_symlink()
 
 
-def test_cache_that_is_emptied_under_us_fills_again(cache: Cache) -> None:
+def test_cache_that_is_emptied_under_us_fills_again(cache: Cache, read: Reading) -> None:
     content, stored = content_of(SMALL)
     insert(cache, content, stored)
     path = Path(os.fsdecode(cache.path(content)))
@@ -216,7 +228,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert list(tmp_path.glob("??/*")) == []
 
 
-def test_object_without_bytes_needs_no_server(cache: Cache) -> None:
+def test_object_without_bytes_needs_no_server(cache: Cache, read: Reading) -> None:
     content, _ = content_of(b"")
     assert cache.holds(content)
     assert read(cache, content) == b""
@@ -258,7 +270,7 @@ def lower_of(cache: Cache, told: list[str]) -> Cache:
     return Cache(cache.root, tell=told.append, read_only=True)
 
 
-def test_read_only_cache_is_read_and_never_written(cache: Cache, told: list[str]) -> None:
+def test_read_only_cache_is_read_and_never_written(cache: Cache, told: list[str], read: Reading) -> None:
     content, stored = content_of(SMALL)
     insert(cache, content, stored)
     path = cache.path(content)
@@ -270,7 +282,7 @@ def test_read_only_cache_is_read_and_never_written(cache: Cache, told: list[str]
     assert not (cache.root / ".outcrop" / "pins").exists()
 
 
-def test_damage_in_a_read_only_cache_is_passed_over_and_told_once(cache: Cache, told: list[str]) -> None:
+def test_damage_in_a_read_only_cache_is_passed_over_and_told_once(cache: Cache, told: list[str], read: Reading) -> None:
     content, stored = content_of(SMALL)
     insert(cache, content, stored)
     path = Path(os.fsdecode(cache.path(content)))
@@ -311,7 +323,7 @@ def test_object_that_came_first_stays(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["object"]
 
 
-def test_file_system_without_attributes_serves_by_size_alone(cache: Cache, told: list[str]) -> None:
+def test_file_system_without_attributes_serves_by_size_alone(cache: Cache, told: list[str], read: Reading) -> None:
     content, stored = content_of(SMALL)
     insert(cache, content, stored)
     os.removexattr(cache.path(content), CHECK_ATTRIBUTE)
@@ -321,7 +333,7 @@ def test_file_system_without_attributes_serves_by_size_alone(cache: Cache, told:
 
 
 @pytest.mark.fault
-def test_thousands_of_objects_need_few_descriptors(tmp_path: Path) -> None:
+def test_thousands_of_objects_need_few_descriptors(tmp_path: Path, read: Reading) -> None:
     program = """
 import os, resource, sys
 from pathlib import Path

@@ -133,6 +133,14 @@ class FakeTree:
             return None
         return os.open(self.directory / piece.object.digest.text, os.O_RDONLY)
 
+    def read_cached(self, piece: Piece, into: memoryview) -> memoryview | None:
+        descriptor = self.open_cached(piece)
+        if descriptor is None:
+            return None
+        with open(descriptor, "rb") as file:
+            found = file.readinto(into[: piece.size])
+        return into[:found] if found == piece.size else None
+
     def open_piece(self, piece: Piece) -> int:
         if piece.object.digest in self.remote:
             self.fetches += 1

@@ -197,6 +197,34 @@ def test_a_nested_catalog_on_its_way_holds_up_nobody_else(tree: FakeTree) -> Non
         assert {kernel.receive(unique).errno for unique in waiting} == {0}
 
 
+def test_whoever_asks_for_what_is_being_made_ready_gets_it_from_there(tree: FakeTree) -> None:
+    for name in (b"a", b"b", b"c", b"d"):
+        tree.put_file(b"/" + name, name * 10)
+    begun, come = threading.Event(), threading.Event()
+    opened: list[Digest] = []
+
+    class SlowTree(FakeTree):
+        def open_cached(self, piece: Piece) -> int | None:
+            opened.append(piece.object.digest)
+            if piece.object.digest == Digest.of(b"c" * 10):
+                begun.set()
+                assert come.wait(20)
+            return super().open_cached(piece)
+
+    with conversation(SlowTree(tree.directory, entries=tree.entries)) as kernel:
+        for name in (b"a", b"b"):
+            assert kernel.read(kernel.lookup(b"/" + name), 0, 4096).body == name * 10
+        assert begun.wait(20)
+        # The other reader takes this, and stays free for what comes next.
+        waiting = kernel.send(Opcode.READ, kernel.lookup(b"/c"), read_body(0, 4096))
+        assert kernel.ask(Opcode.GETATTR, kernel.lookup(b"/a"), bytes(16)).errno == 0
+        come.set()
+        assert kernel.receive(waiting).body == b"c" * 10
+        assert kernel.read(kernel.lookup(b"/d"), 0, 4096).body == b"d" * 10
+    assert sorted(opened, key=lambda digest: digest.text) == sorted(set(opened), key=lambda digest: digest.text)
+    assert len(opened) == 4
+
+
 def test_a_file_on_a_slow_disk_holds_up_nobody_else(tree: FakeTree) -> None:
     tree.put_file(b"/slow", b"slow")
     tree.put_file(b"/f", b"here")

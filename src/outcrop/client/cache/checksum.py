@@ -17,6 +17,13 @@ NO_ATTRIBUTES = frozenset({
 READ_BYTES = 1024 * 1024
 
 
+def checksum_of_bytes(data: bytes | memoryview, compression: Compression) -> bytes:
+    """The checksum of all the plain bytes of an object that is stored by `compression`."""
+    checksum = new_checksum(compression)
+    checksum.update(data)
+    return checksum.digest()
+
+
 def checksum_of(descriptor: int, compression: Compression) -> bytes:
     """The checksum of the open file, read as the plain bytes of an object that is stored by `compression`."""
     checksum = new_checksum(compression)

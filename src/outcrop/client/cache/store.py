@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
-from outcrop.client.cache.checksum import CHECK_ATTRIBUTE, NO_ATTRIBUTES, checksum_of
+from outcrop.client.cache.checksum import CHECK_ATTRIBUTE, NO_ATTRIBUTES, checksum_of, checksum_of_bytes
 from outcrop.client.cache.layout import (
     BOOKKEEPING,
     COMPLETE,
@@ -132,18 +132,13 @@ class Cache:
         A damaged file is thrown away, counted and told of, and counts as not here.
         """
         path = self.path(content)
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except (FileNotFoundError, NotADirectoryError):
-            return self._made_empty(content)
-        except OSError as error:
-            if error.errno == errno.ELOOP or (self.read_only and error.errno in _UNREADABLE):
-                return None
-            raise storage_error(error) from error
+        descriptor = self._opened(path, content)
+        if descriptor is None:
+            return None
         try:
             if content.object.kind is ObjectKind.CATALOG:
                 self._pin(content)
-            problem = self._problem(descriptor, content)
+            problem = self._problem(descriptor, content, lambda: checksum_of(descriptor, content.compression))
         except BaseException:
             os.close(descriptor)
             raise
@@ -152,6 +147,39 @@ class Cache:
         os.close(descriptor)
         self._discard_damaged(path, problem)
         return None
+
+    def read(self, content: Content, into: memoryview) -> memoryview | None:
+        """The bytes of `content`, which is no catalog and has a size, in the beginning of `into`. They are read once,
+        and what is checked is what is returned; otherwise as `open`."""
+        path = self.path(content)
+        descriptor = self._opened(path, content)
+        if descriptor is None:
+            return None
+        into = into[: content.size]
+        try:
+            found = os.readv(descriptor, [into])
+            problem = self._problem(descriptor, content, lambda: checksum_of_bytes(into, content.compression))
+            if found < len(into) and not problem:
+                problem = f"it ends after {found} of {content.size} bytes"
+        except OSError as error:
+            problem = f"it cannot be read ({error.strerror})"
+        finally:
+            os.close(descriptor)
+        if not problem:
+            return into
+        self._discard_damaged(path, problem)
+        return None
+
+    def _opened(self, path: bytes, content: Content) -> int | None:
+        """The file of `content` at `path`, open and not checked; None where there is none."""
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except (FileNotFoundError, NotADirectoryError):
+            return self._made_empty(content)
+        except OSError as error:
+            if error.errno == errno.ELOOP or (self.read_only and error.errno in _UNREADABLE):
+                return None
+            raise storage_error(error) from error
 
     def _made_empty(self, content: Content) -> int | None:
         """A descriptor of a content without bytes, which needs no server; None for any other.
@@ -243,8 +271,8 @@ class Cache:
             # The file has gone, or the file system has become read only: reading goes on.
             return
 
-    def _problem(self, descriptor: int, content: Content) -> str:
-        """What is wrong with the open file, if anything."""
+    def _problem(self, descriptor: int, content: Content, checksum: Callable[[], bytes]) -> str:
+        """What is wrong with the open file, if anything; `checksum` makes that of its bytes."""
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return "it is not a regular file"
@@ -262,7 +290,7 @@ class Cache:
                 raise storage_error(error, os.fsdecode(self.path(content))) from error
         else:
             try:
-                actual = checksum_of(descriptor, content.compression)
+                actual = checksum()
             except OSError as error:
                 return f"it cannot be read ({error.strerror})"
             if actual != expected:

@@ -21,6 +21,7 @@ from outcrop.client.mount.inodes import Nodes
 from outcrop.client.mount.open_files import OpenFile, OpenFiles
 from outcrop.client.mount.protocol import InitFlag, Opcode, Room
 from outcrop.client.mount.read_ahead import BATCH_FILES, ReadAhead, Submit
+from outcrop.client.mount.requests import Request
 from outcrop.client.mount.succession import Place
 from outcrop.client.mount.tree import MountedTree
 from outcrop.errors import IntegrityError
@@ -188,9 +189,14 @@ class FileSystem:
         _, offset, size, *_ = protocol.READ_IN.unpack_from(body)
         return self._ahead.ready(node, offset, size)
 
-    def prepare(self, node: int) -> None:
-        """READ of `node` has been answered: gets ready what will probably be asked next."""
-        self._ahead.prepare(node)
+    def comes(self, request: Request) -> bool:
+        """Whether another thread is getting ready what READ asks for, and will be given `request` to answer."""
+        return self._ahead.comes(request)
+
+    def prepare(self, node: int) -> Sequence[Request]:
+        """READ of `node` has been answered: gets ready what will probably be asked next. Who has asked for it
+        meanwhile, to be answered now."""
+        return self._ahead.prepare(node)
 
     def _read(self, node: int, body: memoryview, reader: Reader) -> Answer:
         _, offset, size, *_ = protocol.READ_IN.unpack_from(body)
@@ -205,21 +211,22 @@ class FileSystem:
         return self._read_pieces(node, layout, offset, size, reader)
 
     def _read_whole(self, node: int, place: Place, piece: Piece, offset: int, size: int, reader: Reader) -> Answer:
-        descriptor = self.tree.open_cached(piece)
-        if descriptor is None:
-            self._ahead.missed(node, *place)
-            return self._read_later([piece], piece.offset, offset, size)
-        if offset == 0:
-            self._ahead.read(node, *place)
-        file = OpenFile(descriptor, piece.size)
         if offset == 0 and size >= piece.size:
-            # The kernel has all of it now, and need not come back.
-            try:
+            # The kernel will have all of it, and need not come back.
+            data = self.tree.read_cached(piece, reader.buffer)
+            if data is not None:
+                self._ahead.read(node, *place)
+                return data
+        else:
+            descriptor = self.tree.open_cached(piece)
+            if descriptor is not None:
+                if offset == 0:
+                    self._ahead.read(node, *place)
+                file = OpenFile(descriptor, piece.size)
+                reader.files.add(node, file)
                 return _pread(file, offset, reader.buffer[:size])
-            finally:
-                os.close(descriptor)
-        reader.files.add(node, file)
-        return _pread(file, offset, reader.buffer[:size])
+        self._ahead.missed(node, *place)
+        return self._read_later([piece], piece.offset, offset, size)
 
     def _layout(self, node: int) -> _Layout:
         file = self.nodes.node(node)

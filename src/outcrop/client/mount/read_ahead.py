@@ -19,7 +19,6 @@ Nothing here answers anybody: whoever asks for a file that is on its way waits f
 
 from __future__ import annotations
 
-import os
 import stat
 import threading
 from collections import OrderedDict
@@ -31,6 +30,7 @@ from outcrop.client.contents import Piece
 from outcrop.client.mount import protocol
 from outcrop.client.mount.directory import Directory
 from outcrop.client.mount.inodes import Nodes
+from outcrop.client.mount.requests import Request
 from outcrop.errors import OutcropError
 
 FIRST_FILES, MOST_FILES = 8, 128
@@ -52,6 +52,7 @@ READY_BYTES = 8_000_000
 _LAST_READ = 256
 """How many files of the cache are remembered as read, to see who walks. Few, so that readers at random seldom look like
 walkers."""
+_NOTHING = memoryview(b"")
 _MOST_STREAMS = 64
 _MOST_DIRECTORIES = 4096
 _MOST_RECENT = 4096
@@ -81,8 +82,9 @@ class ReadAhead:
         self._recent: OrderedDict[int, None] = OrderedDict()
         self._last_read: OrderedDict[int, None] = OrderedDict()
         self._walks: OrderedDict[int, Iterator[tuple[int, Piece]]] = OrderedDict()
-        self._ready: OrderedDict[int, bytes] = OrderedDict()
+        self._ready: OrderedDict[int, memoryview] = OrderedDict()
         self._ready_bytes = 0
+        self._coming: dict[int, list[Request]] = {}
         self._waiting = 0
 
     def missed(self, node: int, directory: Directory, position: int) -> None:
@@ -116,7 +118,19 @@ class ReadAhead:
             self._follow(node)
         if offset + size >= len(data):
             self._let_go(node)
-        return memoryview(data)[offset : offset + size]
+        return data[offset : offset + size]
+
+    def comes(self, request: Request) -> bool:
+        """Whether another thread is making ready the file that `request` asks for; its `prepare` gives back the
+        request, to be answered there."""
+        # Nearly always there is nothing, and this is in the way of every read.
+        if request.node not in self._coming:
+            return False
+        with self._lock:
+            coming = self._coming.get(request.node)
+            if coming is not None:
+                coming.append(request.kept())
+            return coming is not None
 
     def read(self, node: int, directory: Directory, position: int) -> None:
         """The file `node`, at `position` of `directory`, is read from its beginning and was in the cache."""
@@ -130,24 +144,33 @@ class ReadAhead:
         if is_walk and node not in self._walks:
             self._goes_on_behind(node, _files_behind(self._nodes, directory, position))
 
-    def prepare(self, node: int) -> None:
-        """Makes the file behind `node` ready, where somebody walks; to be called when `node` has been answered.
+    def prepare(self, node: int) -> Sequence[Request]:
+        """Makes the file behind `node` ready, where somebody walks; to be called when `node` has been answered. Those
+        who asked for that file meanwhile, to be answered by the caller.
 
         The reader is busy with what it got meanwhile, so this costs nobody time. Other threads would do it in parallel,
         but hand the interpreter lock to and fro at each call of the system: three times the processor time."""
         files = self._walks.pop(node, None)
         if files is None:
-            return
+            return ()
         number, piece = next(files, (0, None))
         if piece is None:
-            return
+            return ()
+        if piece.size > READY_FILE_BYTES or number in self._last_read or number in self._ready:
+            self._goes_on_behind(number, files)
+            return ()
+        with self._lock:
+            self._coming.setdefault(number, [])
         try:
-            if piece.size <= READY_FILE_BYTES and not self._make_ready(number, piece):
-                return
+            if self._make_ready(number, piece):
+                self._goes_on_behind(number, files)
         except OutcropError:
             # Nobody asked for it. Who does will try for himself, and be told.
-            return
-        self._goes_on_behind(number, files)
+            pass
+        finally:
+            with self._lock:
+                waiting = self._coming.pop(number, [])
+        return waiting
 
     def _goes_on_behind(self, number: int, files: Iterator[tuple[int, Piece]]) -> None:
         with self._lock:
@@ -218,20 +241,13 @@ class ReadAhead:
 
     def _make_ready(self, number: int, piece: Piece) -> bool:
         """Has all of the small file `number` checked and kept in memory; whether it is here."""
-        if number in self._last_read or number in self._ready:
-            return True
-        descriptor = self._nodes.tree.open_cached(piece)
-        if descriptor is None:
+        data = self._nodes.tree.read_cached(piece, memoryview(bytearray(piece.size)))
+        if data is None:
             return False
-        try:
-            data = os.read(descriptor, piece.size)
-            if len(data) == piece.size:
-                self._keep_ready(number, data)
-        finally:
-            os.close(descriptor)
+        self._keep_ready(number, data)
         return True
 
-    def _keep_ready(self, number: int, data: bytes) -> None:
+    def _keep_ready(self, number: int, data: memoryview) -> None:
         self._let_go(number)
         with self._lock:
             self._ready[number] = data
@@ -241,7 +257,7 @@ class ReadAhead:
 
     def _let_go(self, number: int) -> None:
         with self._lock:
-            self._ready_bytes -= len(self._ready.pop(number, b""))
+            self._ready_bytes -= len(self._ready.pop(number, _NOTHING))
 
 
 def _of_the_same_kind(directory: Directory, position: int, begin: int) -> Iterator[tuple[int, Piece]]:

@@ -112,6 +112,9 @@ class RepositoryTree:
     def open_cached(self, piece: Piece) -> int | None:
         return self._contents.open_cached(piece)
 
+    def read_cached(self, piece: Piece, into: memoryview) -> memoryview | None:
+        return self._contents.read_cached(piece, into)
+
     def open_piece(self, piece: Piece) -> int:
         return self._contents.open(piece)
 

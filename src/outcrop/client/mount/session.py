@@ -14,15 +14,14 @@ import errno
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 from outcrop.client.mount import protocol
 from outcrop.client.mount.filesystem import NOT_SUPPORTED, STALE, Answer, FileSystem, Handler, Later, Reader, Refusal
 from outcrop.client.mount.protocol import InitRequest, Opcode
-from outcrop.client.mount.requests import CONNECTION_ENDED, next_request
+from outcrop.client.mount.requests import CONNECTION_ENDED, Request, next_request
 from outcrop.errors import OutcropError, StorageError
 
 READERS = 2
@@ -47,16 +46,6 @@ _UNKNOWN_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL})
 """The kernel does not know what it was told to forget."""
 
 _LOG = logging.getLogger("outcrop.mount")
-
-
-class _Request(NamedTuple):
-    """What the kernel asks: for what, under which number, about which node, for which process, and the rest."""
-
-    opcode: int
-    unique: int
-    node: int
-    pid: int
-    body: memoryview
 
 
 class Session:
@@ -151,33 +140,47 @@ class Session:
             with self._turn:
                 while length := next_request(self._device, buffer):
                     _, opcode, unique, node, _, _, pid, _, _ = parse_header(buffer)
-                    request = _Request(opcode, unique, node, pid, memoryview(buffer)[_HEADER_BYTES:length])
+                    request = Request(opcode, unique, node, pid, memoryview(buffer)[_HEADER_BYTES:length])
                     reader.tally.requests += 1
                     if opcode not in _COPYING:
                         self._handle(request, reader)
-                        continue
-                    ready = self._file_system.ready(node, request.body)
-                    if ready is not None:
-                        self._reply(unique, ready)
-                        self._prepare_next(node)
-                        continue
-                    self._turn.release()
-                    try:
-                        self._handle(request, reader)
-                        self._prepare_next(node)
-                    finally:
-                        self._turn.acquire()
+                    elif self._answered_from_memory(request):
+                        self._prepare_next(node, reader)
+                    elif not self._file_system.comes(request):
+                        self._turn.release()
+                        try:
+                            self._handle(request, reader)
+                            self._prepare_next(node, reader)
+                        finally:
+                            self._turn.acquire()
         finally:
             reader.files.close()
 
-    def _prepare_next(self, node: int) -> None:
+    def _answered_from_memory(self, request: Request) -> bool:
+        ready = self._file_system.ready(request.node, request.body)
+        if ready is None:
+            return False
+        self._reply(request.unique, ready)
+        return True
+
+    def _prepare_next(self, node: int, reader: Reader) -> None:
+        """Gets ready what will probably be read after `node`, and answers those who want it already."""
+        asked: Sequence[Request]
+        while asked := self._prepared(node):
+            for request in asked:
+                if not self._answered_from_memory(request):
+                    self._handle(request, reader)
+            node = asked[-1].node
+
+    def _prepared(self, node: int) -> Sequence[Request]:
         try:
-            self._file_system.prepare(node)
+            return self._file_system.prepare(node)
         except Exception as error:
             # Nobody waits for it, and whoever wants it later will be told what is wrong.
             _LOG.error("a fault in outcrop itself", exc_info=error)
+            return ()
 
-    def _handle(self, request: _Request, reader: Reader) -> None:
+    def _handle(self, request: Request, reader: Reader) -> None:
         """Answers `request`, or has it answered later."""
         opcode, unique, node, pid, body = request
         handler = self._handlers.get(opcode)

@@ -72,6 +72,9 @@ class MountedTree(Protocol):
     def open_cached(self, piece: Piece) -> int | None:
         """A descriptor of the plain bytes of `piece` if they are in the cache. The caller closes it."""
 
+    def read_cached(self, piece: Piece, into: memoryview) -> memoryview | None:
+        """The plain bytes of `piece`, in the beginning of `into`, if they are in the cache."""
+
     def open_piece(self, piece: Piece) -> int:
         """A descriptor of the plain bytes of `piece`, fetched if need be. The caller closes it."""
 
