@@ -92,6 +92,21 @@ def test_a_replica_without_the_record_is_read_with_that_of_an_announced_server(r
             assert repository.manifest.revision == 2
 
 
+def test_without_a_server_a_record_holds_until_it_ends(reader: Reader) -> None:
+    """Wherever it came from."""
+    owner = Site()
+    with serving(owner) as far:
+        published = promising(2, servers=(f"{far}/cvmfs/@fqrn@",))
+        owner.files[f"cvmfs/{NAME}/{FRESHNESS_NAME}"] = published.files[FRESHNESS_NAME]
+        with serving(Site(without_record(published).files)) as near:
+            reader.open(near).close()
+    with reader.open(near) as repository:
+        assert repository.manifest.revision == 2
+    reader.now += 2 * WEEK
+    with pytest.raises(TrustError, match="freshness"):
+        reader.open(near)
+
+
 def test_each_server_is_asked_for_its_record_once(reader: Reader) -> None:
     """However many manifests are held against it."""
     old, new = Site(without_record(promising(1)).files), Site(without_record(promising(2)).files)

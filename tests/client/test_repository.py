@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.client.repository import RevisionChoice
+from outcrop.client.address import RepositoryAddress
+from outcrop.client.kept_proofs import KeptProofs
+from outcrop.client.network.settings import NetworkSettings
+from outcrop.client.repository import RevisionChoice, open_repository
+from outcrop.client.state import keys_digest
 from outcrop.cvmfs.digest import Digest
+from outcrop.cvmfs.names import Revision
 from outcrop.cvmfs.objects import MANIFEST_NAME, WHITELIST_NAME, ObjectKind, ObjectName
 from outcrop.errors import (
     FormatError,
@@ -22,6 +27,7 @@ from outcrop.errors import (
 )
 from tests.client.published import CONTENTS, NAME, Published, keys, library, signed_manifest
 from tests.client.reading import Reader
+from tests.faulty_proxy import ProxySite
 from tests.faulty_server import Site, endless, html_page, serving, status, truncated
 
 
@@ -163,8 +169,6 @@ def test_repository_begun_anew_with_other_keys_is_another_one(reader: Reader, tm
 
 
 def test_two_keys_in_either_order_share_a_memory(reader: Reader, tmp_path: Path) -> None:
-    from outcrop.client.state import keys_digest
-
     one, two = keys().public, keys("stranger").public
     assert keys_digest([one, two]) == keys_digest([two, one]) != keys_digest([one])
 
@@ -185,6 +189,100 @@ def test_memory_that_is_damaged_is_not_forgotten_silently(reader: Reader, served
     with pytest.raises(FormatError, match=str(memory)) as caught:
         reader.open(served)
     assert "remove the file" in caught.value.hint
+
+
+def test_proxy_that_is_behind_is_gone_past(reader: Reader) -> None:
+    """Each proxy of a group keeps the manifest for a minute of its own."""
+    site, proxy = Site(library(revision=1).files), ProxySite()
+    with serving(site) as url, serving(proxy) as proxy_url:
+        by_proxy = RepositoryAddress(NAME, (url,), (reader.key,), network=NetworkSettings(proxies=((proxy_url,),)))
+        open_repository(by_proxy, reader.settings).close()
+        site.files = library(revision=2).files
+        reader.open(url).close()
+        with open_repository(by_proxy, reader.settings) as repository:
+            assert repository.manifest.revision == 2
+        assert proxy.fresh
+
+
+# While no server answers.
+
+
+def stored(site: Site, reader: Reader) -> str:
+    """All of what `site` shows is in the cache of `reader`; an address at which nobody answers any more."""
+    with serving(site) as url:
+        assert all_bytes(reader, url) == CONTENTS
+    reader.told.clear()
+    return url
+
+
+def test_repository_opens_without_a_server_and_shows_what_is_cached(reader: Reader) -> None:
+    url = stored(Site(library(revision=3).files), reader)
+    later = Reader(reader.directory)
+    assert all_bytes(later, url) == CONTENTS
+    assert len(later.told) == 1
+    assert url in later.told[0]
+    assert "revision 3 is shown, as far as this machine has it" in later.told[0]
+
+
+def test_what_is_not_cached_needs_a_server(reader: Reader) -> None:
+    with serving(Site(library().files)) as url:
+        reader.open(url).close()
+    with reader.open(url) as repository:
+        entry = repository.tree.entry(b"/README")
+        (piece,) = repository.tree.pieces(b"/README", entry)
+        with pytest.raises(NetworkError):
+            repository.contents.local_file(piece)
+
+
+def test_kept_proofs_hold_for_as_long_as_the_whitelist(reader: Reader) -> None:
+    url = stored(Site(library().files), reader)
+    reader.now += timedelta(days=31)
+    with pytest.raises(TrustError, match="expired"):
+        reader.open(url)
+
+
+def test_kept_proofs_of_a_revision_that_was_superseded_do_not_hold(reader: Reader) -> None:
+    url = stored(Site(library(revision=1).files), reader)
+    (proofs,) = (reader.directory / "state" / "proofs").iterdir()
+    old = proofs.read_bytes()
+    stored(Site(library(revision=2).files), reader)
+    proofs.write_bytes(old)
+    with pytest.raises(TrustError, match="of revision 1; this machine has seen 2"):
+        reader.open(url)
+
+
+def test_kept_proofs_are_for_the_same_keys_only(reader: Reader, tmp_path: Path) -> None:
+    url = stored(Site(library().files), reader)
+    other = tmp_path / "other.pub"
+    other.write_bytes(keys("stranger").public_pem)
+    with pytest.raises(NetworkError):
+        reader.open(url, key=other)
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"rubbish", b"\x80"])
+def test_kept_proofs_that_are_damaged_are_none(reader: Reader, rubbish: bytes) -> None:
+    url = stored(Site(library().files), reader)
+    (proofs,) = (reader.directory / "state" / "proofs").iterdir()
+    proofs.write_bytes(rubbish)
+    with pytest.raises(NetworkError):
+        reader.open(url)
+    stored(Site(library().files), reader)
+    reader.open(url).close()
+
+
+def test_server_that_answers_is_not_passed_over_for_kept_proofs(reader: Reader) -> None:
+    stored(Site(library(revision=2).files), reader)
+    with serving(Site(library(revision=1).files)) as url, pytest.raises(TrustError, match="this machine has seen 2"):
+        reader.open(url)
+
+
+def test_older_proofs_do_not_replace_newer_ones(reader: Reader) -> None:
+    """Of two processes that looked at once, the slower one may have seen the older revision."""
+    url = stored(Site(library(revision=2).files), reader)
+    kept = KeptProofs(reader.settings.state_directory, NAME, keys_digest([keys().public]))
+    kept.keep(Revision(1), library(revision=1).files)
+    with reader.open(url) as repository:
+        assert repository.manifest.revision == 2
 
 
 # The choice of a revision.

@@ -68,7 +68,7 @@ class FreshnessSearch:
         self._blacklist = blacklist
         self._open_store = open_store
         self._announced: dict[str, ReadableStore] = {}
-        self._answers: dict[str, bytes | OutcropError] = {}
+        self._answers: dict[int, bytes | OutcropError] = {}
 
     def prove(self, trusted: TrustedManifest, server: ReadableStore) -> FreshManifest:
         """`trusted`, which came from `server`, proved fresh as far as the repository promises it. What is to be
@@ -126,13 +126,13 @@ class FreshnessSearch:
             yield self._announced[url]
 
     def _asked(self, place: ReadableStore) -> bytes:
-        answer = self._answers.get(place.address)
+        answer = self._answers.get(id(place))
         if answer is None:
             try:
                 answer = place.read(FRESHNESS_NAME, limit=MAXIMUM_RECORD_BYTES)
             except OutcropError as error:
                 answer = error
-            self._answers[place.address] = answer
+            self._answers[id(place)] = answer
         if isinstance(answer, OutcropError):
             raise answer
         return answer

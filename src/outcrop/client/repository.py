@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -16,6 +17,7 @@ from outcrop.client.cache_choice import CacheChoice, CacheSettings
 from outcrop.client.contents import Contents
 from outcrop.client.freshness import FreshManifest, FreshnessSearch
 from outcrop.client.freshness_rules import Standing
+from outcrop.client.kept_proofs import KeptProofs, ReadingNoted, proofs_among
 from outcrop.client.keys import load_keys
 from outcrop.client.known_repository import RevisionPin
 from outcrop.client.network.order_memory import ORDERS_NAME, OrderMemory
@@ -45,7 +47,7 @@ from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.objects import MANIFEST_NAME, WHITELIST_NAME, ObjectKind, ObjectName
 from outcrop.cvmfs.paths import ROOT
 from outcrop.cvmfs.signed_text import MAXIMUM_SIGNED_TEXT_BYTES
-from outcrop.errors import NotFound, OutcropError, StorageError, storage_error
+from outcrop.errors import FormatError, NetworkError, NotFound, OutcropError, StorageError, TrustError, storage_error
 from outcrop.storage.interface import ReadableStore
 
 __all__ = [
@@ -116,6 +118,9 @@ def open_repository(
 ) -> OpenRepository:
     """The repository at `address`. `tell` hears every note as it arises; they are kept in `notes` as well.
 
+    While no server answers, the newest revision that this machine has proofs of is opened: what the caches hold of it
+    can be read.
+
     TrustError, NetworkError, FormatError or NotFound when no server has a manifest that can be trusted: the first
     server's own trouble. NotFound for a revision that does not exist."""
     settings = settings or ClientSettings()
@@ -127,7 +132,7 @@ def open_repository(
 
     servers = reach_servers(address, settings, note)
     try:
-        trusted = find_current(address, settings, note, servers=servers)
+        trusted = _current_or_kept(address, settings, note, servers)
     except BaseException:
         servers.close()
         raise
@@ -187,49 +192,102 @@ def find_current(
     settings = replace(settings, blacklist=_blacklist(address, settings))
     memory = _Memory(SeenRevisions(settings.state_directory), address.name, keys_digest(keys), note)
     seen = max((one for one in (memory.recall(), held) if one is not None), key=lambda one: one.rank, default=None)
-    found, server = _first_fresh(servers.in_order, address, keys, seen, settings)
-    servers.prefer(server)
-    if found.standing is Standing.BEHIND:
-        revision = found.trusted.manifest.revision
-        note(f"no server has revision {found.newest} of {address.name} yet, so {revision} is read")
-    memory.remember(found.trusted.seen)
-    return found.trusted
+    in_order = servers.in_order
+    found = _first_fresh(in_order, address, keys, seen, settings)
+    servers.prefer(in_order[found.server])
+    fresh, manifest = found.fresh, found.fresh.trusted.manifest
+    if fresh.standing is Standing.BEHIND:
+        note(f"no server has revision {fresh.newest} of {address.name} yet, so {manifest.revision} is read")
+    memory.remember(fresh.trusted.seen)
+    KeptProofs(settings.state_directory, address.name, keys_digest(keys)).keep(manifest.revision, found.proofs)
+    return fresh.trusted
+
+
+def _current_or_kept(
+    address: RepositoryAddress, settings: ClientSettings, note: Callable[[str], None], servers: Servers
+) -> TrustedManifest:
+    """What `find_current` finds; while no server answers, the newest manifest that this machine has proofs of."""
+    try:
+        return find_current(address, settings, note, servers=servers)
+    except NetworkError as error:
+        keys = load_keys(address.keys)
+        kept = KeptProofs(settings.state_directory, address.name, keys_digest(keys)).recall()
+        if kept is None:
+            raise
+        settings = replace(settings, blacklist=_blacklist(address, settings))
+        seen = _Memory(SeenRevisions(settings.state_directory), address.name, keys_digest(keys), note).recall()
+        trusted = _first_fresh([kept], address, keys, seen, settings).fresh.trusted
+        note(f"{error}; revision {trusted.manifest.revision} is shown, as far as this machine has it")
+        return trusted
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A manifest that is believed, the position of the server that showed it, and the files that prove it."""
+
+    fresh: FreshManifest
+    server: int
+    proofs: dict[str, bytes]
+
+    @property
+    def revision(self) -> int:
+        return self.fresh.trusted.manifest.revision
 
 
 def _first_fresh(
-    servers: Sequence[ServerByProxies],
+    servers: Sequence[ServerByProxies] | Sequence[ReadableStore],
     address: RepositoryAddress,
     keys: tuple[rsa.RSAPublicKey, ...],
     seen: Seen | None,
     settings: ClientSettings,
-) -> tuple[FreshManifest, ServerByProxies]:
+) -> _Found:
     """The manifest of the first server that has a current one to be trusted; else the newest of those that are behind.
 
-    Where all fail, the first server's error."""
+    What cannot be believed is asked for once more, past the caches on the way: of several proxies, one may have an
+    older state than the one that was asked last. Where all fail, the first server's error."""
     first: OutcropError | None = None
-    behind: tuple[FreshManifest, ServerByProxies] | None = None
+    behind: _Found | None = None
+    noted = [ReadingNoted(server) for server in servers]
+    others = list(noted)
 
     def reach(url: str) -> ReadableStore:
-        return Servers([open_store(url)], address.network).in_order[0]
+        others.append(ReadingNoted(Servers([open_store(url)], address.network).in_order[0]))
+        return others[-1]
 
-    search = FreshnessSearch(servers, seen, settings.now(), settings.blacklist or NO_BLACKLIST, reach)
+    def proved(position: int, place: ReadingNoted) -> _Found:
+        fresh = search.prove(trusted_manifest(place, address.name, keys, seen, settings), place)
+        return _Found(fresh, position, proofs_among(place, others))
+
+    search = FreshnessSearch(noted, seen, settings.now(), settings.blacklist or NO_BLACKLIST, reach)
     try:
-        for server in servers:
+        for position, server in enumerate(noted):
             try:
-                found = search.prove(trusted_manifest(server, address.name, keys, seen, settings), server)
+                found = _past_caches_if_need_be(server, partial(proved, position))
             except OutcropError as error:
                 first = first or error
                 continue
-            if found.standing is Standing.CURRENT:
-                return found, server
-            if behind is None or found.trusted.manifest.revision > behind[0].trusted.manifest.revision:
-                behind = found, server
+            if found.fresh.standing is Standing.CURRENT:
+                return found
+            if behind is None or found.revision > behind.revision:
+                behind = found
     finally:
         search.close()
     if behind is not None:
         return behind
     assert first is not None, "an address has at least one server"
     raise first
+
+
+def _past_caches_if_need_be(place: ReadingNoted, work: Callable[[ReadingNoted], _Found]) -> _Found:
+    try:
+        return work(place)
+    except (TrustError, FormatError):
+        past = place.server.past_caches() if isinstance(place.server, ServerByProxies) else None
+        if past is None:
+            raise
+        with suppress(OutcropError):
+            return work(ReadingNoted(past))
+        raise
 
 
 def trusted_manifest(

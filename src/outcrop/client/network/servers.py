@@ -189,8 +189,12 @@ class ServerByProxies:
         self._store = store
         self._fresh = fresh
 
-    def past_caches(self) -> ServerByProxies:
-        """The same server, asked past every cache on the way: for a signed file that a proxy may have kept too long."""
+    def past_caches(self) -> ServerByProxies | None:
+        """The same server, asked past every cache on the way: for a signed file that a proxy may have kept too long.
+        None where no proxy is on the way."""
+        proxy = plain_proxy(self._servers.begin(self.index).proxy, self.address)
+        if proxy == DIRECT or not isinstance(self._store, HttpStore):
+            return None
         return ServerByProxies(self._servers, self._store, self.index, fresh=True)
 
     @property
