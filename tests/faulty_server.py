@@ -93,18 +93,18 @@ class Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, port: int = 0) -> None:
         self.site = site
-        super().__init__(("127.0.0.1", 0), Request)
+        super().__init__(("127.0.0.1", port), Request)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away in the middle is what many tests want."""
 
 
 @contextmanager
-def serving(site: Site) -> Iterator[str]:
-    """The URL under which `site` is served within the block."""
-    server = Server(site)
+def serving(site: Site, port: int = 0) -> Iterator[str]:
+    """The URL under which `site` is served within the block, at `port` or any free one."""
+    server = Server(site, port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

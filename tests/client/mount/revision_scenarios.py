@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from outcrop.client.address import RepositoryAddress
 from outcrop.client.mount.processes import RunningMount, mounted
@@ -24,6 +25,7 @@ from outcrop.cvmfs.entry import Entry, Mark
 from outcrop.cvmfs.paths import ancestors
 from tests.client.mount.scenarios import wait_until
 from tests.client.published import NAME, NOW, Published, directory_entry, file_entry, keys, link_entry, signed_manifest
+from tests.faulty_server import Site, serving
 
 OLD, NEW = os.urandom(3_000_000), os.urandom(2_500_000)
 FIRST = {
@@ -63,11 +65,11 @@ def publish(directory: Path, revision: int, files: dict[bytes, bytes], ttl: int 
 
 @contextlib.contextmanager
 def mounted_repository(
-    directory: Path, choice: RevisionChoice = CURRENT, name: str = "mount"
+    directory: Path, choice: RevisionChoice = CURRENT, name: str = "mount", server: str = ""
 ) -> Iterator[RunningMount]:
     key = directory / "key.pub"
     key.write_bytes(keys().public_pem)
-    address = RepositoryAddress(NAME, (f"file://{directory}/server",), (key,))
+    address = RepositoryAddress(NAME, (server or f"file://{directory}/server",), (key,))
     settings = ClientSettings(
         cache_directory=directory / "cache", state_directory=directory / "state", now=lambda: NOW
     )  # fmt: skip
@@ -171,6 +173,27 @@ def outage_is_survived_with_what_is_cached(directory: Path) -> None:
     log = (directory / "mount.log").read_text()
     assert log.count("goes on to be shown, from what is cached") == 1
     assert "can be reached again" in log
+
+
+def mount_that_begins_without_a_server_shows_what_is_cached_and_follows(directory: Path) -> None:
+    publish(directory / "server", 1, FIRST)
+    site = Site(files_below(directory / "server"))
+    with serving(site) as url, mounted_repository(directory, server=url, name="before") as running:
+        assert contents(running.mountpoint) == FIRST
+    with mounted_repository(directory, server=url) as running:
+        assert contents(running.mountpoint) == FIRST
+        found = look_now(running)
+        assert found.check is not None
+        assert (found.check.outcome, found.revision) == ("failed", 1)
+        publish(directory / "server", 2, SECOND)
+        with serving(Site(files_below(directory / "server")), port=urlsplit(url).port or 0):
+            assert look_now(running).revision == 2
+            assert contents(running.mountpoint) == SECOND
+    assert "revision 1 is shown, as far as this machine has it" in (directory / "mount.log").read_text()
+
+
+def files_below(top: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()}
 
 
 def chosen_revision_stays(directory: Path) -> None:

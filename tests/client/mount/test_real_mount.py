@@ -61,6 +61,7 @@ def test_user_mounts_by_the_helper(tmp_path: Path) -> None:
         "new_revision_shows_and_running_jobs_go_on",
         "new_revision_comes_by_itself",
         "outage_is_survived_with_what_is_cached",
+        "mount_that_begins_without_a_server_shows_what_is_cached_and_follows",
         "chosen_revision_stays",
         "old_revision_is_not_gone_back_to",
     ],
