@@ -5,13 +5,13 @@ kept for the next run (`OUTCROP_BENCH_DIR`, by default below the cache directory
 turns, the local disk comes first in every round: `find -type f -size +100000c`, `tar c | wc -c`, `python -c "import
 numpy, scipy, pandas, sympy"`, 20,000 small files in random order by `stat` and by open and read. Each over the local
 tree with the kernel's caches warm; over a fresh mount with everything in the objects' cache; again over the same mount;
-and, for import and tar, over a fresh mount with an empty cache. Memory is that of the server process after `find` and
-after `tar` over everything.
+and, for import and tar, over a fresh mount with an empty cache. All of that over FUSE and, as root, by layers. Memory
+is that of the server process after `find` and after `tar` over everything.
 
 Other work on the machine lengthens a mount's time more than that of the local disk, since two processes take part and
 wait for each other; so the processor seconds of the server are shown beside the ratios.
 
-What it leaves out: networks with latency; several programs at once; EROFS.
+What it leaves out: networks with latency; several programs at once; how long mounting takes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.bench_stratum0 import reference_tree
@@ -34,8 +35,12 @@ from benchmarks.servers import nginx
 from benchmarks.timing import print_circumstances
 from benchmarks.trees import ReferenceTree, measured
 from outcrop.client.address import RepositoryAddress
-from outcrop.client.mount.processes import RunningMount, mounted
+from outcrop.client.layered.server import LayeredService
+from outcrop.client.mount.kernel import MountOptions
+from outcrop.client.mount.processes import RunningMount, served
 from outcrop.client.mount.repository_tree import open_mounted_tree
+from outcrop.client.mount.server import serve
+from outcrop.client.owners import AS_PUBLISHED
 from outcrop.client.repository import ClientSettings
 from outcrop.directories import cache_directory
 
@@ -65,8 +70,10 @@ def main() -> None:
     kept = Path(os.environ.get("OUTCROP_BENCH_DIR") or cache_directory() / "benchmarks" / "mount")
     tree = _published(kept)
     print(f"tree: {tree}; best of {ROUNDS} rounds")
-    with tempfile.TemporaryDirectory(prefix="outcrop-bench-") as scratch, _nginx(Path(scratch), kept / "storage"):
-        _Bench(Path(scratch), kept, tree).run()
+    for by in ("fuse", "layers") if os.geteuid() == 0 else ("fuse",):
+        with tempfile.TemporaryDirectory(prefix="outcrop-bench-") as scratch, _nginx(Path(scratch), kept / "storage"):
+            print(f"\n-- outcrop mount --by {by}")
+            _Bench(Path(scratch), kept, tree, by_layers=by == "layers").run()
 
 
 def _published(kept: Path) -> ReferenceTree:
@@ -86,8 +93,8 @@ def _nginx(place: Path, storage: Path) -> Iterator[None]:
 
 
 class _Bench:
-    def __init__(self, place: Path, kept: Path, tree: ReferenceTree) -> None:
-        self._place, self._tree = place, tree
+    def __init__(self, place: Path, kept: Path, tree: ReferenceTree, *, by_layers: bool) -> None:
+        self._place, self._tree, self._by_layers = place, tree, by_layers
         key = kept / "data" / f"{NAME}.pub"
         self._address = RepositoryAddress(NAME, (f"http://127.0.0.1:{PORT}/{NAME}",), (key,))
         self._mountpoint = place / "mount"
@@ -105,10 +112,12 @@ class _Bench:
 
     @contextmanager
     def _mount(self) -> Iterator[RunningMount]:
-        settings = ClientSettings(cache=self._place / "cache", state_directory=self._place / "state")
-        with mounted(
-            lambda: open_mounted_tree(self._address, settings), self._mountpoint, source=NAME, log=self._place / "log"
-        ) as running:
+        cache = self._place / "cache"
+        settings = ClientSettings(cache=cache, cache_directory=cache, state_directory=self._place / "state")
+        opening = partial(open_mounted_tree, self._address, settings)
+        service = LayeredService(opening, cache, AS_PUBLISHED) if self._by_layers else partial(serve, opening)
+        options = MountOptions(NAME, self._mountpoint, everyone=os.geteuid() == 0)
+        with served(service, options, self._place / "log") as running:
             yield running
 
     def _cold(self, name: str, work: Callable[[Path], object], target: float) -> None:

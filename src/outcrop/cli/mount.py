@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,18 +20,20 @@ from outcrop.client.mount.mountinfo import mounts, our_mounts
 from outcrop.client.mount.processes import (
     check_mountpoint,
     is_dead,
-    mount_in_background,
-    mounted,
     require_free,
+    serve_in_background,
+    served,
     wait,
 )
 from outcrop.client.mount.repository_tree import RepositoryTree, open_mounted_tree
+from outcrop.client.mount.server import serve
 from outcrop.client.mount.unmounting import MountStatus, status
 from outcrop.client.repository import CURRENT, ClientSettings, RevisionChoice
 from outcrop.directories import state_directory
-from outcrop.errors import InvalidValue, OutcropError, UsageError
+from outcrop.errors import InvalidValue, MissingCapability, OutcropError, UsageError
 
 CUSTOMARY_PLACE = Path("/cvmfs")
+_LAYERS = "layers (EROFS and overlayfs)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class MountPlan:
     settings: ClientSettings
     everyone: bool
     log: Path | None
+    by_layers: bool
 
     @property
     def options(self) -> MountOptions:
@@ -66,12 +69,22 @@ class MountPlan:
             f"from       {', '.join(self.address.servers)}",
             f"trusting   {', '.join(str(key) for key in self.address.keys)}",
             f"for        {'all users' if self.everyone else 'this user alone'}",
-            f"by         {'mount(2)' if may_mount_directly() else HELPER}",
+            f"by         {_LAYERS if self.by_layers else 'mount(2)' if may_mount_directly() else HELPER}",
             f"log        {self.log or 'none'}",
         ]
 
     def open_tree(self) -> RepositoryTree:
         return open_mounted_tree(self.address, self.settings, self.choice)
+
+    def serve(self, options: MountOptions, ready: Callable[[], None], log: Path | None) -> None:
+        """Mounts and serves, in the process that is there for it."""
+        if self.by_layers:
+            # Nothing of it is needed, or imported, for a mount over FUSE.
+            from outcrop.client.layered.server import LayeredService
+
+            LayeredService(self.open_tree, self.settings.cache_directory, self.address.ownership)(options, ready, log)
+        else:
+            serve(self.open_tree, options, ready, log)
 
     def obstacle(self) -> OutcropError | None:
         """Why nothing can be mounted there, as things are."""
@@ -96,6 +109,13 @@ class MountPlan:
 @reading_options_with(required=False)
 @click.argument("mountpoint", type=click.Path(path_type=Path), required=False)
 @click.option("--everyone/--only-me", default=None, help="Who may look into it; everyone if root mounts.")
+@click.option(
+    "--by",
+    type=click.Choice(["fuse", "layers"]),
+    default="fuse",
+    show_default=True,
+    help="How it shows: by layers (root only) the kernel itself shows what is cached.",
+)
 @click.option("--foreground", is_flag=True, help="Stay until it is unmounted or interrupted.")
 @click.option("--list", "listing", is_flag=True, help="Show what is mounted, and do nothing else.")
 @dry_run_option
@@ -107,6 +127,7 @@ def command(
     reading: Reading,
     mountpoint: Path | None,
     everyone: bool | None,
+    by: str,
     foreground: bool,
     listing: bool,
     dry_run: bool,
@@ -122,6 +143,9 @@ def command(
         return
     if not reading.repository:
         raise UsageError(problem="which repository?", hint="`outcrop mount REPO [MOUNTPOINT]`, or `--list`")
+    by_layers = by == "layers"
+    if by_layers:
+        _require_layers(everyone)
     address = reading.address(console)
     if not address.may_be_mounted:
         raise InvalidValue(
@@ -137,6 +161,7 @@ def command(
         settings=reading.settings(),
         everyone=os.geteuid() == 0 if everyone is None else everyone,
         log=_log_path(place, address),
+        by_layers=by_layers,
     )
     if dry_run:
         _tell_plan(console, plan, as_json)
@@ -145,7 +170,7 @@ def command(
         _stay(console, plan)
         return
     check_mountpoint(plan.mountpoint)
-    running = mount_in_background(plan.open_tree, plan.options, plan.log)
+    running = serve_in_background(plan.serve, plan.options, plan.log)
     for note in running.notes:
         console.warning(note)
     if as_json:
@@ -155,11 +180,21 @@ def command(
     console.result(str(running.mountpoint))
 
 
+def _require_layers(everyone: bool | None) -> None:
+    """Says why a mount by layers cannot be had."""
+    if not may_mount_directly():
+        raise MissingCapability(
+            what="a mount by layers",
+            problem="only root can mount an image",
+            hint="leave out `--by layers`; `outcrop run` shows layers to users, too",
+        )
+    if everyone is False:
+        raise UsageError(problem="what the kernel shows by layers is for everyone", hint="leave out `--only-me`")
+
+
 def _stay(console: Console, plan: MountPlan) -> None:
     try:
-        with mounted(
-            plan.open_tree, plan.mountpoint, source=plan.address.name, everyone=plan.everyone, log=plan.log
-        ) as running:
+        with served(plan.serve, plan.options, plan.log) as running:
             for note in running.notes:
                 console.warning(note)
             console.note(f"{plan.address.name} is mounted at {plan.mountpoint}; Ctrl-C takes it away")

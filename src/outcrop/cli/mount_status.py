@@ -41,7 +41,7 @@ def command(console: Console, *, target: str | None, as_json: bool) -> None:
     for position, (line, one) in enumerate(found):
         if position:
             console.result("")
-        console.result(f"{line.source} at {line.mountpoint}")
+        console.result(f"{line.repository} at {line.mountpoint}")
         if one is None:
             console.warning(f"nobody serves it; `outcrop umount {shlex.quote(str(line.mountpoint))}` takes it away")
             continue
@@ -78,7 +78,11 @@ def _following(report: Report) -> str:
 
 
 def _document(line: MountLine, report: Report | None) -> dict[str, object]:
-    place: dict[str, object] = {"mountpoint": line.mountpoint, "repository": line.source, "alive": report is not None}
+    place: dict[str, object] = {
+        "mountpoint": line.mountpoint,
+        "repository": line.repository,
+        "alive": report is not None,
+    }
     if report is None:
         return place
     document: dict[str, Any] = msgspec.to_builtins(report)

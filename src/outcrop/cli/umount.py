@@ -43,7 +43,7 @@ def command(console: Console, *, target: str | None, lazy: bool, every: bool, dr
         place = Path(line.mountpoint)
         users = list(users_of(place)) if lazy or dry_run else []
         if dry_run:
-            console.result(f"unmount {line.mountpoint} ({line.source}){' from sight' if lazy else ''}")
+            console.result(f"unmount {line.mountpoint} ({line.repository}){' from sight' if lazy else ''}")
             for user in users:
                 console.result(f"  used by {user}")
             continue

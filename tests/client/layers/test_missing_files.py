@@ -12,7 +12,7 @@ import pytest
 
 from outcrop.client.contents import Contents
 from outcrop.client.layers.metadata import IMAGE_NAME, Inode, Listing, Metadata
-from outcrop.client.layers.missing_files import FIRST_ENTRY, MissingFiles, Refused, Wanted
+from outcrop.client.layers.missing_files import FIRST_ENTRY, Answer, MissingFiles, Refused, Wanted
 from outcrop.client.layers.objects import Needed, PlainObject, ServedFile
 from outcrop.client.layers.parting import parted
 from outcrop.client.layers.revision_metadata import Revision, revision_metadata
@@ -43,7 +43,7 @@ class Asking:
                 raise FileNotFoundError(path)
         return node
 
-    def read(self, path: bytes, offset: int = 0, size: int = 1 << 20) -> bytes | Refused | Wanted:
+    def read(self, path: bytes, offset: int = 0, size: int = 1 << 20) -> Answer:
         body = protocol.READ_IN.pack(0, offset, size, 0, 0, 0, 0)
         return self.files.answer(Opcode.READ, self.number(path), memoryview(body))
 
@@ -175,7 +175,7 @@ class Entries(Asking):
         entries = ShownEntries(rest, FIRST_ENTRY, 7, 8)
         super().__init__(MissingFiles(Needed(objects, []), contents, lambda _path: (), entries=entries))
 
-    def attribute(self, path: bytes, name: bytes, size: int = 100) -> bytes | Refused | Wanted:
+    def attribute(self, path: bytes, name: bytes, size: int = 100) -> Answer:
         body = protocol.GETXATTR_IN.pack(size, 0) + name + b"\0"
         return self.files.answer(Opcode.GETXATTR, self.number(path), memoryview(body))
 

@@ -52,7 +52,15 @@ def play(
     if reason:
         pytest.skip(reason)
     ended = subprocess.run(
-        [*_namespaces(), sys.executable, "-m", f"tests.client.mount.{module}", scenario, str(directory), *arguments],
+        [
+            *_namespaces(),
+            sys.executable,
+            "-m",
+            module if "." in module else f"tests.client.mount.{module}",
+            scenario,
+            str(directory),
+            *arguments,
+        ],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", **(environment or {})},
         stdin=subprocess.DEVNULL,

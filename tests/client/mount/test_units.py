@@ -100,6 +100,7 @@ def test_what_means_something_in_a_unit_is_refused(repository: str) -> None:
     [
         (["repo", "/m"], "mount --quiet --everyone -- repo /m"),
         (["repo", "/m", "-o", "ro,tag=a,_netdev"], "mount --quiet --everyone --tag a -- repo /m"),
+        (["repo", "/m", "-o", "by=layers"], "mount --quiet --everyone --by layers -- repo /m"),
         (
             ["repo", "/m", "-sn", "-t", "outcrop", "-oro,root-hash=b"],
             "mount --quiet --everyone --root-hash b -- repo /m",

@@ -24,22 +24,16 @@ from outcrop.client.ladder.detached import start_detached
 from outcrop.client.ladder.fuse_server import mount_fuse
 from outcrop.client.ladder.kept_layers import LAYERS_NAME, KeptLayers, Wanted
 from outcrop.client.ladder.own_cache import OwnCache
+from outcrop.client.ladder.ready_layers import ReadyLayers
 from outcrop.client.ladder.request import RunRequest
 from outcrop.client.layers.metadata import AttributeSpace
-from outcrop.client.layers.missing_files import FIRST_ENTRY, MissingFiles
+from outcrop.client.layers.missing_files import MissingFiles
 from outcrop.client.layers.missing_session import MissingSession
-from outcrop.client.layers.proofs import ProofBook
-from outcrop.client.layers.shown_entries import ShownEntries
-from outcrop.client.layers.verified_objects import verify_objects
 from outcrop.client.mount.kernel import received_descriptor
 from outcrop.client.mount.open_files import raise_descriptor_limit
 from outcrop.client.mount.server import set_up_log
 from outcrop.client.repository import open_repository
 from outcrop.errors import CommandFailed, OutcropError, StorageError, storage_error
-
-MOST_ENTRIES = {AttributeSpace.TRUSTED: 1_000_000, AttributeSpace.USER: 200_000}
-"""How large a revision may be. All its catalogs are read before the first run: some 30 µs an entry, which is done once.
-What is planted in memory costs each run 17 µs and a kilobyte an entry."""
 
 _ALLOCATIONS_BETWEEN_COLLECTIONS = 100_000
 """What is read of catalogs stays. Python's default, 700, costs a third of the time in which a layer is made."""
@@ -197,21 +191,8 @@ def _made_ready(
     repository = open_repository(address, request.settings, request.choice, tell)
     variables = {os.fsencode(name): os.fsencode(value) for name, value in request.environment.items()}
     kept, wanted = KeptLayers(layers), Wanted(space, variables, address.ownership)
-    layer = kept.find(repository.name, repository.root.digest.text, wanted)
-    if layer is None:
-        making()
-        layer = kept.make(repository, wanted, MOST_ENTRIES[space])
     settings = request.settings
     objects = CacheChoice(settings.cache_directory, settings.cache or address.cache_directory, tell).directory
-    book = ProofBook(objects)
-    verify_objects(objects, layer.needed.objects, repository.contents, book)
-    tree = repository.tree
-    files = MissingFiles(
-        layer.needed,
-        repository.contents,
-        lambda path: tree.pieces(path, tree.entry(path)),
-        book.add,
-        os.open(layer.path, os.O_RDONLY | os.O_CLOEXEC),
-        None if layer.rest is None else ShownEntries(layer.rest, FIRST_ENTRY, os.geteuid(), os.getegid()),
-    )
-    return files, Ready(layer.path, layer.digest, objects.absolute(), layer.rest is not None)
+    ready = ReadyLayers.make(repository, kept, wanted, objects, making)
+    layer = ready.layer
+    return ready.files(), Ready(layer.path, layer.digest, objects.absolute(), layer.rest is not None)

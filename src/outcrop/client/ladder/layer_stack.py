@@ -31,7 +31,7 @@ _OPTIONS = {AttributeSpace.TRUSTED: "metacopy=on", AttributeSpace.USER: "userxat
 _FLAGS = MountFlag.READ_ONLY | MountFlag.NO_SUID | MountFlag.NO_DEVICES
 _OPEN_TREE, _MOVE_MOUNT = 428, 429
 """The same numbers on every architecture (since Linux 5.2)."""
-_OPEN_TREE_CLONE, _MOVE_MOUNT_EMPTY_PATH = 1, 4
+_OPEN_TREE_CLONE, _MOVE_MOUNT_EMPTY_PATH, _MOVE_MOUNT_BENEATH = 1, 4, 0x200
 _HERE = -100
 
 
@@ -39,13 +39,14 @@ _HERE = -100
 class Layers:
     """What to put together: `missing` and then `metadata` attach theirs, `objects` is the root of a cache. `space` is
     where the metadata keeps overlayfs's attributes. With `has_entries`, the layer of missing files has some entries,
-    too, which come before the metadata."""
+    too, which come before the metadata. The kernel's list of mounts calls it `source`."""
 
     space: AttributeSpace
     metadata: Attach
     objects: Path
     missing: Attach
     has_entries: bool = False
+    source: str = "outcrop"
 
 
 def enter_for(space: AttributeSpace) -> None:
@@ -73,12 +74,12 @@ def mount_layers(layers: Layers, place: Path) -> None:
     entries = f"{_MISSING}/{os.fsdecode(ENTRIES_NAME)}:" if layers.has_entries else ""
     data = f"{_OBJECTS}::{_MISSING}/{os.fsdecode(DATA_NAME)}"
     options = f"lowerdir={entries}{_METADATA}::{data},{_OPTIONS[layers.space]}"
-    mount("outcrop", _TOGETHER, "overlay", _FLAGS, options)
-    together = _taken(_TOGETHER)
+    mount(layers.source, _TOGETHER, "overlay", _FLAGS, options)
+    together = take(_TOGETHER)
     try:
         os.chdir("/")
         detach(staging)
-        _put(together, staging)
+        put(together, staging)
     finally:
         os.close(together)
     os.chdir(staging)
@@ -99,13 +100,16 @@ def image_attached(image: Path) -> Attach:
     return attach
 
 
-def _taken(path: str) -> int:
-    """The mount at `path`, as a descriptor by which it can be put elsewhere."""
-    return _called(_OPEN_TREE, _HERE, path.encode(), _OPEN_TREE_CLONE | os.O_CLOEXEC)
+def take(path: str | Path) -> int:
+    """The mount at `path`, as a descriptor by which it can be put elsewhere. OSError as the kernel says."""
+    return _called(_OPEN_TREE, _HERE, os.fsencode(path), _OPEN_TREE_CLONE | os.O_CLOEXEC)
 
 
-def _put(taken: int, place: Path) -> None:
-    _called(_MOVE_MOUNT, taken, b"", _HERE, os.fsencode(place), _MOVE_MOUNT_EMPTY_PATH)
+def put(taken: int, place: Path, *, beneath: bool = False) -> None:
+    """Mounts `taken` at `place`: on top of what shows there, or `beneath` it (since Linux 6.5). OSError as the kernel
+    says."""
+    flags = _MOVE_MOUNT_EMPTY_PATH | (_MOVE_MOUNT_BENEATH if beneath else 0)
+    _called(_MOVE_MOUNT, taken, b"", _HERE, os.fsencode(place), flags)
 
 
 def _called(number: int, *arguments: int | bytes) -> int:

@@ -79,7 +79,16 @@ class Wanted:
     size: int
 
 
-Answer = bytes | Refused | Wanted
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """An answer that may take as long as the network does."""
+
+    answer: Callable[[], bytes | Refused]
+
+
+Answer = bytes | Refused | Wanted | Asking
+Tell = Callable[[bytes], bytes | None]
+"""The value of an attribute of the root of the entries, None where there is none. May raise OutcropError."""
 _NOT_SUPPORTED = Refused(errno.ENOSYS)
 _READ_ONLY = Refused(errno.EROFS)
 _NO_ATTRIBUTE = Refused(errno.ENODATA)
@@ -89,8 +98,8 @@ _TOO_LONG = Refused(errno.ERANGE)
 class MissingFiles:
     """The files that a revision has `needed`, from `contents`; `pieces_of` knows those of served files. `fetched`
     hears of objects that have come into the cache. `image` is a descriptor of the image of the metadata, -1 where
-    there is none; `entries` are those that could not be planted, from `FIRST_ENTRY` on. Any number of threads may
-    ask."""
+    there is none; `entries` are those that could not be planted, from `FIRST_ENTRY` on, the root of which tells what
+    `tell` says of attributes that it has not. Any number of threads may ask."""
 
     def __init__(
         self,
@@ -100,6 +109,7 @@ class MissingFiles:
         fetched: Callable[[Sequence[PlainObject]], None] = lambda _objects: None,
         image: int = -1,
         entries: ShownEntries | None = None,
+        tell: Tell | None = None,
     ) -> None:
         self._objects = needed.objects
         self._served = needed.served
@@ -110,6 +120,7 @@ class MissingFiles:
         self._fetched = fetched
         self._image = image
         self._entries = entries
+        self._tell = tell
         self._ahead = Ahead(needed.objects)
         self._layouts: dict[int, Sequence[Piece]] = {}
         self._handlers: Mapping[int, Callable[[int, memoryview], Answer]] = {
@@ -127,6 +138,12 @@ class MissingFiles:
             Opcode.DESTROY: _nothing,
             Opcode.SETATTR: lambda _node, _body: _READ_ONLY,
         }
+
+    def close(self) -> None:
+        """Lets go of the image. Nobody may ask any more."""
+        if self._image >= 0:
+            os.close(self._image)
+            self._image = -1
 
     def answer(self, opcode: int, node: int, body: memoryview) -> Answer:
         """The answer to a request. Raises OutcropError and OSError where the cache fails."""
@@ -212,8 +229,19 @@ class MissingFiles:
     def _getxattr(self, node: int, body: memoryview) -> Answer:
         if self._entries is None:
             return _NOT_SUPPORTED  # for good: the kernel does not ask again
-        value = self._attributes(node).get(bytes(body[protocol.GETXATTR_IN.size : -1]))
-        return _NO_ATTRIBUTE if value is None else _fitted(value, body)
+        name = bytes(body[protocol.GETXATTR_IN.size : -1])
+        value = self._attributes(node).get(name)
+        if value is None and node == FIRST_ENTRY and self._tell is not None:
+            return self._asking(self._tell, name, bytes(body))
+        return _NO_ATTRIBUTE if value is None else _fitted(value, memoryview(body))
+
+    @staticmethod
+    def _asking(tell: Tell, name: bytes, body: bytes) -> Asking:
+        def answer() -> bytes | Refused:
+            value = tell(name)
+            return _NO_ATTRIBUTE if value is None else _fitted(value, memoryview(body))
+
+        return Asking(answer)
 
     def _listxattr(self, node: int, body: memoryview) -> Answer:
         return _fitted(b"".join(name + b"\0" for name in self._attributes(node)), body)
@@ -275,7 +303,7 @@ def _offset(piece: Piece) -> int:
     return piece.offset
 
 
-def _fitted(value: bytes, body: memoryview) -> Answer:
+def _fitted(value: bytes, body: memoryview) -> bytes | Refused:
     """The answer to GETXATTR or LISTXATTR: the value, or its size if that was asked for."""
     (size, _) = protocol.GETXATTR_IN.unpack_from(body)
     if size == 0:

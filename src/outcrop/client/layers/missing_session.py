@@ -13,7 +13,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from outcrop.client.layers.missing_files import MissingFiles, Refused, Wanted
+from outcrop.client.layers.missing_files import Asking, MissingFiles, Refused, Wanted
 from outcrop.client.mount import protocol
 from outcrop.client.mount.protocol import InitRequest, Opcode
 from outcrop.client.mount.requests import next_request
@@ -72,6 +72,8 @@ class MissingSession:
             self._fetches.submit(self._fetch, unique, answer)
             if answer.ahead:
                 self._ahead.submit(self._fetch_ahead, answer)
+        elif isinstance(answer, Asking):
+            self._fetches.submit(self._ask, unique, answer)
         else:
             self._reply(unique, answer)
 
@@ -82,6 +84,13 @@ class MissingSession:
             answer = _failed(error)
         if self._take(unique) is not None:
             self._reply(unique, answer)
+
+    def _ask(self, unique: int, asking: Asking) -> None:
+        try:
+            answer = asking.answer()
+        except Exception as error:
+            answer = _failed(error)
+        self._reply(unique, answer)
 
     def _fetch_ahead(self, wanted: Wanted) -> None:
         try:

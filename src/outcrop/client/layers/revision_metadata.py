@@ -162,6 +162,8 @@ class _Reader:
         return number
 
     def _inode(self, path: RepositoryPath, entry: Entry, directory: int) -> Inode:
+        if entry.is_directory:
+            return directory_inode(entry, self._owners)
         size, device, target, redirect = entry.size, 0, b"", b""
         if entry.is_file:
             if size:
@@ -178,6 +180,14 @@ class _Reader:
             entry.mode, uid, gid, entry.mtime, entry.mtime_ns or 0, entry.linkcount, size, device, target,
             redirect, tuple(entry.xattrs),
         )  # fmt: skip
+
+
+def directory_inode(entry: Entry, owners: Owners = AS_PUBLISHED) -> Inode:
+    """The directory `entry`, which belongs to whom `owners` say."""
+    return Inode(
+        entry.mode, owners.uid(entry.uid), owners.gid(entry.gid), entry.mtime, entry.mtime_ns or 0, entry.linkcount,
+        entry.size, xattrs=tuple(entry.xattrs),
+    )  # fmt: skip
 
 
 def too_many(tree: Tree, maximum: int) -> MissingCapability:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from outcrop.client.mount.activity import Activity, Outcome
-from outcrop.client.mount.inodes import Nodes
+from outcrop.client.mount.succession import LoadedCatalog
+from outcrop.client.mount.tree import MountedTree
 from outcrop.errors import OutcropError
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 86400.0
@@ -30,15 +32,45 @@ Tell = Callable[[Sequence[bytes]], None]
 """Hands notices to the kernel, in their order."""
 
 
+class Change(Protocol):
+    """What has become of a tree when the next revision shows; see `outcrop.client.mount.succession.Succession`."""
+
+    @property
+    def catalogs(self) -> Mapping[bytes, LoadedCatalog]: ...
+
+    @property
+    def summary(self) -> str: ...
+
+    def notices(self) -> Sequence[bytes]: ...
+
+
+class Followed(Protocol):
+    """What goes on from one revision to the next."""
+
+    @property
+    def tree(self) -> MountedTree: ...
+
+    def move(self, tree: MountedTree, /) -> Change:
+        """Shows `tree` from now on; OutcropError if that cannot be, and then nothing has changed."""
+
+
 class Follower:
-    """Keeps what `nodes` stand for up to date, and has the kernel told by `tell`. `jitter` gives 0 to 1."""
+    """Keeps what `nodes` stand for up to date, and has the kernel told by `tell`. `looked` is called after each look,
+    however it ended; `jitter` gives 0 to 1."""
 
     def __init__(
-        self, nodes: Nodes, activity: Activity, tell: Tell, *, jitter: Callable[[], float] = random.random
+        self,
+        nodes: Followed,
+        activity: Activity,
+        tell: Tell,
+        *,
+        looked: Callable[[], None] = lambda: None,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._nodes = nodes
         self._activity = activity
         self._tell = tell
+        self._looked = looked
         self._jitter = jitter
         self._wanted = threading.Event()
         self._in_trouble = False
@@ -83,9 +115,9 @@ class Follower:
         tree.release()
         self._activity.checked(Outcome.CHANGED)
         _LOG.info(
-            "revision %s is shown now (%d names changed in what was looked at before)",
+            "revision %s is shown now (%s)",
             newer.about.revision,
-            len(change.stale_names),
+            change.summary,
         )
         return Outcome.CHANGED
 
@@ -95,6 +127,7 @@ class Follower:
             self._wanted.clear()
             try:
                 self.look()
+                self._looked()
             except Exception as error:
                 # A fault of ours must not end the following; the next look may do.
                 _LOG.error("a fault in outcrop itself", exc_info=error)

@@ -19,6 +19,8 @@ from urllib.parse import unquote, urlsplit
 from outcrop.errors import FormatError
 
 FILE_SYSTEM_TYPE = "fuse.outcrop"
+LAYERED_TYPE, LAYERED_SOURCE = "overlay", "outcrop:"
+"""A mount by layers, and what the name of its source begins with."""
 MOUNTINFO = Path("/proc/self/mountinfo")
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 _FIRST_FIELDS = 6
@@ -33,8 +35,18 @@ class MountLine:
     source: str
 
     @property
+    def is_layered(self) -> bool:
+        """Whether it is a mount by layers."""
+        return self.type == LAYERED_TYPE and self.source.startswith(LAYERED_SOURCE)
+
+    @property
     def is_ours(self) -> bool:
-        return self.type == FILE_SYSTEM_TYPE
+        return self.type == FILE_SYSTEM_TYPE or self.is_layered
+
+    @property
+    def repository(self) -> str:
+        """What is mounted, if it is ours."""
+        return self.source.removeprefix(LAYERED_SOURCE) if self.is_layered else self.source
 
 
 def parse_mountinfo(text: str) -> list[MountLine]:

@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,7 +29,7 @@ from outcrop.children import end_with_parent, error_message, raise_told
 from outcrop.client.cache_choice import remove_private_caches
 from outcrop.client.mount.kernel import MountOptions, unmount
 from outcrop.client.mount.mountinfo import mount_at, mounts
-from outcrop.client.mount.server import OpenTree, serve, set_up_log
+from outcrop.client.mount.server import OpenTree, Serve, serve, set_up_log
 from outcrop.errors import AlreadyExists, CommandFailed, InvalidValue, NotFound, OutcropError, storage_error
 
 _MESSAGE_BYTES = 1_000_000
@@ -72,7 +73,7 @@ def require_free(mountpoint: Path) -> None:
         ours = line.is_ours
         command = shlex.join(("outcrop", "umount", str(mountpoint)) if ours else ("umount", str(mountpoint)))
         raise AlreadyExists(
-            what=f"a mount of {line.source}{'' if ours else f' ({line.type})'} at {mountpoint}",
+            what=f"a mount of {line.repository}{'' if ours else f' ({line.type})'} at {mountpoint}",
             hint=f"`{command}` takes it away, or name another directory",
         )
     try:
@@ -118,7 +119,12 @@ def mount_in_background(open_tree: OpenTree, options: MountOptions, log: Path | 
 
     Raises what opening and mounting raise, CommandFailed if the server ends before it answers.
     """
-    return _start(open_tree, options, log, detached=True)
+    return serve_in_background(partial(serve, open_tree), options, log)
+
+
+def serve_in_background(serve: Serve, options: MountOptions, log: Path | None) -> RunningMount:
+    """Mounts as `serve` does and returns when the mount answers; otherwise as `mount_in_background`."""
+    return _start(serve, options, log, detached=True)
 
 
 @contextmanager
@@ -127,8 +133,15 @@ def mounted(
 ) -> Iterator[RunningMount]:
     """What `open_tree` opens is mounted at `mountpoint` within the block, and never longer than this process (to be
     exact, this thread) lives. Raises as `mount_in_background` does."""
-    check_mountpoint(mountpoint)
-    running = _start(open_tree, MountOptions(source, mountpoint, everyone), log, detached=False)
+    with served(partial(serve, open_tree), MountOptions(source, mountpoint, everyone), log) as running:
+        yield running
+
+
+@contextmanager
+def served(serve: Serve, options: MountOptions, log: Path | None = None) -> Iterator[RunningMount]:
+    """What `serve` mounts is mounted within the block; otherwise as `mounted`."""
+    check_mountpoint(options.mountpoint)
+    running = _start(serve, options, log, detached=False)
     try:
         yield running
     finally:
@@ -142,14 +155,14 @@ def wait(running: RunningMount) -> None:
     os.waitid(os.P_PID, running.watcher, os.WEXITED | os.WNOWAIT)
 
 
-def _start(open_tree: OpenTree, options: MountOptions, log: Path | None, *, detached: bool) -> RunningMount:
+def _start(serve: Serve, options: MountOptions, log: Path | None, *, detached: bool) -> RunningMount:
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        _end_with(lambda: _watch_from_afar(open_tree, options, log, writing, detached))
+        _end_with(lambda: _watch_from_afar(serve, options, log, writing, detached))
     os.close(writing)
     try:
         # A server that finds nobody to tell that it is ready undoes the mount.
@@ -188,7 +201,7 @@ def _end_with(work: Callable[[], None]) -> NoReturn:
         os._exit(status)
 
 
-def _watch_from_afar(open_tree: OpenTree, options: MountOptions, log: Path | None, answer: int, detached: bool) -> None:
+def _watch_from_afar(serve: Serve, options: MountOptions, log: Path | None, answer: int, detached: bool) -> None:
     parent = os.getppid()
     os.setsid()
     os.chdir("/")
@@ -198,10 +211,10 @@ def _watch_from_afar(open_tree: OpenTree, options: MountOptions, log: Path | Non
         return
     set_up_log(log)
     _leave_standard_streams(keep_errors=not detached and log is None)
-    _watch(open_tree, options, log, answer)
+    _watch(serve, options, log, answer)
 
 
-def _watch(open_tree: OpenTree, options: MountOptions, log: Path | None, answer: int) -> None:
+def _watch(serve: Serve, options: MountOptions, log: Path | None, answer: int) -> None:
     """The watcher: starts the server, passes signals on, and takes away what a dead one leaves."""
     watched = _FORWARDED | {signal.SIGCHLD}
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -211,7 +224,7 @@ def _watch(open_tree: OpenTree, options: MountOptions, log: Path | None, answer:
     if server == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
         end_with_parent(watcher, signal.SIGTERM)
-        _end_with(lambda: _serve(open_tree, options, log, answer, watcher))
+        _end_with(lambda: _serve(serve, options, log, answer, watcher))
     os.close(answer)
     while True:
         number = signal.sigwait(watched)
@@ -223,7 +236,7 @@ def _watch(open_tree: OpenTree, options: MountOptions, log: Path | None, answer:
     remove_private_caches(server)
 
 
-def _serve(open_tree: OpenTree, options: MountOptions, log: Path | None, answer: int, watcher: int) -> None:
+def _serve(serve: Serve, options: MountOptions, log: Path | None, answer: int, watcher: int) -> None:
     """The server: tells over `answer` that it is ready, or what went wrong."""
 
     def tell(content: dict[str, object]) -> None:
@@ -241,7 +254,7 @@ def _serve(open_tree: OpenTree, options: MountOptions, log: Path | None, answer:
 
     _LOG.addHandler(notes)
     try:
-        serve(open_tree, options, ready, log)
+        serve(options, ready, log)
     except OutcropError as error:
         if not told:
             tell(error_message(error))

@@ -78,6 +78,11 @@ class RepositoryTree:
             root.close()
 
     @property
+    def repository(self) -> OpenRepository:
+        """What is behind it."""
+        return self._repository
+
+    @property
     def about(self) -> About:
         repository, around = self._repository, self._surroundings
         return About(

@@ -25,7 +25,7 @@ from outcrop.client.mount.kernel import MountOptions, mount, raise_read_ahead, u
 from outcrop.client.mount.open_files import DescriptorBudget, descriptor_budget, raise_descriptor_limit
 from outcrop.client.mount.protocol import ROOT_NODE
 from outcrop.client.mount.session import Session
-from outcrop.client.mount.tree import MountedTree
+from outcrop.client.mount.tree import About, MountedTree
 from outcrop.errors import Busy, NotFound, OutcropError, StorageError, storage_error
 
 FAREWELL_SECONDS = 3.0
@@ -42,12 +42,16 @@ _LOG_BYTES = 1_000_000
 """A log is begun anew at this length, and one old one is kept."""
 
 _STOP = frozenset({signal.SIGTERM, signal.SIGINT})
-_ENDED = signal.SIGUSR1
+ENDED = signal.SIGUSR1
+"""The signal by which a server tells itself that the mount is gone."""
 LOOK_NOW = signal.SIGUSR2
 """The signal by which a server looks for a new revision at once."""
 _LOG = logging.getLogger("outcrop.mount")
 
 OpenTree = Callable[[], MountedTree]
+Serve = Callable[[MountOptions, Callable[[], None], Path | None], None]
+"""Mounts as the options say, calls its second argument when the mount answers, and serves it until it ends. The last
+argument is the log. Runs in the main thread of a process of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,36 +94,48 @@ def serve(open_tree: OpenTree, options: MountOptions, ready: Callable[[], None],
     Runs in the main thread of a process of its own, which ends afterwards without looking back (`os._exit`), since a
     fetch may still be under way. OutcropError, before `ready`, if the repository cannot be opened or not be mounted.
     """
+    prepare_process()
+    service = Service.open(open_tree, log)
+    wait_with_signals()
+    device = mount(options)
+    session = service.session(device)
+    try:
+        session.negotiate()
+        session.start(lambda: os.kill(os.getpid(), ENDED))
+        _wait_for_answer(options)
+        raise_read_ahead(options.mountpoint)
+        ready()
+    except BaseException:
+        leave(options)
+        raise
+    file_system = service.file_system
+    stay(Follower(file_system.nodes, file_system.activity, session.tell), options, file_system.tree.about)
+
+
+def prepare_process() -> None:
+    """Makes this process one that serves a mount. It may be ended by signals until `wait_with_signals`."""
     gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS)
     sys.setswitchinterval(_SWITCH_SECONDS)
     for number in _STOP:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(LOOK_NOW, signal.SIG_IGN)
-    service = Service.open(open_tree, log)
-    # From here on a signal waits until there is something to unmount. Threads inherit the mask.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP | {_ENDED, LOOK_NOW})
+
+
+def wait_with_signals() -> None:
+    """From here on a signal waits until there is something to unmount. Threads inherit the mask."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP | {ENDED, LOOK_NOW})
     signal.signal(LOOK_NOW, signal.SIG_DFL)
-    device = mount(options)
-    session = service.session(device)
-    try:
-        session.negotiate()
-        session.start(lambda: os.kill(os.getpid(), _ENDED))
-        _wait_for_answer(options)
-        raise_read_ahead(options.mountpoint)
-        ready()
-    except BaseException:
-        _leave(options)
-        raise
-    file_system = service.file_system
-    about = file_system.tree.about
+
+
+def stay(follower: Follower, options: MountOptions, about: About) -> None:
+    """Follows the repository until a signal ends the mount, or `ENDED` says that others have taken it away."""
     _LOG.info("%s, revision %s, is mounted at %s", about.fqrn, about.revision, options.mountpoint)
-    follower = Follower(file_system.nodes, file_system.activity, session.tell)
     follower.start()
-    while (told := signal.sigwait(_STOP | {_ENDED, LOOK_NOW})) == LOOK_NOW:
+    while (told := signal.sigwait(_STOP | {ENDED, LOOK_NOW})) == LOOK_NOW:
         follower.look_now()
-    if told != _ENDED:
-        _leave(options)
-        signal.sigtimedwait({_ENDED}, FAREWELL_SECONDS)
+    if told != ENDED:
+        leave(options)
+        signal.sigtimedwait({ENDED}, FAREWELL_SECONDS)
     _LOG.info("%s is not mounted at %s any more", about.fqrn, options.mountpoint)
 
 
@@ -130,7 +146,7 @@ def _wait_for_answer(options: MountOptions) -> None:
         raise storage_error(error, str(options.mountpoint)) from error
 
 
-def _leave(options: MountOptions) -> None:
+def leave(options: MountOptions) -> None:
     """Takes the mount from sight, whoever uses it."""
     try:
         try:

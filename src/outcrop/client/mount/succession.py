@@ -71,6 +71,11 @@ class Succession:
     stale_listings: list[int] = field(default_factory=list)
     stale_attributes: list[int] = field(default_factory=list)
 
+    @property
+    def summary(self) -> str:
+        """What has changed, in words."""
+        return f"{len(self.stale_names)} names changed in what was looked at before"
+
     def notices(self) -> list[bytes]:
         """What the kernel must be told, in this order: names first, because that waits for listings under way."""
         return [

@@ -136,8 +136,8 @@ def fstab_lines(wanted: Sequence[WantedMount]) -> str:
 def mount_helper(program: str) -> GeneratedFile:
     """What mount(8) starts for the type `outcrop`: `mount.outcrop SOURCE MOUNTPOINT [-sfnv] [-o OPTIONS]`.
 
-    The options `tag=`, `revision=`, `root-hash=`, `key=`, `cache=`, `fqrn=` and `external=` are those of `outcrop
-    mount`; what is for the kernel or for systemd is passed over."""
+    The options `tag=`, `revision=`, `root-hash=`, `key=`, `cache=`, `fqrn=`, `external=` and `by=` are those of
+    `outcrop mount`; what is for the kernel or for systemd is passed over."""
     return GeneratedFile(MOUNT_HELPER, 0o755, _HELPER.replace("@program@", program))
 
 
@@ -172,7 +172,8 @@ IFS=,
 set --
 for option in $options; do
     case $option in
-        tag=*|revision=*|root-hash=*|key=*|cache=*|fqrn=*|external=*) set -- "$@" "--${option%%=*}" "${option#*=}" ;;
+        tag=*|revision=*|root-hash=*|key=*|cache=*|fqrn=*|external=*|by=*)
+            set -- "$@" "--${option%%=*}" "${option#*=}" ;;
     esac
 done
 unset IFS

@@ -40,7 +40,7 @@ class MountStatus:
 def wanted_mounts(target: str, lines: list[MountLine]) -> list[MountLine]:
     """The mounts of ours that `target` means: a mountpoint, or a repository's name or URL. NotFound for none."""
     ours = our_mounts(lines)
-    named = [line for line in ours if line.source == source_name(target)]
+    named = [line for line in ours if line.repository == source_name(target)]
     if named:
         return named
     place = os.path.realpath(target)
@@ -75,7 +75,7 @@ def mounts_to_end(target: str | None, lines: list[MountLine]) -> MountsToEnd:
     if target is not None and not ended:
         raise NotFound(
             what=f"a mount called {target}, other than those of open transactions,",
-            hint=f"`outcrop repo abort {left[0].source}` ends a transaction; "
+            hint=f"`outcrop repo abort {left[0].repository}` ends a transaction; "
             f"`outcrop umount {shlex.quote(left[0].mountpoint)}` takes away what it stands on",
         )
     return MountsToEnd(ended, left)
@@ -98,11 +98,11 @@ def status(line: MountLine) -> MountStatus:
     """What the mount `line` says of itself."""
     place = Path(line.mountpoint)
     if is_dead(place):
-        return MountStatus(place, line.source, None, "", None)
+        return MountStatus(place, line.repository, None, "", None)
     revision = _attribute(place, "user.revision")
     server = _attribute(place, "user.pid")
     return MountStatus(
-        place, line.source, int(revision) if revision else None, _attribute(place, "user.root_hash"),
+        place, line.repository, int(revision) if revision else None, _attribute(place, "user.root_hash"),
         int(server) if server else None,
     )  # fmt: skip
 
