@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from outcrop.cli import app, process
+from outcrop.cli.console import Console
+from outcrop.errors import Interrupted, StorageError
 
 OUTCROP = f"{sys.executable} -m outcrop"
 MANY = f"{sys.executable} -m tests.cli.long_work many"
@@ -64,3 +69,15 @@ def test_names_that_are_no_text_are_told_as_they_are(tmp_path: Path) -> None:
     assert ended.returncode in (1, 7)
     assert b"caf\xe9.tar" in ended.stderr
     assert b"Traceback" not in ended.stderr
+
+
+def test_what_goes_wrong_after_an_interruption_is_an_interruption(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C in the middle of a lock's own code surfaces as whatever that makes of it."""
+    error = RuntimeError("cannot release un-acquired lock")
+    assert app.tell(error, Console()) == process.INTERNAL_ERROR_EXIT_CODE
+    monkeypatch.setattr(process, "_INTERRUPTIONS", [signal.SIGINT])
+    assert app.tell(error, Console()) == app.tell(OSError(5, "wrong"), Console()) == Interrupted.exit_code
+    assert app.tell(StorageError(what="the disk", problem="is full"), Console()) == StorageError.exit_code
+    assert "un-acquired" not in capsys.readouterr().err.partition("interrupted")[2]

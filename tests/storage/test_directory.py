@@ -243,3 +243,18 @@ def test_external_files_may_have_any_name(store: DirectoryStore, name: bytes) ->
     os.makedirs(os.path.dirname(path), exist_ok=True)
     Path(os.fsdecode(path)).write_bytes(DATA)
     assert store.read(os.fsdecode(name)) == DATA
+
+
+def test_interruption_just_after_an_object_got_its_name_is_not_hidden(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.rename
+
+    def renamed_and_interrupted(source: bytes, target: bytes) -> None:
+        rename(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "rename", renamed_and_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.replace("name", b"data")
+    assert store.read("name") == b"data"

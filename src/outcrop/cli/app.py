@@ -12,7 +12,7 @@ from click.shell_completion import shell_complete
 
 from outcrop import errors
 from outcrop.cli.console import Console, closed_output
-from outcrop.cli.process import INTERNAL_ERROR_EXIT_CODE, READER_GONE_EXIT_CODE, reader_is_gone
+from outcrop.cli.process import INTERNAL_ERROR_EXIT_CODE, READER_GONE_EXIT_CODE, reader_is_gone, was_interrupted
 from outcrop.cli.registry import SECTIONS, Sections
 from outcrop.cli.terminal import is_terminal
 from outcrop.cli.tree import build_root
@@ -67,9 +67,9 @@ def tell(error: BaseException, console: Console) -> int:
         case click.ClickException():
             return console.error(usage_error(error))
         case KeyboardInterrupt() | click.Abort():
-            if is_terminal(sys.stderr):
-                console.note("")  # what follows does not stand behind the terminal's ^C
-            return console.error(errors.Interrupted())
+            return _interrupted(console)
+        case Exception() if was_interrupted():
+            return _interrupted(console)
         case BrokenPipeError() if reader_is_gone():
             return READER_GONE_EXIT_CODE
         case OSError():
@@ -79,6 +79,12 @@ def tell(error: BaseException, console: Console) -> int:
             return INTERNAL_ERROR_EXIT_CODE
         case _:
             raise error
+
+
+def _interrupted(console: Console) -> int:
+    if is_terminal(sys.stderr):
+        console.note("")  # what follows does not stand behind the terminal's ^C
+    return console.error(errors.Interrupted())
 
 
 def _missing_command(error: click.exceptions.NoArgsIsHelpError, console: Console) -> int:

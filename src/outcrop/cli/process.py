@@ -18,17 +18,28 @@ READER_GONE_EXIT_CODE = 128 + signal.SIGPIPE
 _STANDARD_DESCRIPTORS = (0, 1, 2)
 
 
+_INTERRUPTIONS: list[int] = []
+"""The numbers of the signals that have told this process to end."""
+
+
 def prepare() -> None:
     """Make the process fit for a command: no file of ours lands on a standard descriptor, and SIGTERM ends the work as
-    Ctrl-C does. So does SIGHUP, unless whoever started us (`nohup`) wants it ignored."""
+    Ctrl-C does. So does SIGHUP. What whoever started us wants ignored (`nohup`, `&` in a script) stays ignored."""
     for descriptor in _STANDARD_DESCRIPTORS:
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
     signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, _interrupt)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def was_interrupted() -> bool:
+    """Whether a signal has told this process to end. What goes wrong after that is no news: an interruption that comes
+    in the middle of a `finally`, or of a lock, can turn into any error."""
+    return bool(_INTERRUPTIONS)
 
 
 def reader_is_gone() -> bool:
@@ -54,5 +65,6 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    _INTERRUPTIONS.append(number)
     raise KeyboardInterrupt

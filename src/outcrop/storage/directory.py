@@ -137,7 +137,9 @@ class DirectoryStore:
         try:
             os.rename(temporary, path)
         except BaseException:
-            os.unlink(temporary)
+            # Where Ctrl-C came, all may have been done.
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
             raise
 
     def _new_temporary(self, name: str) -> tuple[bytes, int]:
@@ -170,7 +172,9 @@ class DirectoryStore:
             if durable:
                 os.fsync(descriptor)
         except BaseException:
-            os.unlink(temporary)
+            # Where Ctrl-C came, all may have been done.
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
             raise
         finally:
             os.close(descriptor)

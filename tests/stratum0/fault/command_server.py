@@ -18,7 +18,8 @@ import sys
 
 import msgspec
 
-from outcrop.cli import app
+from outcrop.cli import app, process
+from outcrop.cli.entry import INTERRUPTED_EXIT_CODE
 from outcrop.cli.registry import SECTIONS, NounPlace
 
 _PACKAGES = ("outcrop.cvmfs", "outcrop.storage", "outcrop.stratum0", "outcrop.cli")
@@ -98,6 +99,7 @@ def _be_the_command(order: CommandOrder) -> None:
         if order.open_files:
             resource.setrlimit(resource.RLIMIT_NOFILE, (order.open_files, order.open_files))
         libc = ctypes.CDLL(None)
+        process.prepare()
         if order.waits:
             libc.prctl(_PR_SET_PTRACER, _ANY_PROCESS, 0, 0, 0)
             os.kill(os.getpid(), signal.SIGSTOP)
@@ -108,6 +110,8 @@ def _be_the_command(order: CommandOrder) -> None:
         sys.stdout.flush()
         if order.fault is not None:
             os.write(2, MET % libc.fault_disarm())
+    except KeyboardInterrupt:
+        code = INTERRUPTED_EXIT_CODE  # as `outcrop.cli.entry` does
     finally:
         os._exit(code)
 
