@@ -107,6 +107,15 @@ def test_without_a_server_a_record_holds_until_it_ends(reader: Reader) -> None:
         reader.open(near)
 
 
+def test_the_record_that_held_is_the_one_that_is_kept(reader: Reader) -> None:
+    expired, valid = promising(2, issued=NOW - 2 * WEEK), promising(2)
+    first = Site({**valid.files, FRESHNESS_NAME: expired.files[FRESHNESS_NAME]})
+    with serving(first) as near, serving(Site(valid.files)) as far:
+        reader.open(near, far).close()
+    with reader.open(near) as repository:
+        assert repository.by_kept_proofs
+
+
 def test_each_server_is_asked_for_its_record_once(reader: Reader) -> None:
     """However many manifests are held against it."""
     old, new = Site(without_record(promising(1)).files), Site(without_record(promising(2)).files)

@@ -259,7 +259,7 @@ def test_kept_proofs_are_for_the_same_keys_only(reader: Reader, tmp_path: Path) 
         reader.open(url, key=other)
 
 
-@pytest.mark.parametrize("rubbish", [b"", b"rubbish", b"\x80"])
+@pytest.mark.parametrize("rubbish", [b"", b"rubbish", b"\x80", b"\x81\xa4name\xa1\xff"])
 def test_kept_proofs_that_are_damaged_are_none(reader: Reader, rubbish: bytes) -> None:
     url = stored(Site(library().files), reader)
     (proofs,) = (reader.directory / "state" / "proofs").iterdir()
@@ -274,6 +274,12 @@ def test_server_that_answers_is_not_passed_over_for_kept_proofs(reader: Reader) 
     stored(Site(library(revision=2).files), reader)
     with serving(Site(library(revision=1).files)) as url, pytest.raises(TrustError, match="this machine has seen 2"):
         reader.open(url)
+
+
+def test_what_a_server_says_is_not_hidden_by_another_that_is_down(reader: Reader) -> None:
+    gone = stored(Site(library(revision=2).files), reader)
+    with serving(Site(library(revision=1).files)) as url, pytest.raises(TrustError, match="this machine has seen 2"):
+        reader.open(gone, url)
 
 
 def test_older_proofs_do_not_replace_newer_ones(reader: Reader) -> None:

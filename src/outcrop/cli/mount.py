@@ -205,7 +205,7 @@ def _stay(console: Console, plan: MountPlan) -> None:
 
 def _place(mountpoint: Path | None, address: RepositoryAddress) -> Path:
     if mountpoint is not None:
-        return Path(os.path.abspath(mountpoint))
+        return Path(os.path.realpath(mountpoint))
     customary = CUSTOMARY_PLACE / address.name
     if customary.is_dir():
         return customary

@@ -69,6 +69,9 @@ class FreshnessSearch:
         self._open_store = open_store
         self._announced: dict[str, ReadableStore] = {}
         self._answers: dict[int, bytes | OutcropError] = {}
+        self._places_asked: list[ReadableStore] = []
+        self.record = b""
+        """The bytes of the last record that held; empty where none was demanded."""
 
     def prove(self, trusted: TrustedManifest, server: ReadableStore) -> FreshManifest:
         """`trusted`, which came from `server`, proved fresh as far as the repository promises it. What is to be
@@ -78,6 +81,7 @@ class FreshnessSearch:
         manifest = trusted.manifest
         announced = self._announcement(manifest, server)
         demanded = demanded_announcement(manifest, announced, self._seen)
+        self.record = b""
         if demanded is None:
             known = SeenFreshness(manifest.metainfo, None) if manifest.metainfo is not None else None
             return FreshManifest(_remembering(trusted, known))
@@ -110,7 +114,9 @@ class FreshnessSearch:
                 certificate = own_certificate(claimed.record, trusted) or verify_freshness_certificate(
                     self._certificate(claimed, place, server), claimed, trusted, self._blacklist
                 )
-                return verify_freshness(claimed, certificate, announcement, self._now, self._seen)
+                record = verify_freshness(claimed, certificate, announcement, self._now, self._seen)
+                self.record = self._asked(place)
+                return record
             except OutcropError as error:
                 failures.append(error)
         raise _most_telling(failures, trusted.manifest)
@@ -133,6 +139,7 @@ class FreshnessSearch:
             except OutcropError as error:
                 answer = error
             self._answers[id(place)] = answer
+            self._places_asked.append(place)  # so that no other one gets its number
         if isinstance(answer, OutcropError):
             raise answer
         return answer

@@ -57,13 +57,13 @@ class ReadingNoted:
         self.server.close()
 
 
-def proofs_among(accepted: ReadingNoted, others: Sequence[ReadingNoted]) -> dict[str, bytes]:
-    """The files that proved what `accepted` showed: its own, and what it lacked and others had."""
+def proofs_among(accepted: ReadingNoted, others: Sequence[ReadingNoted], record: bytes) -> dict[str, bytes]:
+    """The files that proved what `accepted` showed: its own, the freshness record that held (empty for none), and the
+    certificates that others had."""
     proofs: dict[str, bytes] = {}
     for other in others:
-        if FRESHNESS_NAME in other.files and FRESHNESS_NAME not in accepted.files:
-            proofs |= other.files
-    return proofs | accepted.files
+        proofs |= other.files
+    return proofs | accepted.files | ({FRESHNESS_NAME: record} if record else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,8 @@ class KeptProofs:
     def _recalled(self) -> _Record | None:
         try:
             record = msgspec.msgpack.decode(self.path.read_bytes(), type=_Record)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, ValueError, msgspec.MsgspecError):
+            # Nothing there, or rubbish: text that is no UTF-8 is a ValueError of its own.
             return None
         return record if (record.form, record.keys) == (_FORM, self.keys) else None
 

@@ -69,8 +69,8 @@ class OpenRepository:
     """A repository that is trusted and can be read. Use it as a context, or `close` it.
 
     `trusted` is the current manifest with its proofs, `root` the root catalog of the revision that `tree` shows,
-    `tag` the tag it was chosen by, and it `follows` the repository if nobody chose one. `notes` are sentences about
-    what had to be mended or done without; more may come while reading."""
+    `tag` the tag it was chosen by, and it `follows` the repository if nobody chose one. `by_kept_proofs` says that no
+    server answered. `notes` are sentences about what had to be mended or done without; more may come while reading."""
 
     trusted: TrustedManifest
     root: CatalogReference
@@ -79,6 +79,7 @@ class OpenRepository:
     notes: list[str]
     tag: Tag | None = None
     follows: bool = True
+    by_kept_proofs: bool = False
 
     @property
     def name(self) -> RepositoryName:
@@ -132,7 +133,7 @@ def open_repository(
 
     servers = reach_servers(address, settings, note)
     try:
-        trusted = _current_or_kept(address, settings, note, servers)
+        trusted, is_kept = _current_or_kept(address, settings, note, servers)
     except BaseException:
         servers.close()
         raise
@@ -144,7 +145,7 @@ def open_repository(
     root, tag = _chosen_root(trusted.manifest, choice, contents)
     tree = Tree(contents, root, address.name)
     tree.entry(ROOT)
-    return OpenRepository(trusted, root, tree, contents, notes, tag, choice == CURRENT)
+    return OpenRepository(trusted, root, tree, contents, notes, tag, choice == CURRENT, is_kept)
 
 
 def reach_servers(address: RepositoryAddress, settings: ClientSettings, note: Callable[[str], None]) -> Servers:
@@ -205,10 +206,11 @@ def find_current(
 
 def _current_or_kept(
     address: RepositoryAddress, settings: ClientSettings, note: Callable[[str], None], servers: Servers
-) -> TrustedManifest:
-    """What `find_current` finds; while no server answers, the newest manifest that this machine has proofs of."""
+) -> tuple[TrustedManifest, bool]:
+    """What `find_current` finds; while no server answers, the newest manifest that this machine has proofs of, and
+    that it is such a one."""
     try:
-        return find_current(address, settings, note, servers=servers)
+        return find_current(address, settings, note, servers=servers), False
     except NetworkError as error:
         keys = load_keys(address.keys)
         kept = KeptProofs(settings.state_directory, address.name, keys_digest(keys)).recall()
@@ -218,7 +220,7 @@ def _current_or_kept(
         seen = _Memory(SeenRevisions(settings.state_directory), address.name, keys_digest(keys), note).recall()
         trusted = _first_fresh([kept], address, keys, seen, settings).fresh.trusted
         note(f"{error}; revision {trusted.manifest.revision} is shown, as far as this machine has it")
-        return trusted
+        return trusted, True
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +246,8 @@ def _first_fresh(
     """The manifest of the first server that has a current one to be trusted; else the newest of those that are behind.
 
     What cannot be believed is asked for once more, past the caches on the way: of several proxies, one may have an
-    older state than the one that was asked last. Where all fail, the first server's error."""
+    older state than the one that was asked last. Where all fail, the first server's error, or the first one that is
+    not of the network."""
     first: OutcropError | None = None
     behind: _Found | None = None
     noted = [ReadingNoted(server) for server in servers]
@@ -256,7 +259,7 @@ def _first_fresh(
 
     def proved(position: int, place: ReadingNoted) -> _Found:
         fresh = search.prove(trusted_manifest(place, address.name, keys, seen, settings), place)
-        return _Found(fresh, position, proofs_among(place, others))
+        return _Found(fresh, position, proofs_among(place, others, search.record))
 
     search = FreshnessSearch(noted, seen, settings.now(), settings.blacklist or NO_BLACKLIST, reach)
     try:
@@ -264,7 +267,9 @@ def _first_fresh(
             try:
                 found = _past_caches_if_need_be(server, partial(proved, position))
             except OutcropError as error:
-                first = first or error
+                # What a server says tells more than that another one says nothing.
+                if first is None or (isinstance(first, NetworkError) and not isinstance(error, NetworkError)):
+                    first = error
                 continue
             if found.fresh.standing is Standing.CURRENT:
                 return found

@@ -154,6 +154,17 @@ def test_file_that_changes_while_we_run_is_noticed(cache: Cache) -> None:
     assert not cache.holds(content)
 
 
+def test_file_that_changes_while_we_run_and_keeps_its_time_is_noticed(cache: Cache, read: Reading) -> None:
+    content, stored = content_of(SMALL)
+    insert(cache, content, stored)
+    path = Path(os.fsdecode(cache.path(content)))
+    before = path.stat()
+    assert read(cache, content) == SMALL
+    path.write_bytes(b"X" * len(SMALL))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert read(cache, content) is None
+
+
 @pytest.mark.parametrize("size", [0, 5, 1000])
 def test_file_of_another_size_is_thrown_away(cache: Cache, told: list[str], size: int, read: Reading) -> None:
     content, stored = content_of(SMALL)

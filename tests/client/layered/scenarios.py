@@ -59,7 +59,7 @@ def layered(
 
 
 def looked(running: RunningMount, directory: Path, words: str) -> None:
-    """Has the server look for a new revision, and waits for what the log says then."""
+    """Has the server look for a new revision, and waits for what the log says after that."""
     log = directory / "mount.log"
     before = log.read_text().count(words)
     look_now(running)
@@ -128,6 +128,52 @@ def outage_is_survived_and_no_server_is_needed_to_begin(directory: Path) -> None
         assert check is not None
         assert check.outcome == "failed"
         assert contents(running.mountpoint) == FIRST
+
+
+def follow_that_fails_leaves_everything_as_it_is(directory: Path) -> None:
+    publish(directory / "server", 1, FIRST)
+    with layered(directory) as running:
+        place = running.mountpoint
+        assert contents(place) == FIRST
+        below = place / "d"
+        subprocess.run(["mount", "-t", "tmpfs", "none", below], check=True)
+        publish(directory / "server", 2, SECOND)
+        check = look_now(running).check
+        assert check is not None
+        assert check.outcome == "failed"
+        assert "a mount at" in check.problem
+        assert (place / "README").read_bytes() == b"one"
+        subprocess.run(["umount", below], check=True)
+        assert look_now(running).revision == 2
+        assert contents(place) == SECOND
+
+
+def layers_that_others_may_write_are_not_mounted(directory: Path) -> None:
+    publish(directory / "server", 1, FIRST)
+    with layered(directory, name="first") as running:
+        assert contents(running.mountpoint) == FIRST
+    (directory / "cache" / "layers").chmod(0o777)
+    with layered(directory) as running:
+        assert contents(running.mountpoint) == FIRST
+    assert (directory / "cache" / "layers-0").is_dir()
+
+
+def older_layers_are_served_for_as_long_as_somebody_uses_them(directory: Path) -> None:
+    publish(directory / "server", 1, FIRST)
+    with layered(directory) as running:
+        place = running.mountpoint
+        with contextlib.ExitStack() as held:
+            top = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+            held.callback(os.close, top)
+            publish(directory / "server", 2, SECOND)
+            assert look_now(running).revision == 2
+            subprocess.run(["umount", place], check=True)
+            # Nothing of this file is in the cache.
+            file = os.open("d/gone", os.O_RDONLY, dir_fd=top)
+            held.callback(os.close, file)
+            assert os.read(file, 10) == b"gone"
+            assert is_running(running.server)
+        wait_until(lambda: not is_running(running.server), "the server has ended")
 
 
 def chosen_revision_stays(directory: Path) -> None:

@@ -27,6 +27,9 @@ pytestmark = [
         "file_that_is_damaged_meanwhile_is_mended_at_the_next_look",
         "outage_is_survived_and_no_server_is_needed_to_begin",
         "chosen_revision_stays",
+        "follow_that_fails_leaves_everything_as_it_is",
+        "layers_that_others_may_write_are_not_mounted",
+        "older_layers_are_served_for_as_long_as_somebody_uses_them",
         "whoever_ends_it_nothing_is_left",
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 
 from outcrop.client.contents import Contents
 from outcrop.client.layers.metadata import IMAGE_NAME, Inode, Listing, Metadata
-from outcrop.client.layers.missing_files import FIRST_ENTRY, Answer, MissingFiles, Refused, Wanted
+from outcrop.client.layers.missing_files import FIRST_ENTRY, Answer, MissingFiles, Reading, Refused, Wanted
 from outcrop.client.layers.objects import Needed, PlainObject, ServedFile
 from outcrop.client.layers.parting import parted
 from outcrop.client.layers.revision_metadata import Revision, revision_metadata
@@ -99,10 +99,10 @@ def test_an_object_is_fetched_once_and_then_answered_at_once(
 
 @pytest.mark.parametrize(("offset", "size"), [(0, 100_000), (39_990, 20), (40_000, 10), (79_999, 20_001), (99_999, 9)])
 def test_a_file_in_chunks_is_put_together(kernel: Asking, offset: int, size: int) -> None:
-    wanted = kernel.read(b"/files/served/0", offset, size)
-    assert isinstance(wanted, Wanted)
+    reading = kernel.read(b"/files/served/0", offset, size)
+    assert isinstance(reading, Reading)
     expected = CONTENTS[b"/shelf/one"][offset : offset + size]
-    assert kernel.files.fetch(wanted) == expected
+    assert reading.answer() == expected
     assert kernel.read(b"/files/served/0", offset, size) == expected
     assert kernel.size(b"/files/served/0") == 100_000
 

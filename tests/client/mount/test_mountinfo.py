@@ -24,6 +24,17 @@ def test_mounts_are_listed_with_their_paths_as_they_are() -> None:
     assert LINES[2] == MountLine("/tmp/with blank\\and\ttab", "fuse.outcrop", "b.example.org")
 
 
+def test_line_ends_that_only_python_knows_are_part_of_a_path() -> None:
+    (line,) = parse_mountinfo("22 1 0:1 / /a\x0bb\x0cc\rd\x85e\u2028f rw - tmpfs none rw\n")
+    assert line.mountpoint == "/a\x0bb\x0cc\rd\x85e\u2028f"
+
+
+def test_layers_are_ours_by_their_source() -> None:
+    text = "22 1 0:1 / /m ro - overlay outcrop:a.example.org ro\n23 1 0:2 / /n ro - overlay overlay ro\n"
+    (line,) = our_mounts(parse_mountinfo(text))
+    assert (line.mountpoint, line.repository, line.is_layered) == ("/m", "a.example.org", True)
+
+
 def test_the_last_mount_on_a_place_is_the_one_that_shows() -> None:
     found = mount_at("/over", LINES)
     assert found is not None

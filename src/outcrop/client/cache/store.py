@@ -212,9 +212,7 @@ class Cache:
                 status = os.stat(path, follow_symlinks=False)
             except OSError:
                 return False
-            if _stamp(status) == stamp:
-                if abs(self._clock() - status.st_atime) > TOUCH_SECONDS:
-                    self._touch(path, status)
+            if _stamp(status) == stamp and abs(self._clock() - status.st_atime) <= TOUCH_SECONDS:
                 return True
         descriptor = self.open(content)
         if descriptor is None:
@@ -278,10 +276,13 @@ class Cache:
             return "it is not a regular file"
         if content.size is not None and status.st_size != content.size:
             return f"it has {status.st_size} bytes instead of {content.size}"
+        is_known = self._checked.get(content.key) == _stamp(status)
         if abs(self._clock() - status.st_atime) > TOUCH_SECONDS:
             self._touch(descriptor, status)
+            status = os.fstat(descriptor)
         stamp = _stamp(status)
-        if self._checked.get(content.key) == stamp:
+        if is_known:
+            self._checked[content.key] = stamp
             return ""
         try:
             expected = os.getxattr(descriptor, CHECK_ATTRIBUTE)
@@ -435,4 +436,4 @@ def unwritable(error: StorageError) -> bool:
 
 def _stamp(status: os.stat_result) -> int:
     """A number that changes when a file is replaced or written to."""
-    return hash((status.st_ino, status.st_mtime_ns, status.st_size))
+    return hash((status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size))

@@ -34,7 +34,7 @@ from outcrop.client.owners import AS_PUBLISHED, Ownership
 from outcrop.client.repository import OpenRepository
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.paths import ROOT
-from outcrop.errors import storage_error
+from outcrop.errors import StorageError, storage_error
 
 LAYERS_NAME = "layers"
 KEPT_LAYERS = 4
@@ -108,8 +108,19 @@ class KeptLayers:
 
     directory: Path
 
+    @classmethod
+    def below(cls, base: Path) -> KeptLayers | None:
+        """Those in the directory `base`: under the usual name, or under one for this user where the usual one is
+        somebody else's. None where neither is ours alone."""
+        for name in (LAYERS_NAME, f"{LAYERS_NAME}-{os.geteuid()}"):
+            with suppress(StorageError):
+                check_private(base / name)
+                return cls(base / name)
+        return None
+
     def find(self, name: RepositoryName, root_catalog: str, wanted: Wanted) -> KeptLayer | None:
-        """The layer of a revision if it is here and unchanged."""
+        """The layer of a revision if it is here and unchanged. StorageError where others may write to the directory."""
+        check_private(self.directory)
         for sidecar in sorted((self.directory / name).glob(f"{_stem(root_catalog, wanted.space)}-*.json")):
             record = _read(sidecar)
             found = None if record is None or not _fits(record, root_catalog, wanted) else _sound(sidecar, record)

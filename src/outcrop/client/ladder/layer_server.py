@@ -13,13 +13,11 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from outcrop.children import error_message, raise_told
 from outcrop.client.cache_choice import CacheChoice
-from outcrop.client.ladder.copies import check_private
 from outcrop.client.ladder.detached import start_detached
 from outcrop.client.ladder.fuse_server import mount_fuse
 from outcrop.client.ladder.kept_layers import LAYERS_NAME, KeptLayers, Wanted
@@ -33,7 +31,7 @@ from outcrop.client.mount.kernel import received_descriptor
 from outcrop.client.mount.open_files import raise_descriptor_limit
 from outcrop.client.mount.server import set_up_log
 from outcrop.client.repository import open_repository
-from outcrop.errors import CommandFailed, OutcropError, StorageError, storage_error
+from outcrop.errors import CommandFailed, OutcropError, storage_error
 
 _ALLOCATIONS_BETWEEN_COLLECTIONS = 100_000
 """What is read of catalogs stays. Python's default, 700, costs a third of the time in which a layer is made."""
@@ -145,10 +143,9 @@ def _layers_directory(request: RunRequest, cache: OwnCache) -> Path:
     private one, which takes them along."""
     base = request.settings.cache_directory
     if base.is_absolute():
-        for name in (LAYERS_NAME, f"{LAYERS_NAME}-{os.getuid()}"):
-            with suppress(StorageError):
-                check_private(base / name)
-                return base / name
+        kept = KeptLayers.below(base)
+        if kept is not None:
+            return kept.directory
     return (cache.directory or request.settings.cache or base) / LAYERS_NAME
 
 

@@ -14,6 +14,7 @@ from outcrop.client.layers.proofs import ProofBook
 from outcrop.client.layers.shown_entries import ShownEntries
 from outcrop.client.layers.verified_objects import Checked, verify_objects
 from outcrop.client.repository import OpenRepository
+from outcrop.errors import StorageError, storage_error
 
 MOST_ENTRIES = {AttributeSpace.TRUSTED: 1_000_000, AttributeSpace.USER: 200_000}
 """How large a revision may be. All its catalogs are read before the first run: some 30 µs an entry, which is done once.
@@ -50,8 +51,17 @@ class ReadyLayers:
         return ready
 
     def verify(self) -> Checked:
-        """Leaves nothing in the cache that the layer would show and that is not what it should be."""
-        return verify_objects(self.objects, self.layer.needed.objects, self.repository.contents, self.book)
+        """Leaves nothing in the cache that the layer would show and that is not what it should be. StorageError where
+        it has to stay."""
+        checked = verify_objects(self.objects, self.layer.needed.objects, self.repository.contents, self.book)
+        if checked.thrown_away and not os.access(self.objects, os.W_OK):
+            # The kernel would show what every other way of reading passes over.
+            raise StorageError(
+                what=str(self.objects),
+                problem="has damaged files and cannot be written to",
+                hint="have its owner run `outcrop cache verify`, or read it in another way, as over FUSE",
+            )
+        return checked
 
     def files(self, entries: ShownEntries | None = None, tell: Tell | None = None) -> MissingFiles:
         """The layer of missing files, with `entries` if the layer of metadata leaves none to it; `tell` is as
@@ -59,12 +69,16 @@ class ReadyLayers:
         tree, rest = self.repository.tree, self.layer.rest
         if rest is not None:
             entries = ShownEntries(rest, FIRST_ENTRY, os.geteuid(), os.getegid())
+        try:
+            image = os.open(self.layer.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise storage_error(error) from error
         return MissingFiles(
             self.layer.needed,
             self.repository.contents,
             lambda path: tree.pieces(path, tree.entry(path)),
             self.book.add,
-            os.open(self.layer.path, os.O_RDONLY | os.O_CLOEXEC),
+            image,
             entries,
             tell,
         )

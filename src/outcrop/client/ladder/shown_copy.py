@@ -47,7 +47,7 @@ def _known_root(request: RunRequest) -> str | None:
 
 
 def _keep_proof(request: RunRequest, repository: OpenRepository) -> None:
-    if request.recent is None:
+    if request.recent is None or repository.by_kept_proofs:
         return
     from outcrop.client.address import open_store
     from outcrop.client.state import SeenRevisions

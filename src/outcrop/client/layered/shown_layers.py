@@ -22,12 +22,12 @@ from outcrop.client.ladder.layer_stack import put
 from outcrop.client.ladder.ready_layers import ReadyLayers
 from outcrop.client.layered.assembling import Plan, assemble
 from outcrop.client.layers.metadata import Listing, Metadata
-from outcrop.client.layers.missing_files import FIRST_ENTRY, Tell
+from outcrop.client.layers.missing_files import FIRST_ENTRY, MissingFiles, Tell, Told
 from outcrop.client.layers.missing_session import MissingSession
 from outcrop.client.layers.revision_metadata import directory_inode
 from outcrop.client.layers.shown_entries import ShownEntries
 from outcrop.client.mount.activity import Activity
-from outcrop.client.mount.information import INFORMATION_PREFIXES, Asked, information
+from outcrop.client.mount.information import INFORMATION_PREFIXES, Asked, information, takes_long
 from outcrop.client.mount.inodes import Nodes
 from outcrop.client.mount.kernel import MountOptions, unmount
 from outcrop.client.mount.mountinfo import LAYERED_SOURCE, mount_at, mounts
@@ -35,7 +35,7 @@ from outcrop.client.mount.protocol import ROOT_NODE
 from outcrop.client.mount.repository_tree import RepositoryTree
 from outcrop.client.mount.succession import LoadedCatalog
 from outcrop.client.mount.tree import MountedTree
-from outcrop.errors import NotFound, OutcropError, storage_error
+from outcrop.errors import Busy, NotFound, OutcropError, storage_error
 
 _LOG = logging.getLogger("outcrop.mount")
 
@@ -62,7 +62,7 @@ class NewLayers:
 
 class ShownLayers:
     """The layers of `tree` and of the revisions that follow it, at the mountpoint of `options`. `ended` is called when
-    the mount is taken away by others."""
+    nobody is left who uses any of them."""
 
     def __init__(
         self, tree: RepositoryTree, source: LayerSource, options: MountOptions, activity: Activity,
@@ -75,6 +75,8 @@ class ShownLayers:
         self._ended = ended
         self._ready = self._made_ready(tree)
         self._serving = 0
+        self._lock = threading.Lock()
+        self._is_stale = False
 
     def show(self) -> None:
         """Mounts. Raises as `assemble` does."""
@@ -99,9 +101,15 @@ class ShownLayers:
         try:
             damaged = self._ready.verify().thrown_away
             if damaged:
-                _LOG.warning("%d damaged files in the cache; the layers are put together anew", damaged)
-                self._replace(self.tree, self._ready)
+                _LOG.warning("damaged files in the cache: %d; the layers are put together anew", damaged)
+            self._is_stale = self._is_stale or bool(damaged)
+            if self._is_stale:
+                assert isinstance(self.tree, RepositoryTree), "layers are made of a repository"
+                ready = self._made_ready(self.tree)
+                self._replace(self.tree, ready)
+                self._ready, self._is_stale = ready, False
         except OutcropError as error:
+            # The next look tries it again.
             self._activity.failed(str(error))
             _LOG.error("%s", error)
 
@@ -110,9 +118,13 @@ class ShownLayers:
 
     def _replace(self, tree: MountedTree, ready: ReadyLayers) -> None:
         place = self._options.mountpoint
-        line = mount_at(os.path.realpath(place), mounts())
+        listed = mounts()
+        line = mount_at(os.path.realpath(place), listed)
         if line is None or not line.is_layered:
             raise NotFound(what=f"our mount at {place}", hint="somebody has taken it away, or covered it")
+        below = [one.mountpoint for one in listed if one.mountpoint.startswith(f"{line.mountpoint}/")]
+        if below:
+            raise Busy(what=line.mountpoint, holder=f"a mount at {below[0]}", hint="the next look comes by itself")
         stack = self._assembled(tree, ready)
         try:
             try:
@@ -133,48 +145,54 @@ class ShownLayers:
         root = directory_inode(tree.root())
         entries = ShownEntries(Metadata([root], [Listing(0, 0, (), ())]), FIRST_ENTRY, root.uid, root.gid)
         files = ready.files(entries, self._telling(tree))
-        served = False
+        device = -1
 
-        def serve(device: int) -> None:
-            nonlocal served
-            served = True
-            self._serving += 1
-            number = self._serving
-            session = MissingSession(device, files)
-
-            def run() -> None:
-                try:
-                    session.run()
-                finally:
-                    os.close(device)
-                    files.close()
-                    if number == self._serving:
-                        self._ended()
-
-            threading.Thread(target=run, name=f"missing-{number}", daemon=True).start()
+        def serve(opened: int) -> None:
+            nonlocal device
+            device = opened
+            self._begin_serving(device, files)
 
         options = self._options
         plan = Plan(
             str(ready.layer.path), str(ready.objects.absolute()), LAYERED_SOURCE + options.source,
             str(options.mountpoint),
         )  # fmt: skip
-        before = self._serving
         try:
             return assemble(plan, serve)
         except BaseException:
-            # What shows is still served by those before.
-            self._serving = before
-            if not served:
+            if device < 0:
                 files.close()
             raise
+
+    def _begin_serving(self, device: int, files: MissingFiles) -> None:
+        """Answers what is asked of `files` until nobody is left who uses these layers."""
+        session = MissingSession(device, files)
+
+        def run() -> None:
+            try:
+                session.run()
+            finally:
+                with self._lock:
+                    self._serving -= 1
+                    is_last = not self._serving
+                if is_last:
+                    self._ended()
+                session.close()
+                os.close(device)
+                files.close()
+
+        with self._lock:
+            self._serving += 1
+        threading.Thread(target=run, name="missing", daemon=True).start()
 
     def _telling(self, tree: RepositoryTree) -> Tell:
         """What the root of the mount tells of itself; see `outcrop.client.mount.information`."""
         node = Nodes(tree).node(ROOT_NODE)
 
-        def tell(name: bytes) -> bytes | None:
+        def tell(name: bytes) -> Told:
             if not name.startswith(INFORMATION_PREFIXES):
                 return None
-            return information(Asked(tree, node, self._activity, ROOT_NODE), name)
+            asked = Asked(tree, node, self._activity, ROOT_NODE)
+            return (lambda: information(asked, name)) if takes_long(name) else information(asked, name)
 
         return tell

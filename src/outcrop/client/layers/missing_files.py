@@ -81,14 +81,23 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """An answer that may take as long as the network does."""
+    """An answer about an attribute that may take as long as the network does."""
 
     answer: Callable[[], bytes | Refused]
 
 
-Answer = bytes | Refused | Wanted | Asking
-Tell = Callable[[bytes], bytes | None]
-"""The value of an attribute of the root of the entries, None where there is none. May raise OutcropError."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A READ of which even the pieces may have to come over the network."""
+
+    answer: Callable[[], bytes]
+
+
+Answer = bytes | Refused | Wanted | Asking | Reading
+Told = bytes | None | Callable[[], bytes | None]
+Tell = Callable[[bytes], Told]
+"""The value of an attribute of the root of the entries, None where there is none; where that may take as long as the
+network does, what finds it out. May raise OutcropError."""
 _NOT_SUPPORTED = Refused(errno.ENOSYS)
 _READ_ONLY = Refused(errno.EROFS)
 _NO_ATTRIBUTE = Refused(errno.ENODATA)
@@ -232,16 +241,12 @@ class MissingFiles:
         name = bytes(body[protocol.GETXATTR_IN.size : -1])
         value = self._attributes(node).get(name)
         if value is None and node == FIRST_ENTRY and self._tell is not None:
-            return self._asking(self._tell, name, bytes(body))
-        return _NO_ATTRIBUTE if value is None else _fitted(value, memoryview(body))
-
-    @staticmethod
-    def _asking(tell: Tell, name: bytes, body: bytes) -> Asking:
-        def answer() -> bytes | Refused:
-            value = tell(name)
-            return _NO_ATTRIBUTE if value is None else _fitted(value, memoryview(body))
-
-        return Asking(answer)
+            told = self._tell(name)
+            if callable(told):
+                asked, kept = told, memoryview(bytes(body))
+                return Asking(lambda: _attribute(asked(), kept))
+            value = told
+        return _attribute(value, body)
 
     def _listxattr(self, node: int, body: memoryview) -> Answer:
         return _fitted(b"".join(name + b"\0" for name in self._attributes(node)), body)
@@ -261,10 +266,11 @@ class MissingFiles:
         if isinstance(file, PlainObject):
             pieces: Sequence[Piece] = (file.piece,)
             objects = [file]
+        elif node not in self._layouts:
+            served, wanted_size = file, size
+            return Reading(lambda: self._read_unplanned(node, served, offset, wanted_size))
         else:
-            pieces = self._layouts.get(node) or self._pieces(node, file)
-            first = max(bisect_right(pieces, offset, key=_offset) - 1, 0)
-            pieces = pieces[first : bisect_right(pieces, offset + size - 1, key=_offset)]
+            pieces = _within(self._layouts[node], offset, size)
         wanted = Wanted(pieces, ahead, objects, offset, size)
         descriptors: list[int] = []
         try:
@@ -289,14 +295,23 @@ class MissingFiles:
             raise KeyError(redirect)
         return node
 
-    def _pieces(self, node: int, file: ServedFile) -> Sequence[Piece]:
-        pieces = self._pieces_of(file.path)
-        self._layouts[node] = pieces
-        return pieces
+    def _read_unplanned(self, node: int, file: ServedFile, offset: int, size: int) -> bytes:
+        pieces = self._layouts[node] = self._pieces_of(file.path)
+        return self.fetch(Wanted(_within(pieces, offset, size), (), (), offset, size))
 
 
 _TOP = {DATA_NAME: _DATA_NODE, ENTRIES_NAME: FIRST_ENTRY, IMAGE_NAME: _IMAGE_NODE}
 _PREFIX_NUMBERS = {prefix.encode(): number for number, prefix in enumerate(PREFIXES)}
+
+
+def _within(pieces: Sequence[Piece], offset: int, size: int) -> Sequence[Piece]:
+    """Those of `pieces` that have some of the `size` bytes from `offset` on."""
+    first = max(bisect_right(pieces, offset, key=_offset) - 1, 0)
+    return pieces[first : bisect_right(pieces, offset + size - 1, key=_offset)]
+
+
+def _attribute(value: bytes | None, body: memoryview) -> bytes | Refused:
+    return _NO_ATTRIBUTE if value is None else _fitted(value, body)
 
 
 def _offset(piece: Piece) -> int:

@@ -13,7 +13,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from outcrop.client.layers.missing_files import Asking, MissingFiles, Refused, Wanted
+from outcrop.client.layers.missing_files import Asking, MissingFiles, Reading, Refused, Wanted
 from outcrop.client.mount import protocol
 from outcrop.client.mount.protocol import InitRequest, Opcode
 from outcrop.client.mount.requests import next_request
@@ -40,6 +40,7 @@ class MissingSession:
         self._files = files
         self._fetches = ThreadPoolExecutor(fetches, thread_name_prefix="fetch")
         self._ahead = ThreadPoolExecutor(_AHEAD_THREADS, thread_name_prefix="ahead")
+        self._asking = ThreadPoolExecutor(1, thread_name_prefix="asking")
         self._lock = threading.Lock()
         self._askers: dict[int, int] = {}
 
@@ -56,8 +57,13 @@ class MissingSession:
                 self._interrupt(*protocol.INTERRUPT_IN.unpack_from(body))
             elif opcode not in _UNANSWERED:
                 self._answer(opcode, unique, node, body, pid)
-        self._fetches.shutdown(wait=False, cancel_futures=True)
-        self._ahead.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._fetches, self._ahead, self._asking):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        """Waits for the fetches that are under way: nobody writes to the device any more after that."""
+        for pool in (self._fetches, self._ahead, self._asking):
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _answer(self, opcode: int, unique: int, node: int, body: memoryview, pid: int) -> None:
         try:
@@ -73,6 +79,8 @@ class MissingSession:
             if answer.ahead:
                 self._ahead.submit(self._fetch_ahead, answer)
         elif isinstance(answer, Asking):
+            self._asking.submit(self._ask, unique, answer)
+        elif isinstance(answer, Reading):
             self._fetches.submit(self._ask, unique, answer)
         else:
             self._reply(unique, answer)
@@ -85,9 +93,9 @@ class MissingSession:
         if self._take(unique) is not None:
             self._reply(unique, answer)
 
-    def _ask(self, unique: int, asking: Asking) -> None:
+    def _ask(self, unique: int, asking: Asking | Reading) -> None:
         try:
-            answer = asking.answer()
+            answer: bytes | Refused = asking.answer()
         except Exception as error:
             answer = _failed(error)
         self._reply(unique, answer)

@@ -32,6 +32,10 @@ Tell = Callable[[Sequence[bytes]], None]
 """Hands notices to the kernel, in their order."""
 
 
+def _nothing() -> None:
+    return
+
+
 class Change(Protocol):
     """What has become of a tree when the next revision shows; see `outcrop.client.mount.succession.Succession`."""
 
@@ -64,20 +68,21 @@ class Follower:
         activity: Activity,
         tell: Tell,
         *,
-        looked: Callable[[], None] = lambda: None,
+        looked: Callable[[], None] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._nodes = nodes
         self._activity = activity
         self._tell = tell
-        self._looked = looked
+        self._looked = looked or _nothing
         self._jitter = jitter
         self._wanted = threading.Event()
         self._in_trouble = False
 
     def start(self) -> None:
-        """Begins to follow, in a thread that ends with the process. Does nothing for a revision that stays."""
-        if self._nodes.tree.about.follows:
+        """Begins to follow, in a thread that ends with the process. There are no looks for a revision that stays, but
+        `looked` is called as often."""
+        if self._nodes.tree.about.follows or self._looked is not _nothing:
             threading.Thread(target=self._run, name="follower", daemon=True).start()
 
     def look_now(self) -> None:
@@ -126,7 +131,8 @@ class Follower:
             self._wanted.wait(self.pause())
             self._wanted.clear()
             try:
-                self.look()
+                if self._nodes.tree.about.follows:
+                    self.look()
                 self._looked()
             except Exception as error:
                 # A fault of ours must not end the following; the next look may do.

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from outcrop.errors import FormatError
 
 FILE_SYSTEM_TYPE = "fuse.outcrop"
+AUTOMOUNT_TYPE = "autofs"
 LAYERED_TYPE, LAYERED_SOURCE = "overlay", "outcrop:"
 """A mount by layers, and what the name of its source begins with."""
 MOUNTINFO = Path("/proc/self/mountinfo")
@@ -51,7 +52,8 @@ class MountLine:
 
 def parse_mountinfo(text: str) -> list[MountLine]:
     """The mounts that `text` lists, in its order; FormatError for a line that is none."""
-    return [_parse_line(line) for line in text.splitlines() if line]
+    # The kernel leaves other characters alone that Python would take for the end of a line.
+    return [_parse_line(line) for line in text.split("\n") if line]
 
 
 def _parse_line(line: str) -> MountLine:

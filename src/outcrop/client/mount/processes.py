@@ -28,7 +28,7 @@ from typing import NoReturn
 from outcrop.children import end_with_parent, error_message, raise_told
 from outcrop.client.cache_choice import remove_private_caches
 from outcrop.client.mount.kernel import MountOptions, unmount
-from outcrop.client.mount.mountinfo import mount_at, mounts
+from outcrop.client.mount.mountinfo import AUTOMOUNT_TYPE, mount_at, mounts
 from outcrop.client.mount.server import OpenTree, Serve, serve, set_up_log
 from outcrop.errors import AlreadyExists, CommandFailed, InvalidValue, NotFound, OutcropError, storage_error
 
@@ -69,6 +69,9 @@ def check_mountpoint(mountpoint: Path) -> None:
 def require_free(mountpoint: Path) -> None:
     """Says why nothing can be mounted at `mountpoint`, and changes nothing. Raises as `check_mountpoint` does."""
     line = mount_at(os.path.realpath(mountpoint), mounts())
+    if line is not None and line.type == AUTOMOUNT_TYPE:
+        # Whoever looked there has us called, and waits. To look would be to wait as well.
+        return
     if line is not None:
         ours = line.is_ours
         command = shlex.join(("outcrop", "umount", str(mountpoint)) if ours else ("umount", str(mountpoint)))
@@ -203,7 +206,6 @@ def _end_with(work: Callable[[], None]) -> NoReturn:
 
 def _watch_from_afar(serve: Serve, options: MountOptions, log: Path | None, answer: int, detached: bool) -> None:
     parent = os.getppid()
-    os.setsid()
     os.chdir("/")
     if not detached:
         end_with_parent(parent, signal.SIGTERM)
@@ -225,6 +227,7 @@ def _watch(serve: Serve, options: MountOptions, log: Path | None, answer: int) -
         signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
         end_with_parent(watcher, signal.SIGTERM)
         _end_with(lambda: _serve(serve, options, log, answer, watcher))
+    os.setsid()
     os.close(answer)
     while True:
         number = signal.sigwait(watched)
@@ -251,6 +254,8 @@ def _serve(serve: Serve, options: MountOptions, log: Path | None, answer: int, w
         _LOG.removeHandler(notes)
         tell({"server": os.getpid(), "watcher": watcher, "notes": notes.kept})
         told = True
+        # Not before: an automounter knows by the group of processes who may look at what is not mounted yet.
+        os.setsid()
 
     _LOG.addHandler(notes)
     try:

@@ -173,7 +173,8 @@ def _attribute(mountpoint: Path, name: str) -> str:
 def _serves_a_mount(process: int) -> bool:
     """Whether the process of that number is a file system's server, and not another one in this container."""
     try:
-        return any(os.readlink(link) == str(DEVICE) for link in Path(f"/proc/{process}/fd").iterdir())
+        # One that was opened in a mount namespace which is gone has lost the directories in its path.
+        return any(os.path.basename(os.readlink(link)) == DEVICE.name for link in Path(f"/proc/{process}/fd").iterdir())
     except OSError:
         return False
 
