@@ -40,6 +40,8 @@ MAXIMUM_BYTES = 2 * 1024**3
 """An index of this size (some fifteen million files) has most of its entries from trees that are long gone."""
 
 _BUSY_SECONDS = 10
+_CLOSE_SECONDS = 5.0
+"""A statement takes milliseconds. An interruption in an unlucky moment can leave a lock to nobody."""
 _DAMAGE = (sqlite3.DatabaseError, UnicodeError, MemoryError)
 """How SQLite and its binding say that a file is no sound database, or cannot be used."""
 _CHUNK = struct.Struct(f"<QQ{DIGEST_BYTES}s")
@@ -234,7 +236,14 @@ class ContentIndex:
                 self._go_on_without(error)
 
     def close(self) -> None:
-        self._database.close()
+        """Lets go of the files. Other threads may still be at it where an interruption kept anybody from waiting for
+        them: SQLite is not closed under a statement of theirs, and their next one fails."""
+        is_ours = self._lock.acquire(timeout=_CLOSE_SECONDS)
+        try:
+            self._database.close()
+        finally:
+            if is_ours:
+                self._lock.release()
 
     def _decoded(self, content: object, size: int) -> StoredContent | None:
         """What `content` says of a file of `size` bytes; None if damage made nonsense of it."""
