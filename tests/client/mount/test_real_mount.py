@@ -68,3 +68,10 @@ def test_user_mounts_by_the_helper(tmp_path: Path) -> None:
 )
 def test_revisions(tmp_path: Path, scenario: str) -> None:
     play(scenario, tmp_path, module="revision_scenarios")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has automounters")
+@pytest.mark.skipif("autofs" not in Path("/proc/filesystems").read_text(), reason="this kernel has no autofs")
+@pytest.mark.parametrize("by", ["fuse", "layers"])
+def test_automounter_gets_its_mount(tmp_path: Path, by: str) -> None:
+    play("mount_is_made_while_somebody_waits_for_it", tmp_path, by, module="automount_scenarios")

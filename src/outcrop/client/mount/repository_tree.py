@@ -96,6 +96,7 @@ class RepositoryTree:
             ttl=repository.manifest.ttl,
             follows=around.ask is not None,
             cache=around.cache,
+            by_kept_proofs=repository.by_kept_proofs,
         )
 
     def root(self) -> Entry:
@@ -165,7 +166,7 @@ class RepositoryTree:
         tree = Tree(self._contents, root, manifest.repository)
         tree.entry(ROOT)
         return RepositoryTree(
-            replace(self._repository, trusted=current, root=root, tree=tree, tag=None),
+            replace(self._repository, trusted=current, root=root, tree=tree, tag=None, by_kept_proofs=False),
             public_keys=self._public_keys,
             settings=self._settings,
             surroundings=self._surroundings,

@@ -131,6 +131,9 @@ def stay(follower: Follower, options: MountOptions, about: About) -> None:
     """Follows the repository until a signal ends the mount, or `ENDED` says that others have taken it away."""
     _LOG.info("%s, revision %s, is mounted at %s", about.fqrn, about.revision, options.mountpoint)
     follower.start()
+    if about.by_kept_proofs:
+        # That fails once more, perhaps, but then the next look comes soon.
+        follower.look_now()
     while (told := signal.sigwait(_STOP | {ENDED, LOOK_NOW})) == LOOK_NOW:
         follower.look_now()
     if told != ENDED:

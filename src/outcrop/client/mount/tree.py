@@ -23,7 +23,8 @@ class About:
     """What the information attributes say of the whole mount; empty where it is not known.
 
     `network` is how the servers are reached, `external` the same for those of external files; `ttl` is in seconds;
-    `follows` says whether newer revisions take the place of this one. `cache` is the directory of objects."""
+    `follows` says whether newer revisions take the place of this one. `cache` is the directory of objects.
+    `by_kept_proofs` says that no server answered when it was opened."""
 
     fqrn: str
     revision: int
@@ -35,6 +36,7 @@ class About:
     ttl: int = 0
     follows: bool = False
     cache: str = ""
+    by_kept_proofs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
