@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import random
+import threading
 import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +113,43 @@ def test_many_small_contents_read_back_in_their_order() -> None:
         assert plain(store, results[7].value) == contents[7], "a value may be asked for while others come in"
     assert [plain(store, result.value) for result in results] == contents
     assert len(store.objects) == 100
+
+
+@pytest.mark.parametrize("moment", ["flush", "shutdown"])
+def test_an_interruption_at_the_end_leaves_no_thread_behind(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """A thread that goes on would use an index that is closed."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    class SlowStore(MemoryStore):
+        def write(self, name: str, data: bytes | bytearray | memoryview) -> bool:
+            begun.set()
+            assert go_on.wait(20)
+            return super().write(name, data)
+
+    owner = ContentWriter if moment == "flush" else ThreadPoolExecutor
+    real = getattr(owner, moment)
+    calls = 0
+
+    def interrupted_once(self: object, *arguments: object, **named: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            go_on.set()
+            raise KeyboardInterrupt
+        real(self, *arguments, **named)
+
+    store = SlowStore()
+
+    def store_something() -> None:
+        with writing(store) as writer:
+            for number in range(20):
+                writer.add_stream(io.BytesIO(bytes(10_000 + number)), 10_000 + number)
+            assert begun.wait(20)
+            monkeypatch.setattr(owner, moment, interrupted_once)
+
+    with pytest.raises(KeyboardInterrupt):
+        store_something()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("contents")]
 
 
 def test_a_content_that_is_cut_short_is_told() -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
@@ -78,9 +79,16 @@ class _Lane:
         self.future: Future[list[StoredContent]] = Future()
 
     def close(self, *, cancel: bool) -> None:
-        self.pool.shutdown(wait=True, cancel_futures=cancel)
-        if isinstance(self.maker, ObjectProcess):
-            self.maker.close()
+        """Waits until nothing is under way. An interruption throws away what has not begun, and waits for the rest:
+        what threads of ours use is about to be closed."""
+        try:
+            self.pool.shutdown(wait=True, cancel_futures=cancel)
+        except BaseException:
+            self.pool.shutdown(wait=True, cancel_futures=True)
+            raise
+        finally:
+            if isinstance(self.maker, ObjectProcess):
+                self.maker.close()
 
 
 class ContentWriter:
@@ -126,10 +134,17 @@ class ContentWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.flush()
-        for lane in self._all_lanes:
-            lane.close(cancel=kind is not None)
+        is_failing = kind is not None
+        try:
+            if not is_failing:
+                self.flush()
+        except BaseException:
+            is_failing = True
+            raise
+        finally:
+            with ExitStack() as closing:
+                for lane in self._all_lanes:
+                    closing.callback(lane.close, cancel=is_failing)
 
     def add_file(self, path: bytes, identity: FileIdentity) -> ContentResult:
         """Stores the file at `path`, which must not change while it is read.
