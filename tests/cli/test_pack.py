@@ -148,3 +148,9 @@ def test_relocation_that_makes_no_sense_is_refused_and_leaves_nothing(
     answer = outcrop("pack", repository, "/", "-o", str(tmp_path / "x.tar"), *given, *key)
     assert (answer.code, problem in answer.err) == (code, True), answer.err
     assert not list(tmp_path.glob("*x.tar*"))
+
+
+def test_checking_a_pack_against_a_repository_is_not_what_it_does(outcrop: CommandLine, tmp_path: Path) -> None:
+    answer = outcrop("pack", "http://localhost:1/tool.example.org", "--verify", str(tmp_path / "x"))
+    assert answer.code == 2
+    assert "not against a repository" in answer.err

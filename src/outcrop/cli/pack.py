@@ -102,6 +102,9 @@ def command(
     also one that was relocated.
     """
     if verify is not None:
+        if reading.repository or paths:
+            problem = "a pack is checked by what stands in it, not against a repository"
+            raise UsageError(problem=problem, hint=f"`outcrop pack --verify {shlex.quote(str(verify))}`")
         _verify(console, verify, as_json)
         return
     output = _checked_request(reading, paths, trace, output)

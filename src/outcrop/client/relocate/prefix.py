@@ -16,7 +16,7 @@ _PLAIN = re.compile(rb"(?:/[A-Za-z0-9._+@-]+)+")
 """What neither a shebang line, a shell script, a search path, a make file nor Python's bytecode takes for anything else
 than a path. Bytecode marks strings as ASCII, so nothing beyond that."""
 
-LINK_HINT = "or add `--link /tmp/NAME`: a short symbolic link to the tree, which is written into it instead"
+LINK_HINT = "or take `outcrop relocate --link /tmp/NAME`: a short symbolic link to the tree is written into it instead"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -107,7 +107,7 @@ def fuse_in_namespace() -> Finding:
     outcome = tried(work)
     if outcome.succeeded:
         return ok(Topic.FUSE_IN_NAMESPACE, "mounts, without any help")
-    return no(Topic.FUSE_IN_NAMESPACE, outcome.problem, "a copy does without: `outcrop run --way checkout`")
+    return no(Topic.FUSE_IN_NAMESPACE, outcome.problem, "a relocated copy does without: `outcrop run --way relocated`")
 
 
 def overlayfs() -> Finding:
