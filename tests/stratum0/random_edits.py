@@ -90,7 +90,8 @@ class RandomEdits:
 
     def put_directory_for_file(self) -> None:
         path = self._existing(lambda status: not stat.S_ISDIR(status.st_mode))
-        if path is not None:
+        # What is called like a marker may not be anything but a file.
+        if path is not None and not path.endswith(b"/.cvmfscatalog"):
             self._both(lambda place: _replace_by_directory(place + path), path)
 
     def rename(self) -> None:

@@ -35,7 +35,7 @@ from outcrop.client.known_repository import KnownRepository
 from outcrop.client.state import keys_digest
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.paths import RepositoryPath
-from outcrop.errors import InvalidValue, NotFound, OutcropError, StorageError
+from outcrop.errors import InvalidValue, NetworkError, NotFound, OutcropError, StorageError
 
 if TYPE_CHECKING:
     from outcrop.client.repository import OpenRepository
@@ -175,6 +175,9 @@ class ConfigurationCopies:
         with self._open(address) as opened:
             root = opened.root.digest.text
             home = self._directory / repository.name
+            if opened.by_kept_proofs and current:
+                # The copy that is there is as new, and the next command need not wait for the network, too.
+                raise NetworkError(what="each of its servers", problem="was asked, and none answers")
             if root == current:
                 return _Copy(home / root, root)
             try:
