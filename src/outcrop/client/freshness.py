@@ -43,11 +43,12 @@ MAXIMUM_METAINFO_BYTES = 4 * 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class FreshManifest:
     """A manifest with its proofs, and how it stands to the record: `newest` is the revision that the record says is
-    current. Where nothing is announced every manifest is current."""
+    current, `record` the bytes of it. Where nothing is announced every manifest is current, and there is no record."""
 
     trusted: TrustedManifest
     standing: Standing = Standing.CURRENT
     newest: int = 0
+    record: bytes = b""
 
 
 class FreshnessSearch:
@@ -68,10 +69,8 @@ class FreshnessSearch:
         self._blacklist = blacklist
         self._open_store = open_store
         self._announced: dict[str, ReadableStore] = {}
-        self._answers: dict[int, bytes | OutcropError] = {}
-        self._places_asked: list[ReadableStore] = []
-        self.record = b""
-        """The bytes of the last record that held; empty where none was demanded."""
+        self._answers: dict[int, tuple[ReadableStore, bytes | OutcropError]] = {}
+        """By identity, for which each place is kept: the same server past caches is another one."""
 
     def prove(self, trusted: TrustedManifest, server: ReadableStore) -> FreshManifest:
         """`trusted`, which came from `server`, proved fresh as far as the repository promises it. What is to be
@@ -81,14 +80,13 @@ class FreshnessSearch:
         manifest = trusted.manifest
         announced = self._announcement(manifest, server)
         demanded = demanded_announcement(manifest, announced, self._seen)
-        self.record = b""
         if demanded is None:
             known = SeenFreshness(manifest.metainfo, None) if manifest.metainfo is not None else None
             return FreshManifest(_remembering(trusted, known))
-        record = self._record(trusted, server, demanded)
+        record, stored = self._record(trusted, server, demanded)
         standing = judge_manifest(manifest, record)
         known = SeenFreshness(manifest.metainfo, demanded, max(record.issued, newest_issue(self._seen) or 0))
-        return FreshManifest(_remembering(trusted, known), standing, record.revision)
+        return FreshManifest(_remembering(trusted, known), standing, record.revision, stored)
 
     def close(self) -> None:
         """Lets go of the servers that were opened here."""
@@ -105,18 +103,17 @@ class FreshnessSearch:
 
     def _record(
         self, trusted: TrustedManifest, server: ReadableStore, announcement: FreshnessAnnouncement
-    ) -> FreshnessRecord:
-        """The first record that every rule holds for."""
+    ) -> tuple[FreshnessRecord, bytes]:
+        """The first record that every rule holds for, and its bytes."""
         failures: list[OutcropError] = []
         for place in self._places(trusted.manifest, server, announcement):
             try:
-                claimed = read_freshness(self._asked(place), trusted.manifest.repository)
+                stored = self._asked(place)
+                claimed = read_freshness(stored, trusted.manifest.repository)
                 certificate = own_certificate(claimed.record, trusted) or verify_freshness_certificate(
                     self._certificate(claimed, place, server), claimed, trusted, self._blacklist
                 )
-                record = verify_freshness(claimed, certificate, announcement, self._now, self._seen)
-                self.record = self._asked(place)
-                return record
+                return verify_freshness(claimed, certificate, announcement, self._now, self._seen), stored
             except OutcropError as error:
                 failures.append(error)
         raise _most_telling(failures, trusted.manifest)
@@ -132,14 +129,13 @@ class FreshnessSearch:
             yield self._announced[url]
 
     def _asked(self, place: ReadableStore) -> bytes:
-        answer = self._answers.get(id(place))
+        _, answer = self._answers.get(id(place), (place, None))
         if answer is None:
             try:
                 answer = place.read(FRESHNESS_NAME, limit=MAXIMUM_RECORD_BYTES)
             except OutcropError as error:
                 answer = error
-            self._answers[id(place)] = answer
-            self._places_asked.append(place)  # so that no other one gets its number
+            self._answers[id(place)] = place, answer
         if isinstance(answer, OutcropError):
             raise answer
         return answer

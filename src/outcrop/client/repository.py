@@ -259,7 +259,7 @@ def _first_fresh(
 
     def proved(position: int, place: ReadingNoted) -> _Found:
         fresh = search.prove(trusted_manifest(place, address.name, keys, seen, settings), place)
-        return _Found(fresh, position, proofs_among(place, others, search.record))
+        return _Found(fresh, position, proofs_among(place, others, fresh.record))
 
     search = FreshnessSearch(noted, seen, settings.now(), settings.blacklist or NO_BLACKLIST, reach)
     try:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.client.address import RepositoryAddress
 from outcrop.client.layered.server import LayeredService
 from outcrop.client.mount.kernel import MountOptions
 from outcrop.client.mount.mountinfo import mounts, our_mounts
@@ -21,7 +20,7 @@ from outcrop.client.mount.processes import RunningMount, served
 from outcrop.client.mount.repository_tree import open_mounted_tree
 from outcrop.client.mount.unmounting import end_mount, status
 from outcrop.client.owners import AS_PUBLISHED
-from outcrop.client.repository import CURRENT, ClientSettings, RevisionChoice
+from outcrop.client.repository import CURRENT, RevisionChoice
 from outcrop.cvmfs.digest import Digest
 from tests.client.mount.revision_scenarios import (
     FIRST,
@@ -32,10 +31,11 @@ from tests.client.mount.revision_scenarios import (
     files_below,
     look_now,
     publish,
+    reading,
     report,
 )
 from tests.client.mount.scenarios import is_running, wait_until
-from tests.client.published import NAME, NOW, keys
+from tests.client.published import NAME
 from tests.faulty_server import Site, serving
 
 _JOB = "import sys, os; os.chdir(sys.argv[1]); print('in', flush=True); input(); print(open('same').read(), flush=True)"
@@ -46,14 +46,9 @@ def layered(
     directory: Path, server: str = "", choice: RevisionChoice = CURRENT, name: str = "mount"
 ) -> Iterator[RunningMount]:
     """A mount by layers of the repository that is published below `directory`."""
-    key = directory / "key.pub"
-    key.write_bytes(keys().public_pem)
-    address = RepositoryAddress(NAME, (server or f"file://{directory}/server",), (key,))
-    settings = ClientSettings(
-        cache_directory=directory / "cache", state_directory=directory / "state", now=lambda: NOW
-    )  # fmt: skip
     (directory / name).mkdir()
-    service = LayeredService(partial(open_mounted_tree, address, settings, choice), directory / "cache", AS_PUBLISHED)
+    opening = partial(open_mounted_tree, *reading(directory, server), choice)
+    service = LayeredService(opening, directory / "cache", AS_PUBLISHED)
     with served(service, MountOptions(NAME, directory / name, True), directory / f"{name}.log") as running:
         yield running
 

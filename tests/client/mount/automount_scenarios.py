@@ -17,7 +17,6 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from outcrop.client.address import RepositoryAddress
 from outcrop.client.ladder.system_calls import detach, mount
 from outcrop.client.layered.server import LayeredService
 from outcrop.client.mount.kernel import MountOptions
@@ -25,9 +24,8 @@ from outcrop.client.mount.processes import served
 from outcrop.client.mount.repository_tree import open_mounted_tree
 from outcrop.client.mount.server import serve
 from outcrop.client.owners import AS_PUBLISHED
-from outcrop.client.repository import ClientSettings
-from tests.client.mount.revision_scenarios import FIRST, publish
-from tests.client.published import NAME, NOW, keys
+from tests.client.mount.revision_scenarios import FIRST, publish, reading
+from tests.client.published import NAME
 
 _READY = 0x9360
 """AUTOFS_IOC_READY of `linux/auto_fs.h`."""
@@ -38,13 +36,7 @@ _PATIENCE = 30
 
 def mount_is_made_while_somebody_waits_for_it(directory: Path, by: str) -> None:
     publish(directory / "server", 1, FIRST)
-    key = directory / "key.pub"
-    key.write_bytes(keys().public_pem)
-    address = RepositoryAddress(NAME, (f"file://{directory}/server",), (key,))
-    settings = ClientSettings(
-        cache_directory=directory / "cache", state_directory=directory / "state", now=lambda: NOW
-    )  # fmt: skip
-    opening = partial(open_mounted_tree, address, settings)
+    opening = partial(open_mounted_tree, *reading(directory))
     service = LayeredService(opening, directory / "cache", AS_PUBLISHED) if by == "layers" else partial(serve, opening)
     place = directory / "mount"
     place.mkdir()

@@ -63,18 +63,23 @@ def publish(directory: Path, revision: int, files: dict[bytes, bytes], ttl: int 
     published.write(directory)
 
 
-@contextlib.contextmanager
-def mounted_repository(
-    directory: Path, choice: RevisionChoice = CURRENT, name: str = "mount", server: str = ""
-) -> Iterator[RunningMount]:
+def reading(directory: Path, server: str = "") -> tuple[RepositoryAddress, ClientSettings]:
+    """How the repository that is published below `directory` is read, from there or from `server`."""
     key = directory / "key.pub"
     key.write_bytes(keys().public_pem)
     address = RepositoryAddress(NAME, (server or f"file://{directory}/server",), (key,))
     settings = ClientSettings(
         cache_directory=directory / "cache", state_directory=directory / "state", now=lambda: NOW
     )  # fmt: skip
+    return address, settings
+
+
+@contextlib.contextmanager
+def mounted_repository(
+    directory: Path, choice: RevisionChoice = CURRENT, name: str = "mount", server: str = ""
+) -> Iterator[RunningMount]:
     (directory / name).mkdir()
-    opening = partial(open_mounted_tree, address, settings, choice)
+    opening = partial(open_mounted_tree, *reading(directory, server), choice)
     with mounted(opening, directory / name, source=NAME, log=directory / f"{name}.log") as running:
         yield running
 

@@ -14,6 +14,7 @@ from outcrop.client.mount.filesystem import FileSystem, Later, Reader
 from outcrop.client.mount.inodes import Nodes
 from outcrop.client.mount.protocol import InitFlag, Opcode
 from outcrop.client.mount.read_ahead import LARGEST_BYTES, MAXIMUM_WAITING, READY_BYTES, READY_FILE_BYTES, ReadAhead
+from outcrop.client.mount.requests import Request
 from outcrop.cvmfs.digest import Digest
 from tests.client.mount.fake_kernel import read_body
 from tests.client.mount.fake_tree import FakeTree
@@ -192,6 +193,24 @@ def test_a_file_that_is_ready_is_read_in_any_pieces(cached: FakeTree) -> None:
     found = b"".join(bytes(ahead.ready(node, offset, 4096) or b"") for offset in range(0, 10_000, 4096))
     assert found == content
     assert ahead.ready(node, 0, 4096) is None
+
+
+def test_who_waits_for_a_file_is_not_lost_whatever_goes_wrong(
+    cached: FakeTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = Asking(cached)
+    ahead, nodes = asking.file_system._ahead, asking.file_system.nodes
+    for name in (b"/d00/f0", b"/d00/f1"):
+        asking.read(name)
+    request = Request(Opcode.READ, 1, number(nodes, b"/d00/f3"), 1, memoryview(read_body(0, 4096)))
+
+    def asked_for_and_broken(_piece: Piece, _into: memoryview) -> None:
+        assert ahead.comes(request)
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(cached, "read_cached", asked_for_and_broken)
+    assert ahead.ready(number(nodes, b"/d00/f2"), 0, 4096)
+    assert list(ahead.prepare(number(nodes, b"/d00/f2"))) == [request]
 
 
 def test_what_is_ready_has_a_limit(cached: FakeTree) -> None:

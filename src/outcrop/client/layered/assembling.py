@@ -12,7 +12,6 @@ process is started anew, since the server that wants it has threads. What is tol
 
 from __future__ import annotations
 
-import array
 import json
 import os
 import socket
@@ -27,9 +26,10 @@ from outcrop.client.ladder.fuse_server import mount_fuse
 from outcrop.client.ladder.layer_stack import Layers, image_attached, mount_layers, take
 from outcrop.client.ladder.system_calls import CLONE_NEWNS, MountFlag, mount, unshare
 from outcrop.client.layers.metadata import AttributeSpace
+from outcrop.client.mount.kernel import received_with_descriptor
 from outcrop.errors import CommandFailed, MissingCapability, OutcropError, storage_error
 
-WITHOUT_LAYERS = "`--by fuse` needs no layers"
+_WITHOUT_LAYERS = "`--by fuse` needs no layers"
 
 _SECONDS = 60.0
 """A process that mounts is done in a tenth of a second; one that hangs has met a fault of the kernel."""
@@ -67,7 +67,7 @@ def assemble(plan: Plan, serve: Callable[[int], None]) -> int:
             ours.send(b"{}")
             return _heard(ours)
         except OSError as error:
-            raise CommandFailed(what=_WHAT, problem=str(error), hint=WITHOUT_LAYERS) from error
+            raise CommandFailed(what=_WHAT, problem=str(error), hint=_WITHOUT_LAYERS) from error
         finally:
             process.kill()
             process.wait()
@@ -75,17 +75,12 @@ def assemble(plan: Plan, serve: Callable[[int], None]) -> int:
 
 def _heard(connection: socket.socket) -> int:
     """The descriptor that comes with the next message; raises the error that it tells."""
-    descriptors = array.array("i")
-    message, control, _, _ = connection.recvmsg(_MESSAGE_BYTES, socket.CMSG_LEN(descriptors.itemsize))
-    for level, kind, data in control:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            descriptors.frombytes(data[: descriptors.itemsize])
+    message, descriptor = received_with_descriptor(connection, _MESSAGE_BYTES)
     if message:
         raise_told(json.loads(message))
-    if not descriptors:
+    if descriptor is None:
         raise CommandFailed(what=_WHAT, problem="it ended at once", hint="try again; `dmesg` may say more")
-    os.set_inheritable(descriptors[0], False)
-    return descriptors[0]
+    return descriptor
 
 
 def _work(connection: socket.socket, plan: Plan) -> None:
@@ -116,7 +111,7 @@ def main() -> None:
         connection.send(json.dumps(error_message(error)).encode())
     except PermissionError as error:
         problem = f"the kernel does not let us mount ({error.strerror})"
-        refused = MissingCapability(what="a mount by layers", problem=problem, hint=WITHOUT_LAYERS)
+        refused = MissingCapability(what="a mount by layers", problem=problem, hint=_WITHOUT_LAYERS)
         connection.send(json.dumps(error_message(refused)).encode())
     except OSError as error:
         connection.send(json.dumps(error_message(storage_error(error, "a mount by layers"))).encode())

@@ -68,7 +68,7 @@ class ShownLayers:
         self, tree: RepositoryTree, source: LayerSource, options: MountOptions, activity: Activity,
         ended: Callable[[], None],
     ) -> None:  # fmt: skip
-        self.tree: MountedTree = tree
+        self.tree = tree
         self._source = source
         self._options = options
         self._activity = activity
@@ -102,9 +102,8 @@ class ShownLayers:
             damaged = self._ready.verify().thrown_away
             if damaged:
                 _LOG.warning("damaged files in the cache: %d; the layers are put together anew", damaged)
-            self._is_stale = self._is_stale or bool(damaged)
+                self._is_stale = True
             if self._is_stale:
-                assert isinstance(self.tree, RepositoryTree), "layers are made of a repository"
                 ready = self._made_ready(self.tree)
                 self._replace(self.tree, ready)
                 self._ready, self._is_stale = ready, False
@@ -116,7 +115,7 @@ class ShownLayers:
     def _made_ready(self, tree: RepositoryTree) -> ReadyLayers:
         return ReadyLayers.make(tree.repository, self._source.kept, self._source.wanted, self._source.objects)
 
-    def _replace(self, tree: MountedTree, ready: ReadyLayers) -> None:
+    def _replace(self, tree: RepositoryTree, ready: ReadyLayers) -> None:
         place = self._options.mountpoint
         listed = mounts()
         line = mount_at(os.path.realpath(place), listed)
@@ -139,9 +138,8 @@ class ShownLayers:
         finally:
             os.close(stack)
 
-    def _assembled(self, tree: MountedTree, ready: ReadyLayers) -> int:
+    def _assembled(self, tree: RepositoryTree, ready: ReadyLayers) -> int:
         """A mount of the layers, with its missing files served from now on."""
-        assert isinstance(tree, RepositoryTree), "layers are made of a repository"
         root = directory_inode(tree.root())
         entries = ShownEntries(Metadata([root], [Listing(0, 0, (), ())]), FIRST_ENTRY, root.uid, root.gid)
         files = ready.files(entries, self._telling(tree))

@@ -11,7 +11,9 @@ import errno
 import logging
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from outcrop.client.layers.missing_files import Asking, MissingFiles, Reading, Refused, Wanted
 from outcrop.client.mount import protocol
@@ -57,13 +59,15 @@ class MissingSession:
                 self._interrupt(*protocol.INTERRUPT_IN.unpack_from(body))
             elif opcode not in _UNANSWERED:
                 self._answer(opcode, unique, node, body, pid)
-        for pool in (self._fetches, self._ahead, self._asking):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._end_pools(wait=False)
 
     def close(self) -> None:
         """Waits for the fetches that are under way: nobody writes to the device any more after that."""
+        self._end_pools(wait=True)
+
+    def _end_pools(self, *, wait: bool) -> None:
         for pool in (self._fetches, self._ahead, self._asking):
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=wait, cancel_futures=True)
 
     def _answer(self, opcode: int, unique: int, node: int, body: memoryview, pid: int) -> None:
         try:
@@ -72,33 +76,26 @@ class MissingSession:
             answer = Refused(errno.ESTALE)
         except Exception as error:
             answer = _failed(error)
+        if not isinstance(answer, Wanted | Asking | Reading):
+            self._reply(unique, answer)
+            return
+        with self._lock:
+            self._askers[unique] = pid
         if isinstance(answer, Wanted):
-            with self._lock:
-                self._askers[unique] = pid
-            self._fetches.submit(self._fetch, unique, answer)
+            self._fetches.submit(self._answer_late, unique, partial(self._files.fetch, answer))
             if answer.ahead:
                 self._ahead.submit(self._fetch_ahead, answer)
-        elif isinstance(answer, Asking):
-            self._asking.submit(self._ask, unique, answer)
-        elif isinstance(answer, Reading):
-            self._fetches.submit(self._ask, unique, answer)
         else:
-            self._reply(unique, answer)
+            pool = self._asking if isinstance(answer, Asking) else self._fetches
+            pool.submit(self._answer_late, unique, answer.answer)
 
-    def _fetch(self, unique: int, wanted: Wanted) -> None:
+    def _answer_late(self, unique: int, work: Callable[[], bytes | Refused]) -> None:
         try:
-            answer: bytes | Refused = self._files.fetch(wanted)
+            answer = work()
         except Exception as error:
             answer = _failed(error)
         if self._take(unique) is not None:
             self._reply(unique, answer)
-
-    def _ask(self, unique: int, asking: Asking | Reading) -> None:
-        try:
-            answer: bytes | Refused = asking.answer()
-        except Exception as error:
-            answer = _failed(error)
-        self._reply(unique, answer)
 
     def _fetch_ahead(self, wanted: Wanted) -> None:
         try:

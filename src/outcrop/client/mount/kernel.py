@@ -171,15 +171,20 @@ def _run_helper(
 
 def received_descriptor(connection: socket.socket) -> int | None:
     """The descriptor that comes with the next message over `connection`; None if none does, or nobody is left there."""
+    return received_with_descriptor(connection, _MESSAGE_BYTES)[1]
+
+
+def received_with_descriptor(connection: socket.socket, limit: int) -> tuple[bytes, int | None]:
+    """The next message over `connection`, of at most `limit` bytes, and the descriptor that comes with it, if any."""
     # `socket.recv_fds` would leave the descriptor inheritable.
     descriptors = array.array("i")
-    _, control, _, _ = connection.recvmsg(_MESSAGE_BYTES, socket.CMSG_LEN(descriptors.itemsize))
+    message, control, _, _ = connection.recvmsg(limit, socket.CMSG_LEN(descriptors.itemsize))
     for level, kind, data in control:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(data[: descriptors.itemsize])
             os.set_inheritable(descriptors[0], False)
-            return descriptors[0]
-    return None
+            return message, descriptors[0]
+    return message, None
 
 
 def unmount(mountpoint: Path, *, lazy: bool) -> None:

@@ -19,6 +19,7 @@ Nothing here answers anybody: whoever asks for a file that is on its way waits f
 
 from __future__ import annotations
 
+import logging
 import stat
 import threading
 from collections import OrderedDict
@@ -53,6 +54,7 @@ _LAST_READ = 256
 """How many files of the cache are remembered as read, to see who walks. Few, so that readers at random seldom look like
 walkers."""
 _NOTHING = memoryview(b"")
+_LOG = logging.getLogger("outcrop.mount")
 _MOST_STREAMS = 64
 _MOST_DIRECTORIES = 4096
 _MOST_RECENT = 4096
@@ -167,6 +169,9 @@ class ReadAhead:
         except OutcropError:
             # Nobody asked for it. Who does will try for himself, and be told.
             pass
+        except Exception as error:
+            # Those who wait must not be lost, whatever it is.
+            _LOG.error("a fault in outcrop itself", exc_info=error)
         finally:
             with self._lock:
                 waiting = self._coming.pop(number, [])
