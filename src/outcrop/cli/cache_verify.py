@@ -37,8 +37,8 @@ def command(
     """Check every object in the cache (the one that this site uses for the repository REPO): against its checksum,
     else against the digest in its name and the sizes that catalogs in the cache state.
 
-    What another program has compressed in its own way cannot be proven without a download; it is counted, and used.
-    Ends with exit code 5 if something is damaged and was not removed.
+    What another program has compressed in its own way cannot be proven without a download; it is counted, and fetched
+    anew when it is used. Ends with exit code 5 if something is damaged and was not removed.
     """
     choice = chosen_caches(console, repository, cache)
     directory = choice.directory

@@ -79,23 +79,22 @@ class CacheChoice:
         """The caches to use, the first of which can be written to.
 
         StorageError when the explicit one cannot be used, or nothing at all can be written."""
-        lower = self._lower()
         try:
-            return [self._own(), *lower]
+            return [self._own(), *self._lower(self.directory)]
         except StorageError as error:
             if self._is_explicit:
                 raise
             private = self._private_cache()
             self._tell(f"{error}; what is fetched is kept until this ends only, in {private.root}")
             readable = os.access(self.directory, os.R_OK | os.X_OK)
-            own = [Cache(self.directory, tell=self._tell, read_only=True)] if readable else []
-            return [private, *own, *lower]
+            own = [self._read_only(self.directory, private.root)] if readable else []
+            return [private, *own, *self._lower(private.root)]
 
     def open_as_it_is(self) -> list[Cache]:
         """The same for whoever fills the cache for later: no private one steps in.
 
         StorageError when nothing can be written to the directory."""
-        return [self._own(), *self._lower()]
+        return [self._own(), *self._lower(self.directory)]
 
     def spare(self, error: StorageError) -> Cache | None:
         """A private cache for when the first one takes no more; None when there is none that would take more."""
@@ -115,11 +114,15 @@ class CacheChoice:
             raise storage_error(OSError(errno.EROFS, os.strerror(errno.EROFS)), str(self.directory))
         return Cache.create(self.directory, tell=self._tell, quota=self.quota)
 
-    def _lower(self) -> list[Cache]:
+    def _read_only(self, directory: Path, first: Path) -> Cache:
+        return Cache(directory, tell=self._tell, read_only=True, noted_in=first)
+
+    def _lower(self, first: Path) -> list[Cache]:
+        """The caches below the one at `first`, which notes what proves their files."""
         found = []
         for directory in self.settings.lower:
             if os.access(directory, os.R_OK | os.X_OK) and directory.is_dir():
-                found.append(Cache(directory, tell=self._tell, read_only=True))
+                found.append(self._read_only(directory, first))
             else:
                 self._tell(f"the cache {directory} cannot be read; what it holds is fetched from a server")
         return found

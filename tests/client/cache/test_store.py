@@ -20,6 +20,7 @@ from outcrop.client.cache.placing import place
 from outcrop.client.content import Content
 from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import Algorithm, Digest
+from outcrop.cvmfs.encoders import ENCODERS
 from outcrop.cvmfs.objects import ObjectKind, ObjectName
 from outcrop.errors import FormatError, IntegrityError, OutcropError, StorageError
 from tests.client.cache import objects
@@ -334,13 +335,111 @@ def test_object_that_came_first_stays(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["object"]
 
 
-def test_file_system_without_attributes_serves_by_size_alone(cache: Cache, told: list[str], read: Reading) -> None:
-    content, stored = content_of(SMALL)
+@pytest.fixture
+def no_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tmpfs did before Linux 6.6, and NFS before 4.2."""
+
+    def refuse(*_arguments: object, **_more: object) -> bytes:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    monkeypatch.setattr(os, "getxattr", refuse)
+
+
+def path_of(cache: Cache, content: Content) -> Path:
+    return Path(os.fsdecode(cache.path(content)))
+
+
+def foreign(data: bytes, encode: Callable[[bytes], bytes | bytearray]) -> tuple[Content, bytes]:
+    """What asks for an object that holds `data`, stored as `encode` does it, and the stored bytes."""
+    stored = bytes(encode(data))
+    return Content(ObjectName(Digest.of(stored), ObjectKind.FILE), Compression.ZLIB, len(data)), stored
+
+
+ENCODERS_WITH_NAMES = [pytest.param(encode, id=name) for name, encode in ENCODERS.items()]
+TEXT = b"lichens on limestone, " * 3000
+FLIPPED = TEXT.replace(b"stone", b"stane", 1)
+
+
+@pytest.mark.usefixtures("no_attributes")
+@pytest.mark.parametrize("level", [6, 9], ids=["provable", "not provable"])
+def test_file_system_without_attributes_keeps_checksums_in_the_book(
+    cache: Cache, told: list[str], read: Reading, level: int
+) -> None:
+    content, stored = foreign(TEXT, lambda data: zlib.compress(data, level))
     insert(cache, content, stored)
-    os.removexattr(cache.path(content), CHECK_ATTRIBUTE)
-    assert read(again(cache, told), content) == SMALL
-    Path(os.fsdecode(cache.path(content))).write_bytes(SMALL[:-1])
+    assert read(again(cache, told), content) == TEXT
+    path_of(cache, content).write_bytes(FLIPPED)
     assert read(again(cache, told), content) is None
+    assert "its bytes have changed" in told[0]
+    assert not path_of(cache, content).exists()
+
+
+@pytest.mark.parametrize("encode", ENCODERS_WITH_NAMES)
+def test_what_another_program_put_there_is_proven_by_its_digest(
+    cache: Cache, told: list[str], read: Reading, encode: Callable[[bytes], bytes]
+) -> None:
+    content, _ = foreign(TEXT, encode)
+    path_of(cache, content).write_bytes(TEXT)
+    assert read(cache, content) == TEXT
+    # From then on it has a checksum, so nothing is compressed again.
+    assert os.getxattr(path_of(cache, content), CHECK_ATTRIBUTE)
+    assert told == []
+
+
+@pytest.mark.parametrize("encode", ENCODERS_WITH_NAMES)
+def test_what_another_program_put_there_and_rotted_is_fetched_anew(
+    cache: Cache, told: list[str], read: Reading, encode: Callable[[bytes], bytes]
+) -> None:
+    content, stored = foreign(TEXT, encode)
+    path_of(cache, content).write_bytes(FLIPPED)
+    reader = again(cache, told)
+    assert read(reader, content) is None
+    assert not reader.holds(content)
+    assert len(told) == 1
+    assert "nothing proves some files" in told[0]
+    insert(reader, content, stored)
+    assert read(reader, content) == TEXT
+    assert read(again(cache, told), content) == TEXT
+
+
+def test_what_cannot_be_proven_stays_until_it_is_fetched(cache: Cache, told: list[str], read: Reading) -> None:
+    content, stored = foreign(TEXT, lambda data: zlib.compress(data, 9))
+    path_of(cache, content).write_bytes(TEXT)
+    assert read(cache, content) is None
+    assert path_of(cache, content).read_bytes() == TEXT
+    insert(cache, content, stored)
+    assert read(again(cache, told), content) == TEXT
+    assert len(told) == 1
+
+
+def test_unproven_files_are_told_of_once(cache: Cache, told: list[str], read: Reading) -> None:
+    for number in range(3):
+        content, _ = foreign(TEXT + bytes([number]), lambda data: zlib.compress(data, 9))
+        path_of(cache, content).write_bytes(TEXT + bytes([number]))
+        assert read(cache, content) is None
+    assert len(told) == 1
+
+
+def test_what_is_proven_in_a_cache_below_is_noted_above(cache: Cache, tmp_path: Path, read: Reading) -> None:
+    content, _ = foreign(TEXT, lambda data: zlib.compress(data, 6))
+    path_of(cache, content).write_bytes(TEXT)
+    above = Cache.create(tmp_path / "above", tell=pytest.fail)
+    told: list[str] = []
+    for data, expected in ((TEXT, TEXT), (FLIPPED, None)):
+        path_of(cache, content).write_bytes(data)
+        below = Cache(cache.root, tell=told.append, read_only=True, noted_in=above.root)
+        assert read(below, content) == expected
+    assert "its bytes have changed" in told[0]
+    with pytest.raises(OSError, match="No data"):
+        os.getxattr(path_of(cache, content), CHECK_ATTRIBUTE)
+
+
+def test_large_foreign_file_is_proven_in_pieces(cache: Cache, read: Reading) -> None:
+    data = bytes(40 * 1024 * 1024)
+    for content, _ in (content_of(data), content_of(data, Compression.NONE)):
+        path_of(cache, content).write_bytes(data)
+        assert read(cache, content) == data
 
 
 @pytest.mark.fault

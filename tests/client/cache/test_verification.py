@@ -11,6 +11,7 @@ import pytest
 
 from outcrop.client.cache import Cache
 from outcrop.client.cache.checksum import CHECK_ATTRIBUTE
+from outcrop.client.cache.checksum_book import ChecksumBook
 from outcrop.client.cache.proof import Verdict, examine
 from outcrop.client.cache.verification import Verification, Verifier
 from outcrop.client.content import Content
@@ -165,5 +166,8 @@ def test_file_that_vanishes_is_no_damage(cache: Cache) -> None:
     content, stored = content_of(DATA)
     insert(cache, content, stored)
     with pytest.raises(FileNotFoundError):
-        examine(cache.path(content) + b"0", content.object.digest, {})
-    assert examine(cache.path(content), content.object.digest, {}).verdict is Verdict.SOUND
+        examine(cache.path(content) + b"0", content.object.digest, {}, ChecksumBook(bytes(cache.root)))
+    assert (
+        examine(cache.path(content), content.object.digest, {}, ChecksumBook(bytes(cache.root))).verdict
+        is Verdict.SOUND
+    )

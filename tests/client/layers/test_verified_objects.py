@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from outcrop.client.cache import Cache
+from outcrop.client.cache.checksum import CHECK_ATTRIBUTE
 from outcrop.client.cache.layout import BOOKKEEPING
 from outcrop.client.contents import Contents, Piece
 from outcrop.client.layers.objects import PlainObject
@@ -136,3 +139,22 @@ def test_where_no_book_can_be_kept_everything_is_checked_every_time(layer: Layer
     (layer.root / BOOKKEEPING / os.fsdecode(BOOK_NAME)).mkdir()
     assert layer.verify() == (Checked(checked=3), 3)
     assert layer.verify() == (Checked(checked=3), 3)
+
+
+def test_what_nothing_proves_is_not_shown(layer: Layer) -> None:
+    layer.verify()
+    os.removexattr(layer.path(1), CHECK_ATTRIBUTE)
+    layer.path(1).write_bytes(DATA[1].replace(b"e", b"a", 1))
+    assert layer.verify() == (Checked(2, 1, 1), 1)
+    assert not layer.path(1).exists()
+
+
+def test_what_a_cache_below_has_does_not_vouch_for_the_one_above(layer: Layer, tmp_path: Path) -> None:
+    below = tmp_path / "below"
+    shutil.copytree(layer.root, below)
+    os.removexattr(layer.path(1), CHECK_ATTRIBUTE)
+    layer.path(1).write_bytes(DATA[1].replace(b"e", b"a", 1))
+    caches = [Cache.create(layer.root, tell=layer.told.append), Cache(below, tell=pytest.fail, read_only=True)]
+    contents = Contents([], caches)
+    assert verify_objects(layer.root, layer.objects, contents, ProofBook(layer.root)).thrown_away == 1
+    assert not layer.path(1).exists()

@@ -17,6 +17,16 @@ NO_ATTRIBUTES = frozenset({
 READ_BYTES = 1024 * 1024
 
 
+def attribute_of(file: int | bytes) -> bytes | None:
+    """The checksum kept with `file`; None where there is none. OSError where it cannot be read."""
+    try:
+        return os.getxattr(file, CHECK_ATTRIBUTE)
+    except OSError as error:
+        if error.errno in NO_ATTRIBUTES:
+            return None
+        raise
+
+
 def checksum_of_bytes(data: bytes | memoryview, compression: Compression) -> bytes:
     """The checksum of all the plain bytes of an object that is stored by `compression`."""
     checksum = new_checksum(compression)

@@ -5,10 +5,12 @@ directory. A file appears under its final name only when it is complete and the 
 `kill -9` leaves at most a file in `txn/`, which goes away when its process is found to be gone.
 
 The digest is over compressed bytes and cannot be checked against a plain file. So that a file which rots, or is cut
-short, is noticed *when it is used*, a BLAKE3 of the plain bytes is kept in the attribute `user.outcrop.blake3`; the
-first use of a file in a process compares the two. Where the file system keeps no user attributes, and for files that
-another program put there, only the size is compared. This finds accidents: whoever may write to the directory can
-replace a file together with its attribute, so it must belong to somebody that its readers trust.
+short, is noticed *when it is used*, a BLAKE3 of the plain bytes is kept in the attribute `user.outcrop.blake3`, or in
+the cache's book where a file can have none; the first use of a file in a process compares the two. A file without
+either, put there by another program, is proven by its digest (`outcrop.client.cache.by_digest`) and gets its checksum
+then; one that cannot be proven counts as not here, until it has been fetched anew. This finds accidents: whoever may
+write to the directory can replace a file together with its checksum, so it must belong to somebody that its readers
+trust.
 
 A limit is kept by `outcrop.client.cache.room`. When an object was last used is told by its file's time of access. Using
 it sets that, at most once in five minutes: so it holds on mounts with `noatime` too, and reading writes no database.
@@ -22,10 +24,19 @@ import stat
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from outcrop.client.cache.checksum import CHECK_ATTRIBUTE, NO_ATTRIBUTES, checksum_of, checksum_of_bytes
+from outcrop.client.cache.by_digest import Prover
+from outcrop.client.cache.checksum import (
+    CHECK_ATTRIBUTE,
+    NO_ATTRIBUTES,
+    attribute_of,
+    checksum_of,
+    checksum_of_bytes,
+)
+from outcrop.client.cache.checksum_book import ChecksumBook
 from outcrop.client.cache.layout import (
     BOOKKEEPING,
     COMPLETE,
@@ -53,6 +64,9 @@ TOUCH_SECONDS = 300
 """How exactly the cache knows when an object was used. Setting the time costs as much as opening the file; once in five
 minutes it is lost in the noise, and five minutes are little beside the time that a cache takes to fill."""
 
+_UNPROVEN = "nothing proves it"
+"""What is wrong with a file that may be right."""
+
 _UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN})
 """What a cache that is read only answers when it cannot be used: another one, or the server, has the object."""
 
@@ -61,7 +75,8 @@ class Cache:
     """The cache in the directory `root`, which exists (`create` makes it).
 
     `tell` is told, in a sentence, of every damaged file. `quota` is the limit to keep, None for none. A `read_only`
-    cache is never written to: what is damaged in it is passed over, what nobody may read is not there.
+    cache is never written to: what is damaged in it is passed over, what nobody may read is not there. The checksums of
+    what is proven in it are kept in the cache `noted_in`, if anywhere.
     """
 
     def __init__(
@@ -72,6 +87,7 @@ class Cache:
         clock: Callable[[], float] = time.time,
         quota: Quota | None = None,
         read_only: bool = False,
+        noted_in: Path | None = None,
     ) -> None:
         self._directory = root
         self.damaged = 0
@@ -82,6 +98,10 @@ class Cache:
         self._clock = clock
         self._checked: dict[bytes, int] = {}
         self._passed_over: set[bytes] = set()
+        self._unproven: set[bytes] = set()
+        self._prover = Prover()
+        self._books = [ChecksumBook(os.fsencode(place)) for place in (root, noted_in) if place is not None]
+        self._notes_checksums = not read_only or noted_in is not None
         self._serial = count()
         self._member = Member.current()
         self._modes: Modes | None = None
@@ -145,7 +165,7 @@ class Cache:
         if not problem:
             return descriptor
         os.close(descriptor)
-        self._discard_damaged(path, problem)
+        self._reject(content, path, problem)
         return None
 
     def read(self, content: Content, into: memoryview) -> memoryview | None:
@@ -167,7 +187,7 @@ class Cache:
             os.close(descriptor)
         if not problem:
             return into
-        self._discard_damaged(path, problem)
+        self._reject(content, path, problem)
         return None
 
     def _opened(self, path: bytes, content: Content) -> int | None:
@@ -285,19 +305,49 @@ class Cache:
             self._checked[content.key] = stamp
             return ""
         try:
-            expected = os.getxattr(descriptor, CHECK_ATTRIBUTE)
+            expected = attribute_of(descriptor) or self._noted_checksum(content)
         except OSError as error:
-            if error.errno not in NO_ATTRIBUTES:
-                raise storage_error(error, os.fsdecode(self.path(content))) from error
-        else:
-            try:
-                actual = checksum()
-            except OSError as error:
-                return f"it cannot be read ({error.strerror})"
-            if actual != expected:
+            raise storage_error(error, os.fsdecode(self.path(content))) from error
+        try:
+            if expected is None:
+                if self._prover.stored_as(descriptor, content.object.digest, content.compression) is None:
+                    return _UNPROVEN
+                self._note_checksum(descriptor, content, checksum())
+                stamp = _stamp(os.fstat(descriptor))
+            elif checksum() != expected:
                 return "its bytes have changed"
+        except OSError as error:
+            return f"it cannot be read ({error.strerror})"
         self._checked[content.key] = stamp
         return ""
+
+    def _noted_checksum(self, content: Content) -> bytes | None:
+        found = (book.find(content.object.digest, content.compression) for book in self._books)
+        return next((checksum for checksum in found if checksum is not None), None)
+
+    def _note_checksum(self, descriptor: int, content: Content, checksum: bytes) -> None:
+        """Keeps the checksum of the open file with it, or in the book where that cannot be."""
+        if not self.read_only:
+            try:
+                os.setxattr(descriptor, CHECK_ATTRIBUTE, checksum)
+            except OSError as error:
+                if error.errno not in NO_ATTRIBUTES:
+                    raise
+            else:
+                return
+        if self._notes_checksums:
+            self._books[-1].add(content.object.digest, content.compression, checksum)
+
+    def _reject(self, content: Content, path: bytes, problem: str) -> None:
+        """The file of `content` at `path` will not be used."""
+        if problem != _UNPROVEN:
+            self._discard_damaged(path, problem)
+            return
+        if not self._unproven:
+            self._tell(
+                f"nothing proves some files in the cache, so they are fetched anew ({os.fsdecode(path)} is the first)"
+            )
+        self._unproven.add(content.key)
 
     def _discard_damaged(self, path: bytes, problem: str) -> None:
         self.damaged += 1
@@ -353,26 +403,31 @@ class Cache:
     def insert(self, content: Content, descriptor: int, temporary: bytes, checksum: bytes, reserved: int) -> None:
         """Gives the complete file `temporary`, for which `reserved` bytes are taken, its final name. OSError where the
         file system refuses."""
-        try:
-            os.setxattr(descriptor, CHECK_ATTRIBUTE, checksum)
-        except OSError as error:
-            if error.errno not in NO_ATTRIBUTES:
-                raise
+        self._note_checksum(descriptor, content, checksum)
         if content.object.kind is ObjectKind.CATALOG:
             self._pin(content)
         path, size = self.path(content), os.fstat(descriptor).st_size
         try:
-            is_new = place(temporary, path, size)
+            is_new = self._place(content, temporary, path, size)
         except FileNotFoundError:
             # Somebody emptied the cache while we run.
             _complete(self._directory)
-            is_new = place(temporary, path, size)
+            is_new = self._place(content, temporary, path, size)
         if is_new:
             self._room.occupy(reserved)
             self._checked[content.key] = _stamp(os.fstat(descriptor))
         else:
             # What was there first is looked at when it is used.
             self._room.give_back(reserved)
+
+    def _place(self, content: Content, temporary: bytes, path: bytes, size: int) -> bool:
+        """As `place`, but in the stead of a file that nothing proves."""
+        if content.key in self._unproven:
+            self._unproven.discard(content.key)
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+                self._vacate(size)
+        return place(temporary, path, size)
 
     def remove_stale(self) -> None:
         """Takes away what processes that are gone left in `txn/`."""

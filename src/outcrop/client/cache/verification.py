@@ -15,13 +15,13 @@ from pathlib import Path
 import msgspec
 
 from outcrop.client.cache.bookkeeping import bookkeeping
-from outcrop.client.cache.checksum import CHECK_ATTRIBUTE
+from outcrop.client.cache.checksum import CHECK_ATTRIBUTE, attribute_of
+from outcrop.client.cache.checksum_book import ChecksumBook
 from outcrop.client.cache.layout import PREFIXES, digest_of
 from outcrop.client.cache.proof import (
     Proof,
     SizesByDigest,
     Verdict,
-    attribute_of,
     examine,
     is_database,
     sizes_in_catalog,
@@ -67,6 +67,7 @@ class Verifier:
     def __init__(self, root: Path, *, repair: bool, removed: Callable[[Digest], None] | None = None) -> None:
         self._root = os.fsencode(root)
         self._record = Path(os.fsdecode(bookkeeping(self._root))) / _FILE_NAME
+        self._book = ChecksumBook(self._root)
         self._repair = repair
         self._removed = removed
 
@@ -102,7 +103,7 @@ class Verifier:
         if digest is None:
             return
         try:
-            proof = examine(one.path, digest, sizes)
+            proof = examine(one.path, digest, sizes, self._book)
         except FileNotFoundError:
             return
         result.objects += 1
@@ -126,9 +127,11 @@ class Verifier:
             else:
                 remove(one.path)
         elif proof.checksum:
-            # Where the file system keeps no attributes, the digest has to prove it again the next time.
-            with suppress(OSError):
+            try:
                 os.setxattr(one.path, CHECK_ATTRIBUTE, proof.checksum)
+            except OSError:
+                # The file system keeps no attributes, or the file is somebody else's.
+                self._book.add(digest, proof.compression, proof.checksum)
 
     def _stated_sizes(self, progress: Progress) -> dict[bytes, frozenset[int]]:
         """What the sound catalogs in the cache say of objects without a checksum of their own."""
@@ -152,7 +155,7 @@ class Verifier:
         if digest is None:
             return False
         with suppress(FileNotFoundError):
-            return examine(one.path, digest, {}).verdict in (Verdict.SOUND, Verdict.PROVEN)
+            return examine(one.path, digest, {}, self._book).verdict in (Verdict.SOUND, Verdict.PROVEN)
         return False
 
     def _keep(self, result: Verification) -> None:

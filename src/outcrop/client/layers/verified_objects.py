@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -83,7 +84,14 @@ def verify_objects(
     book.add(unused)
 
     def check(batch: Sequence[PlainObject]) -> list[PlainObject]:
-        return [one for one in batch if _is_sound(one, contents)]
+        good = []
+        for one in batch:
+            path = b"%b/%b" % (os.fsencode(root), one.name)
+            if _is_sound(one, path, contents):
+                good.append(one)
+            else:
+                _remove(path)
+        return good
 
     batches = [unproved[start : start + _BATCH] for start in range(0, len(unproved), _BATCH)]
     sound = 0
@@ -114,9 +122,21 @@ def _is_used(path: bytes, before: os.stat_result, now: float) -> bool:
     return (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
 
 
-def _is_sound(one: PlainObject, contents: CachedContents) -> bool:
+def _remove(path: bytes) -> None:
+    """A file that nothing proves may stay in a cache, but not where the kernel would show it."""
+    # Where nothing may be removed, the caller is told of what was not sound.
+    with suppress(OSError):
+        os.unlink(path)
+
+
+def _is_sound(one: PlainObject, path: bytes, contents: CachedContents) -> bool:
+    """Whether `contents` would use the file `path`, and not one in a cache below."""
     descriptor = contents.open_cached(one.piece)
     if descriptor is None:
         return False
-    os.close(descriptor)
-    return True
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
+    finally:
+        os.close(descriptor)

@@ -20,10 +20,10 @@ from typing import TypeVar
 from outcrop.cvmfs.chunking import ByteSource, ChunkLimits, split
 from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import Algorithm, Digest
+from outcrop.cvmfs.encoders import Compress
 from outcrop.cvmfs.entry import Chunk
 from outcrop.cvmfs.objects import ObjectKind, ObjectName
 from outcrop.storage.interface import WritableStore
-from outcrop.stratum0.publishing.compressors import Compress
 from outcrop.stratum0.publishing.content_index import ContentIndex, FileIdentity, StoredContent
 from outcrop.stratum0.publishing.object_maker import ObjectMaker, OpenedFile, PlainBytes, changed_while_read
 from outcrop.stratum0.publishing.object_process import ObjectProcess, started_processes

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from outcrop.cvmfs.digest import Algorithm, Digest
+from outcrop.cvmfs.encoders import Compress
 from outcrop.cvmfs.objects import ObjectKind, ObjectName
 from outcrop.errors import InvalidValue, storage_error
 from outcrop.storage.interface import WritableStore
-from outcrop.stratum0.publishing.compressors import Compress
 from outcrop.stratum0.publishing.content_index import ContentIndex, raw_digest
 
 

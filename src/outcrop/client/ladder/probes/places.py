@@ -67,7 +67,7 @@ def _shortcomings(directory: Path) -> list[str]:
         except OSError as error:
             if error.errno not in (errno.ENOTSUP, errno.EPERM):
                 raise
-            found.append("it keeps no user attributes, so a file that rots is noticed by its size only")
+            found.append("it keeps no user attributes, so checksums are kept in a book of their own")
         if not _locks_hold(probe.name):
             found.append("its locks do not hold, so processes may do the same work twice")
     return found
