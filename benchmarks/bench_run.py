@@ -2,9 +2,10 @@
 
 Method: a small repository is published, configured by its name and run from once, which makes the copy. Then, in turns:
 Python alone (the floor of everything that is written in it); Python with click, the library that reads command lines;
-`outcrop --version`; the program itself; the same by `outcrop run --way relocated`, right after a run that has proved
-the revision, and with that proof thrown away, so that the whole chain of trust is gone through again over a file URL.
-The command's answer is checked each time. The last lines say which heavy modules each of the two has imported.
+`outcrop --version`; the program itself; the same by `outcrop run --way relocated` right after the same words were run;
+with the memory of these words thrown away; and with the proof thrown away as well, so that the whole chain of trust is
+gone through again over a file URL. The command's answer is checked each time. The last lines say which heavy modules
+each of the three has imported.
 
 What it leaves out: a network (a proof costs three round trips besides), the ways that are tried before this one where
 nothing is said about the way, a cold disk (`.pyc` files are in the page cache).
@@ -36,7 +37,7 @@ def main() -> None:
 
 class _Runs:
     def __init__(self, place: Path) -> None:
-        self._proofs = place / "state" / "proved"
+        self._runs, self._proofs = place / "state" / "runs", place / "state" / "proved"
         self._environment = {
             **os.environ,
             **{f"OUTCROP_{kind.upper()}_DIR": str(place / kind) for kind in ("data", "config", "cache", "state")},
@@ -58,9 +59,13 @@ class _Runs:
     def measure(self) -> None:
         command = (*self._run, f"/cvmfs/{NAME}/echo", "hello")
 
+        def other_words() -> None:
+            shutil.rmtree(self._runs)
+            self._hello(command)
+
         def anew() -> None:
             shutil.rmtree(self._proofs)
-            self._hello(command)
+            other_words()
 
         self._hello(command)
         timings = take_turns(
@@ -70,14 +75,21 @@ class _Runs:
                 "python -c 'import click'": lambda: self._call((sys.executable, "-c", "import click")),
                 "outcrop --version": lambda: self._call((*self._outcrop, "--version")),
                 "outcrop run, proved again": anew,
-                "outcrop run, proved a moment ago": lambda: self._hello(command),
+                "outcrop run, other words": other_words,
+                "outcrop run, the same words": lambda: self._hello(command),
             },
             ROUNDS,
         )
         print_table(timings, 1, "calls", "the program alone")
-        added = timings["outcrop run, proved a moment ago"].best - timings["the program alone"].best
-        print(f"outcrop run adds {1000 * added:.0f} ms at best")
-        print(f"proved a moment ago it imports {self._imported(command)}")
+        alone = timings["the program alone"]
+        for name in ("the same words", "other words"):
+            added = timings[f"outcrop run, {name}"]
+            print(f"{name}: outcrop run adds {1000 * (added.best - alone.best):.0f} ms at best, "
+                  f"{1000 * (added.median - alone.median):.0f} in the median")  # fmt: skip
+        print(f"for the same words it imports {self._imported(command)}")
+        shutil.rmtree(self._runs)
+        print(f"for other words it imports {self._imported(command)}")
+        shutil.rmtree(self._runs)
         shutil.rmtree(self._proofs)
         print(f"proved again it imports {self._imported(command)}")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.client.recent_proof import LONGEST_SECONDS, RecentProof, holds_until, stamp_of
+from outcrop.client.recent_proof import LONGEST_SECONDS, RecentProof, holds_until
+from outcrop.client.stamps import stamp_of
 from outcrop.client.trust import SeenFreshness
 from outcrop.cvmfs.freshness_announcement import FreshnessAnnouncement
 from tests.client.published import NOW, library

@@ -1,11 +1,15 @@
-"""The `outcrop` program. `--version` alone is answered before anything else is imported."""
+"""The `outcrop` program. `--version` alone, and a run that is known, are answered before anything else is imported."""
 
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
 
 from outcrop import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # `typing` takes longer to read than the quick answers take.
+    from typing import NoReturn
 
 VERSION_LINE = f"outcrop {__version__}"
 
@@ -18,6 +22,10 @@ def main() -> NoReturn:
     if sys.argv[1:] == ["--version"] and _answered(VERSION_LINE):
         sys.exit(0)
     try:
+        if sys.argv[1:2] == ["run"]:
+            from outcrop.client.ladder.run_again import become_known
+
+            become_known(sys.argv[2:])
         from outcrop.cli import app, process
 
         process.prepare()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from click.core import ParameterSource
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.reading import Reading, reading_options
-from outcrop.client.ladder.climb import Refused, choose, climb, rungs_for
+from outcrop.client.ladder.climb import Climbed, Refused, choose, climb, rungs_for
 from outcrop.client.ladder.launch import PREFIX_VARIABLE
 from outcrop.client.ladder.recent_way import RecentWay
 from outcrop.client.ladder.relocator import the_relocator
@@ -88,10 +89,13 @@ def command(
         choice = choose(rungs, only)
         _tell_plan(console, request, choice.way, choice.refused, line, as_json)
         return
-    ready = climb(rungs, only) if only is not None else _recent_way(request, reading, image).climb(rungs)
+    recent = None if only is not None else _recent_way(request, reading, image)
+    ready = climb(rungs, only) if recent is None else recent.climb(rungs)
     console.close()
     if explain:
         _explain(console, ready.way, ready.refused)
+    else:
+        _keep(request, ready, recent)
     console.flush()
     ready.become(line)
 
@@ -101,6 +105,21 @@ def _recent_way(request: RunRequest, reading: Reading, image: str) -> RecentWay:
     program = request.command[:1]
     said = (*program, *map(shown, request.paths), image, str(request.relocate_to or ""), *reading.question())
     return RecentWay.of(request.settings.state_directory, request.name, said)
+
+
+def _keep(request: RunRequest, ready: Climbed, recent: RecentWay | None) -> None:
+    """Keeps what this run has found out for the same command line, as far as that can be found again by its words."""
+    if sys.argv[1:2] != ["run"] or tuple(sys.argv[2:])[-len(request.command) :] != request.command:
+        return
+    if sys.argv.index(_DASHES) != len(sys.argv) - len(request.command) - 1:
+        return
+    # Few runs take this way, and those once in a while.
+    from outcrop.client.ladder.found_again import known_run
+    from outcrop.client.ladder.run_again import keep
+
+    known = known_run(ready.become, recent)
+    if known is not None:
+        keep(sys.argv[2:], known, str(request.settings.state_directory), request.environment)
 
 
 def _is_of_an_outer_run(request: RunRequest) -> bool:

@@ -20,12 +20,13 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from outcrop.client.stamps import TOO_MANY, stamp_of
 from outcrop.errors import StorageError
 from outcrop.whole_file import write_whole_file
 
@@ -37,9 +38,17 @@ LONGEST_SECONDS = 3600.0
 
 _FORMAT = 1
 _NAME_CHARACTERS = 16
-_MAXIMUM_FILES = 2000
-"""A directory with more files than this is no configuration, and is not looked through at every start."""
-_TOO_MANY = "?"
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A root catalog that was proved at `at`, and may be taken for current until `until` (seconds since 1970) as long
+    as `files` have the stamps that are with them."""
+
+    root_catalog: str
+    at: float
+    until: float
+    files: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +66,26 @@ class RecentProof:
 
     def root_catalog(self) -> str | None:
         """The text of the root catalog's digest that was proved; None if that does not hold any more."""
+        kept = self.kept()
+        return None if kept is None else kept.root_catalog
+
+    def kept(self) -> Proved | None:
+        """All that is kept; None if that does not hold any more."""
         try:
             document = json.loads(self.path.read_bytes())
             is_ours = document["format"] == _FORMAT
-            at, until = float(document["at"]), float(document["until"])
-            files, root_catalog = dict(document["files"]), str(document["root_catalog"])
+            files = {str(path): str(stamp) for path, stamp in dict(document["files"]).items()}
+            kept = Proved(str(document["root_catalog"]), float(document["at"]), float(document["until"]), files)
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
-        holds = is_ours and at <= self.clock() < until
-        return root_catalog if holds and all(stamp_of(path) == stamp for path, stamp in files.items()) else None
+        holds = is_ours and kept.at <= self.clock() < kept.until
+        return kept if holds and all(stamp_of(path) == stamp for path, stamp in files.items()) else None
 
     def keep(self, root_catalog: str, until: float, files: Iterable[Path]) -> None:
         """Keeps that `root_catalog` was proved now, until `until` (seconds since 1970) and as long as `files` stay what
         they are. Where that is not possible, nothing happens."""
         stamps = {os.fspath(path): stamp_of(path) for path in files}
-        if _TOO_MANY in stamps.values():
+        if TOO_MANY in stamps.values():
             return
         document = {
             "format": _FORMAT, "root_catalog": root_catalog, "at": self.clock(), "until": until, "files": stamps,
@@ -89,22 +103,3 @@ def holds_until(trusted: TrustedManifest, now: float) -> float:
     if freshness is not None and freshness.announcement is not None and freshness.issued is not None:
         ends.append(freshness.issued + freshness.announcement.maximum_age)
     return min(ends)
-
-
-def stamp_of(path: str | Path) -> str:
-    """What changes when the file at `path` does, or any file below the directory at `path`."""
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        return f"-{error.errno}"
-    own = f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
-    if not os.path.isdir(path):
-        return own
-    below: list[str] = []
-    for directory, directories, names in os.walk(path):
-        directories.sort()
-        below += [f"{directory}/{name}" for name in sorted(names)]
-        if len(below) > _MAXIMUM_FILES:
-            return _TOO_MANY
-    stamps = (f"{name}\0{stamp_of(name)}" for name in below)
-    return hashlib.sha256("\n".join((own, *stamps)).encode("utf-8", "surrogateescape")).hexdigest()

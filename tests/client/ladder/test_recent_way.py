@@ -10,8 +10,9 @@ from typing import NoReturn
 
 import pytest
 
-from outcrop.client.ladder.recent_way import KEPT_SECONDS, RecentWay, look_around
+from outcrop.client.ladder.recent_way import KEPT_SECONDS, RecentWay
 from outcrop.client.ladder.rung import Become
+from outcrop.client.ladder.surroundings import surroundings
 from outcrop.client.ladder.ways import Obstacle, Way
 from outcrop.errors import MissingCapability, TrustError
 
@@ -117,5 +118,5 @@ def test_where_nothing_can_be_kept_all_are_tried_each_time(tmp_path: Path) -> No
 
 
 def test_surroundings_stay_and_change_with_the_search_path() -> None:
-    assert look_around({"PATH": "/bin"}) == look_around({"PATH": "/bin"})
-    assert look_around({"PATH": "/bin"}) != look_around({"PATH": "/usr/bin"})
+    assert surroundings({"PATH": "/bin"}) == surroundings({"PATH": "/bin"})
+    assert surroundings({"PATH": "/bin"}) != surroundings({"PATH": "/usr/bin"})

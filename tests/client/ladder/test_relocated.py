@@ -10,13 +10,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from outcrop.client.ladder.copies import Copies
-from outcrop.client.ladder.relocated import (
-    environment_in_new_place,
-    in_new_place,
-    is_there,
-    place_for,
-    relocate,
-)
+from outcrop.client.ladder.new_place import environment_in_new_place, in_new_place
+from outcrop.client.ladder.relocated import is_there, place_for, relocate
 from outcrop.client.ladder.relocator import the_relocator
 from outcrop.client.relocate.record import RECORD_NAME
 from outcrop.cvmfs.names import RepositoryName

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from outcrop.client.ladder.turns import one_at_a_time
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, is_below, shown
-from outcrop.errors import StorageError, storage_error
+from outcrop.errors import NotFound, StorageError, storage_error
 from outcrop.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -142,8 +142,21 @@ class Copies:
                         inner.parent.mkdir(parents=True, exist_ok=True)
                         copy_to(inner, path)
                     place.chmod(_DIRECTORY_MODE)
-            _write(copy.with_suffix(".json"), _Record(root_catalog, [shown(path) for path in paths], seen.asked()))
+            _write(record_of(copy), _Record(root_catalog, [shown(path) for path in paths], seen.asked()))
             return copy
+
+
+def record_of(copy: Path) -> Path:
+    """The file that says what `copy` is."""
+    return copy.with_suffix(".json")
+
+
+def variables_of(copy: Path) -> frozenset[bytes]:
+    """The names of the variables from which links of `copy` were filled in. NotFound where nothing says what it is."""
+    record = _read(record_of(copy))
+    if record is None:
+        raise NotFound(what=str(copy), problem="is no copy that `outcrop run` made")
+    return frozenset(map(bytes.fromhex, record.variables))
 
 
 def spare_directory(suffix: str = "") -> Path:

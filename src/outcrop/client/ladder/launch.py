@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # `typing` takes longer to read than this takes to run.
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
 
 NOT_FOUND_EXIT_CODE, NOT_EXECUTABLE_EXIT_CODE = 127, 126
 """What shells say of a command that does not exist, or cannot be run."""

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from outcrop.client.ladder.climb import NOT_THIS_WAY, Climbed, Refused, climb
 from outcrop.client.ladder.rung import Rung
+from outcrop.client.ladder.surroundings import surroundings
 from outcrop.client.ladder.ways import Obstacle, Way
 from outcrop.errors import StorageError
 from outcrop.whole_file import write_whole_file
@@ -32,16 +32,6 @@ KEPT_SECONDS = 300.0
 """How long a better way that has become possible may go unnoticed."""
 
 _FORMAT = 1
-_STATUS_FIELDS = ("Uid:", "Gid:", "Groups:", "CapEff:", "CapBnd:", "NoNewPrivs:", "Seccomp:", "Seccomp_filters:")
-_FILES = (
-    "/proc/sys/kernel/random/boot_id",
-    "/proc/sys/user/max_user_namespaces",
-    "/proc/sys/user/max_mnt_namespaces",
-    "/proc/sys/kernel/unprivileged_userns_clone",
-    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-)
-"""What administrators switch ways on and off with."""
-_DEVICE = "/dev/fuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +54,7 @@ class RecentWay:
     def of(cls, state_directory: Path, repository: str, request: Sequence[str]) -> RecentWay:
         """What is kept for `request`: the words and settings that say what is to be shown."""
         digest = hashlib.sha256("\0".join(request).encode("utf-8", "surrogateescape")).hexdigest()
-        return cls(state_directory / "ways" / f"{repository}-{digest[:16]}.json", look_around)
+        return cls(state_directory / "ways" / f"{repository}-{digest[:16]}.json", _seen)
 
     def climb(self, rungs: Sequence[Rung]) -> Climbed:
         """The rung that held a moment ago, or a mount that is there by now, made ready; else what `climb` finds.
@@ -86,6 +76,13 @@ class RecentWay:
         if mounted is not None and before.way is not Way.MOUNTED and mounted.obstacle() is None:
             return Climbed(Way.MOUNTED, mounted.prepare(), ())
         return replace(climb(rungs, before.way), refused=before.refused)
+
+    def until(self) -> float:
+        """Until when (seconds since 1970) what is kept is taken for granted; 0 where nothing is."""
+        try:
+            return float(json.loads(self.path.read_bytes())["at"]) + KEPT_SECONDS
+        except (OSError, ValueError, LookupError, TypeError):
+            return 0.0
 
     def _recall(self) -> _Taken | None:
         try:
@@ -117,23 +114,5 @@ class RecentWay:
             self.path.unlink()
 
 
-def look_around(environment: Mapping[str, str] = os.environ) -> str:
-    """A digest of what decides, as far as it shows, which ways are possible for this process: its rights, filters and
-    namespaces, the device, the administrator's switches, and where programs are looked for."""
-    parts = [environment.get("PATH", ""), *(_text(path) for path in _FILES)]
-    parts += [line for line in _text("/proc/self/status").splitlines() if line.startswith(_STATUS_FIELDS)]
-    for name in ("user", "mnt", "pid"):
-        with suppress(OSError):
-            parts.append(os.readlink(f"/proc/self/ns/{name}"))
-    with suppress(OSError):
-        device = os.stat(_DEVICE)
-        parts.append(f"{device.st_mode} {device.st_uid} {device.st_gid} {os.access(_DEVICE, os.R_OK | os.W_OK)}")
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return "-"
+def _seen() -> str:
+    return hashlib.sha256(surroundings().encode("utf-8", "surrogateescape")).hexdigest()

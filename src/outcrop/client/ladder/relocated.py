@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -72,7 +72,7 @@ def _check_programs_run(directory: Path) -> None:
 def is_there(place: Path, copy: Path) -> bool:
     """Whether `place` holds the relocated form of `copy`, whole."""
     try:
-        return _record(place).read_bytes() == os.fsencode(copy) and place.is_dir()
+        return record_of(place).read_bytes() == os.fsencode(copy) and place.is_dir()
     except OSError:
         return False
 
@@ -107,7 +107,7 @@ def _relocate(copy: Path, place: Path, old_prefix: PurePosixPath, relocator: Rel
     # A copy is made once, and found by all later runs.
     from outcrop.client.checkout_place import unfinished
 
-    record = _record(place)
+    record = record_of(place)
     if place.exists():
         if record.exists():
             raise MissingCapability(
@@ -127,30 +127,8 @@ def _relocate(copy: Path, place: Path, old_prefix: PurePosixPath, relocator: Rel
         record.write_bytes(os.fsencode(copy))
 
 
-def in_new_place(words: Iterable[str], old_prefix: PurePosixPath, new_prefix: PurePosixPath) -> list[str]:
-    """`words` with every mention of `old_prefix` as a path turned into `new_prefix`."""
-    return [_replaced(word, str(old_prefix), str(new_prefix)) for word in words]
-
-
-def environment_in_new_place(
-    environment: Mapping[str, str], old_prefix: PurePosixPath, new_prefix: PurePosixPath
-) -> dict[str, str]:
-    """`environment` with every mention of `old_prefix` in a value turned into `new_prefix`."""
-    return {name: _replaced(value, str(old_prefix), str(new_prefix)) for name, value in environment.items()}
-
-
-def _replaced(text: str, old: str, new: str) -> str:
-    """`text` with `old` replaced where a path ends or goes on behind it: `/cvmfs/a.org` is not part of
-    `/cvmfs/a.org.uk`."""
-    parts = text.split(old)
-    result = [parts[0]]
-    for part in parts[1:]:
-        ends = not part or not (part[0].isalnum() or part[0] in "._-")
-        result += [new if ends else old, part]
-    return "".join(result)
-
-
-def _record(place: Path) -> Path:
+def record_of(place: Path) -> Path:
+    """The file that says of which copy `place` is the relocated form."""
     return place.with_name(f"{_DONE}-{place.name}")
 
 

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from outcrop.client.ladder.launch import become
-from outcrop.client.ladder.relocated import environment_in_new_place, in_new_place, is_there, place_for, relocate
+from outcrop.client.ladder.new_place import environment_in_new_place, in_new_place
+from outcrop.client.ladder.relocated import is_there, place_for, relocate
 from outcrop.client.ladder.request import RunRequest
 from outcrop.client.ladder.rung import Become, environment_of
 from outcrop.client.ladder.shown_copy import copy_for, noexec_obstacle
@@ -44,11 +45,18 @@ class Relocated:
                 raise MissingCapability(what="relocation", problem="this build of outcrop has none")
             request.note(f"a copy of {request.name} that runs from {place} is being made; it is used again")
             relocate(copy, place, request.prefix, request.relocator)
-        new = PurePosixPath(place)
-        environment = environment_of(request, self.way, new)
-        moved = environment_in_new_place(environment, request.prefix, new)
+        return InRelocatedCopy(request, copy, place)
 
-        def start(command: Sequence[str]) -> NoReturn:
-            become(in_new_place(command, request.prefix, new), moved)
 
-        return start
+@dataclass(frozen=True, slots=True)
+class InRelocatedCopy:
+    """Turns this process into a command that runs from `place`, which is the relocated form of `copy`."""
+
+    request: RunRequest
+    copy: Path
+    place: Path
+
+    def __call__(self, command: Sequence[str]) -> NoReturn:
+        old, new = self.request.prefix, PurePosixPath(self.place)
+        environment = environment_of(self.request, Way.RELOCATED, new)
+        become(in_new_place(command, old, new), environment_in_new_place(environment, old, new))

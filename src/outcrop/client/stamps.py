@@ -1,0 +1,28 @@
+"""What changes when a file does, by which it is known without being read."""
+
+from __future__ import annotations
+
+import os
+
+TOO_MANY = "?"
+"""The stamp of a directory with more files than anybody would look through at every start."""
+
+_MAXIMUM_FILES = 500
+
+
+def stamp_of(path: str | os.PathLike[str]) -> str:
+    """What changes when the file at `path` does, or any file below the directory at `path`."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return f"-{error.errno}"
+    own = f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
+    if not os.path.isdir(path):
+        return own
+    below: list[str] = []
+    for directory, directories, names in os.walk(path):
+        directories.sort()
+        below += [f"{directory}/{name}" for name in sorted(names)]
+        if len(below) > _MAXIMUM_FILES:
+            return TOO_MANY
+    return "\n".join((own, *(f"{name} {stamp_of(name)}" for name in below)))
