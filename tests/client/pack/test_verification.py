@@ -6,13 +6,16 @@ import gzip
 import json
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outcrop.client.pack import verification
 from outcrop.client.pack.manifest import PackedEntry, PackManifest
+from outcrop.client.pack.reading_images import Which, unpacked_erofs, unpacked_squashfs
 from outcrop.client.pack.verification import verify_pack
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.entry import EntryKind
@@ -115,12 +118,50 @@ def test_layer_with_other_bytes_is_not_believed(tmp_path: Path) -> None:
         verify_pack(output)
 
 
-@pytest.mark.parametrize("name", ["x.squashfs", "x.erofs"])
-def test_image_of_a_file_system_says_how_to_look_into_it(tmp_path: Path, name: str) -> None:
+IMAGES = ["x.squashfs", "x.erofs"]
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("repository", [library, linked])
+def test_images_of_file_systems_are_read(tmp_path: Path, name: str, repository: Callable[[], Published]) -> None:
     need_programs(name)
+    assert verify_pack(made(repository(), tmp_path / name)).problems == ()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("outcrop-")] == []
+
+
+def test_squashfs_image_is_unpacked_where_nothing_says_it_as_an_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_programs("x.squashfs")
+    monkeypatch.setattr(verification, "squashfs_as_tar", lambda _path: None)
+    assert verify_pack(made(linked(), tmp_path / "x.squashfs")).problems == ()
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_image_that_is_cut_off_is_refused(tmp_path: Path, name: str) -> None:
+    need_programs(name)
+    output = made(library(), tmp_path / name)
+    os.truncate(output, 1100)  # both have room to spare behind what is in them
+    with pytest.raises((FormatError, InvalidValue)):
+        verify_pack(output)
+
+
+def test_changed_bytes_in_an_image_are_found(tmp_path: Path) -> None:
+    need_programs("x.erofs")
+    output = made(library(), tmp_path / "x.erofs")
+    data = output.read_bytes()
+    assert data.count(b"1" * 1000) > 1
+    output.write_bytes(data.replace(b"1" * 1000, b"0" * 1000, 1))
+    assert verify_pack(output).problems == ("/cvmfs/books.example.org/shelf/one has other bytes",)
+
+
+@pytest.mark.parametrize("read", [unpacked_squashfs, unpacked_erofs])
+def test_image_that_no_program_reads_is_no_riddle(
+    tmp_path: Path, read: Callable[[Path, Which], AbstractContextManager[Path]]
+) -> None:
     with pytest.raises(MissingCapability) as caught:
-        verify_pack(made(library(), tmp_path / name))
-    assert "verify the directory" in caught.value.hint
+        read(tmp_path / "x", lambda _name: None)
+    assert "mount the image" in caught.value.hint
 
 
 def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:

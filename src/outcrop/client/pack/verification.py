@@ -1,7 +1,8 @@
-"""Re-checks a pack against its own manifest: a directory, an archive, an OCI layout, as it is or as an archive.
+"""Re-checks a pack against its own manifest: a directory, an archive, an image of a file system, an OCI layout, as it
+is or as an archive.
 
-Images of file systems are not opened: mounted or unpacked, they are directories with the same manifest. What was
-relocated is read twice: its record may come behind the files that it is about.
+Images of file systems are read by their own programs. What was relocated is read twice: its record may come behind the
+files that it is about.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ import hashlib
 import io
 import json
 import os
-import shlex
 import shutil
 import stat
 import subprocess
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import IO
 
 from outcrop.client.pack.image import MANIFEST_PATH, RECORD_PATH
 from outcrop.client.pack.manifest import MAXIMUM_MANIFEST_BYTES, PackManifest
+from outcrop.client.pack.reading_images import squashfs_as_tar, unpacked_erofs, unpacked_squashfs
 from outcrop.client.pack.undoing import FoundRecord, Readable, record_of
 from outcrop.client.pack.verdict import Observed, Verdict, verdict
 from outcrop.cvmfs.entry import EntryKind
@@ -62,8 +63,8 @@ OpenStream = Callable[[], AbstractContextManager[Readable]]
 def verify_pack(path: Path, progress: Progress = SILENT) -> Verdict:
     """What is in the pack `path`, compared with its manifest. `progress` advances by the bytes of files.
 
-    NotFound where there is nothing, InvalidValue for what is no pack, MissingCapability for an image of a file system,
-    FormatError and IntegrityError for an archive or layout that is damaged."""
+    NotFound where there is nothing, InvalidValue for what is no pack, MissingCapability where the program is missing
+    that reads it, FormatError and IntegrityError for an archive, image or layout that is damaged."""
     progress.start("Checking", None, "bytes")
     try:
         if path.is_dir():
@@ -80,7 +81,7 @@ def verify_pack(path: Path, progress: Progress = SILENT) -> Verdict:
     return found
 
 
-def _in_directory(path: Path, progress: Progress) -> Verdict:
+def _in_directory(path: Path, progress: Progress, *, names_may_be_copies: bool = False) -> Verdict:
     if (path / _LAYOUT).is_file() and (path / _INDEX).is_file():
         return _in_layout(lambda name: (path / name).open("rb"), progress)
     manifest = path / os.fsdecode(MANIFEST_PATH[1:])
@@ -90,6 +91,8 @@ def _in_directory(path: Path, progress: Progress) -> Verdict:
         said = PackManifest.parse(file.read(MAXIMUM_MANIFEST_BYTES))
     top = os.fsencode(path)
     observed = _observed_files(top, progress)
+    if names_may_be_copies:
+        observed = {name: replace(found, identity=found.sha256) for name, found in observed.items()}
     record = record_of(_records(top, observed), said)
     if record is not None:
         _undo_files(top, record, observed)
@@ -148,18 +151,36 @@ def _in_file(path: Path, progress: Progress) -> Verdict:
     with path.open("rb") as file:
         start = file.read(_EROFS_OFFSET + len(_EROFS_MAGIC))
         file.seek(0)
-        if start.startswith(_SQUASHFS_MAGIC) or start[_EROFS_OFFSET:] == _EROFS_MAGIC:
-            tool = ("unsquashfs",) if start.startswith(_SQUASHFS_MAGIC) else ("fsck.erofs", "--extract=DIR")
-            raise MissingCapability(
-                what=f"looking into {path}",
-                problem="it is an image of a file system",
-                hint=f"mount it, or unpack it (`{shlex.join((*tool, str(path)))}`), and verify the directory",
-            )
+        if start.startswith(_SQUASHFS_MAGIC):
+            return _in_squashfs(path, progress)
+        if start[_EROFS_OFFSET:] == _EROFS_MAGIC:
+            with unpacked_erofs(path) as directory:
+                # Not every version of the program makes names of one file names of one file again.
+                return _in_directory(directory, progress, names_may_be_copies=True)
         if not start.startswith((_GZIP_MAGIC, _ZSTD_MAGIC)):
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 if _LAYOUT in archive.getnames()[-3:]:
                     return _in_layout(lambda name: _member(archive, name), progress)
     return _in_archive(lambda: _plain(path, start), str(path), progress)
+
+
+def _in_squashfs(path: Path, progress: Progress) -> Verdict:
+    arguments = squashfs_as_tar(path)
+    if arguments is not None:
+        return _in_archive(lambda: _said_by(arguments, str(path), "the squashfs image"), str(path), progress)
+    with unpacked_squashfs(path) as directory:
+        return _in_directory(directory, progress)
+
+
+@contextmanager
+def _said_by(arguments: Sequence[str], what: str, field: str) -> Iterator[Readable]:
+    """The bytes that a program says. FormatError for `field` of `what` where it fails."""
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        yield process.stdout
+        process.stdout.read()
+    if process.returncode:
+        raise FormatError(what=what, field=field, problem="is damaged")
 
 
 @contextmanager
@@ -169,12 +190,8 @@ def _plain(path: Path, start: bytes) -> Iterator[Readable]:
         program = shutil.which("zstd")
         if program is None:
             raise MissingCapability(what="reading zstd", problem="the program zstd is not installed", hint="install it")
-        with subprocess.Popen([program, "-dcq", "--", path], stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            yield process.stdout
-            process.stdout.read()
-        if process.returncode:
-            raise FormatError(what="the archive", field="the zstd stream", problem="is damaged")
+        with _said_by([program, "-dcq", "--", str(path)], "the archive", "the zstd stream") as plain:
+            yield plain
         return
     with path.open("rb") as file:
         if start.startswith(_GZIP_MAGIC):
