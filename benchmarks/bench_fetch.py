@@ -12,18 +12,15 @@ share them.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import multiprocessing
 import tempfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import deflate
 
-from benchmarks.servers import free_port, nginx, nginx_program, wait_for
+from benchmarks.distance import ROUND_TRIP_SECONDS, far_away
+from benchmarks.servers import nginx, nginx_program
 from benchmarks.timing import print_circumstances, print_table, take_turns
 from benchmarks.trees import copied_site_packages
 from outcrop.client.cache import Cache
@@ -39,7 +36,6 @@ from outcrop.storage.interface import Wanted
 
 TREE_BYTES = 40_000_000
 ROUNDS = 5
-ROUND_TRIP_SECONDS = 0.014
 NETWORK = NetworkSettings(proxies=((DIRECT,),))
 _SAMPLE = 50
 
@@ -57,7 +53,7 @@ def main() -> None:
         pieces = _store(tree.directory, place / "www")
         stored = sum(path.stat().st_size for path in place.glob("www/data/*/*"))
         print(f"{len(pieces):,} objects, {stored / 1e6:.0f} MB; {ROUNDS} rounds in turns")
-        with nginx(place, place / "www") as port, _far_away(port) as far_port:
+        with nginx(place, place / "www") as port, far_away(port) as far_port:
             fetching = _Fetching(place, pieces)
             near, far = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{far_port}"
             milliseconds = f"{ROUND_TRIP_SECONDS * 1000:g} ms"
@@ -119,62 +115,3 @@ class _Fetching:
         for piece, path in self._pieces[:: max(1, len(self._pieces) // _SAMPLE)]:
             assert contents.local_file(piece).read_bytes() == path.read_bytes()
         contents.close()
-
-
-@contextmanager
-def _far_away(port: int) -> Iterator[int]:
-    """A port behind which the server at `port` seems to be `ROUND_TRIP_SECONDS` away."""
-    relay = free_port()
-    process = multiprocessing.get_context("fork").Process(target=_relay, args=(relay, port), daemon=True)
-    process.start()
-    try:
-        wait_for(relay)
-        yield relay
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _relay(listening: int, behind: int) -> None:
-    class Half(asyncio.Protocol):
-        """One side of a connection: what comes goes to the other side half a round trip later."""
-
-        def __init__(self, other: Half | None = None) -> None:
-            self.other = other
-            self.transport: asyncio.Transport | None = None
-            self.early: list[bytes] = []
-
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
-            self.transport = transport
-            if self.other is None:
-                self.other = Half(self)
-                loop = asyncio.get_running_loop()
-                self.connecting = loop.create_task(loop.create_connection(lambda: self._behind, "127.0.0.1", behind))
-            else:
-                for data in self.early:
-                    transport.write(data)
-
-        @property
-        def _behind(self) -> Half:
-            assert self.other is not None
-            return self.other
-
-        def data_received(self, data: bytes) -> None:
-            asyncio.get_running_loop().call_later(ROUND_TRIP_SECONDS / 2, self._behind.send, data)
-
-        def send(self, data: bytes) -> None:
-            if self.transport is None:
-                self.early.append(data)
-            elif not self.transport.is_closing():
-                self.transport.write(data)
-
-        def connection_lost(self, _error: Exception | None) -> None:
-            if self._behind.transport is not None:
-                self._behind.transport.close()
-
-    async def run() -> None:
-        server = await asyncio.get_running_loop().create_server(Half, "127.0.0.1", listening, backlog=512)
-        await server.serve_forever()
-
-    asyncio.run(run())

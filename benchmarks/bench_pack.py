@@ -3,10 +3,12 @@
 Method: 3,000 files of 1 to 16 kB, each its own object, published into a repository in a directory and served on
 loopback by nginx where it is installed, else by `outcrop repo serve`'s own server (a process of its own). In turns: the
 yardstick (inflate and SHA-1 of every object, one thread, nothing written), a checkout, and a pack of each form whose
-programs are installed, always with an empty cache.
+programs are installed, always with an empty cache; checkout and two packs besides over a relay that delays every byte
+by 7 ms each way.
 
-What it leaves out: networks (loopback has no latency), Squid, servers that are busy with others; large files, which are
-bound by the disk.
+What it leaves out: real networks, which lose packets and share their bandwidth (the relay is a process of Python, and
+takes a share of the processor that distance would not take), Squid, servers that are busy with others; large files,
+which are bound by the disk.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from benchmarks.distance import ROUND_TRIP_SECONDS, far_away
 from benchmarks.repositories import NAME, created, published
 from benchmarks.servers import nginx, nginx_program, own_server
 from benchmarks.timing import print_circumstances, print_table, take_turns
@@ -45,8 +49,11 @@ def main() -> None:
         place = Path(scratch)
         _publish(place)
         with _served(place) as url:
-            print(f"{FILES} files, from {url}; {ROUNDS} rounds in turns")
-            _Packing(place, url).measure()
+            address = urlsplit(url)
+            assert address.port is not None
+            with far_away(address.port) as far_port:
+                print(f"{FILES} files, from {url}; {ROUNDS} rounds in turns")
+                _Packing(place, url, f"http://127.0.0.1:{far_port}{address.path}").measure()
 
 
 def _publish(place: Path) -> None:
@@ -71,9 +78,10 @@ def _served(place: Path) -> Iterator[str]:
 
 
 class _Packing:
-    def __init__(self, place: Path, url: str) -> None:
+    def __init__(self, place: Path, url: str, far_url: str) -> None:
         self._place = place
-        self._address = RepositoryAddress(NAME, (url,), (place / "data" / f"{NAME}.pub",))
+        key = place / "data" / f"{NAME}.pub"
+        self._near, self._far = (RepositoryAddress(NAME, (one,), (key,)) for one in (url, far_url))
         self._serial = 0
 
     def measure(self) -> None:
@@ -86,14 +94,18 @@ class _Packing:
         for name in ("x", "x.tar", "x.tar.gz", "x.tar.zst", "x.squashfs", "x.erofs", "x.oci"):
             if shutil.which(_PROGRAMS.get(name, "sh")) is not None:
                 works[f"pack {name}"] = lambda name=name: self._pack(name)  # type: ignore[misc]
+        far = f"{ROUND_TRIP_SECONDS * 1000:g} ms"
+        works[f"checkout, {far}"] = lambda: self._checkout(self._far)
+        for name in ("x", "x.tar"):
+            works[f"pack {name}, {far}"] = lambda name=name: self._pack(name, self._far)  # type: ignore[misc]
         print_table(take_turns(works, ROUNDS), FILES, "files", "inflate + SHA-1, one thread")
 
     @contextmanager
-    def _opened(self) -> Iterator[OpenRepository]:
+    def _opened(self, address: RepositoryAddress | None = None) -> Iterator[OpenRepository]:
         cache = self._place / "cache"
         shutil.rmtree(cache, ignore_errors=True)
         settings = ClientSettings(cache=cache, cache_directory=cache, state_directory=self._place / "state")
-        with open_repository(self._address, settings) as repository:
+        with open_repository(address or self._near, settings) as repository:
             yield repository
 
     def _fetch(self) -> None:
@@ -102,12 +114,12 @@ class _Packing:
             files = [located for located in tree.walk() if located.entry.is_file]
             repository.contents.ensure(piece for one in files for piece in tree.pieces(one.path, one.entry))
 
-    def _checkout(self) -> None:
-        with self._opened() as repository, self._new("checkout") as output:
+    def _checkout(self, address: RepositoryAddress | None = None) -> None:
+        with self._opened(address) as repository, self._new("checkout") as output:
             checkout(plan_checkout(repository.tree), repository.tree, repository.contents, output)
 
-    def _pack(self, name: str) -> None:
-        with self._opened() as repository, self._new(name) as output:
+    def _pack(self, name: str, address: RepositoryAddress | None = None) -> None:
+        with self._opened(address) as repository, self._new(name) as output:
             request = PackRequest(PackImage(select_paths(repository.tree, [ROOT]), AT), form_of(output))
             pack(request, repository.tree, repository.contents, output)
 

@@ -33,7 +33,8 @@ from outcrop.cvmfs.signed_text import SignedText
 from outcrop.cvmfs.whitelist import Whitelist
 
 NAME = RepositoryName("books.example.org")
-NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+"""Commands read the clock of this machine, so what is published for them is of today."""
 MTIME = 1_500_000_000
 FILE, DIRECTORY, LINK = stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755, stat.S_IFLNK | 0o777
 

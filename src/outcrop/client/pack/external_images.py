@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from outcrop.client.checkout_place import remove_tree
@@ -25,7 +26,8 @@ from outcrop.client.pack.staging import Relocation
 from outcrop.client.pack.streams import program_sink, run_program
 from outcrop.client.pack.tar import write_tar
 from outcrop.client.tree import Tree
-from outcrop.errors import MissingCapability, storage_error
+from outcrop.cvmfs.paths import shown
+from outcrop.errors import CommandFailed, MissingCapability, storage_error
 from outcrop.progress import SILENT, Progress
 
 SQUASHFS_BLOCK_BYTES = 128 * 1024
@@ -36,6 +38,15 @@ EROFS_SINCE = (1, 4)
 
 Which = Callable[[str], str | None]
 """Where a program is installed; None for one that is not."""
+
+EROFS_NAME_BYTES = 254
+"""mkfs.erofs 1.5 makes no directory with a longer name in it, though the format could hold one byte more."""
+
+_SQUASHFS_LATEST = 2**31 - 1
+"""tar2sqfs takes no later time for what has none. Times of members may be later."""
+
+_EROFS_LATEST = 2**64 - 2
+"""mkfs.erofs moves later times to this one, and compares without a sign: those before 1970 are late as well."""
 
 _VERSION = re.compile(r"mkfs\.erofs \(?(?:erofs-utils\) )?(\d+)\.(\d+)")
 _MAXIMUM_TIME = 2**32 - 1
@@ -66,8 +77,8 @@ def _squashfs_arguments(image: PackImage, output: Path, which: Which) -> list[st
     tar2sqfs, sqfstar = which("tar2sqfs"), which("sqfstar")
     if tar2sqfs is not None:
         return [
-            tar2sqfs, "--defaults", f"mtime={_latest(image)}", "--block-size", block, "--compressor", "gzip",
-            "--no-skip", "--quiet", str(output),
+            tar2sqfs, "--defaults", f"mtime={min(_latest(image), _SQUASHFS_LATEST)}", "--block-size", block,
+            "--compressor", "gzip", "--no-skip", "--quiet", str(output),
         ]  # fmt: skip
     if sqfstar is not None:
         # It passes over the member that stands for the root, and gives the root the latest time of all files.
@@ -109,12 +120,13 @@ def write_erofs(
         manifest = (place / os.fsdecode(MANIFEST_PATH[1:])).read_bytes()
         owners = [] if owner else ["--force-uid=0", "--force-gid=0"]
         # A moment that nothing is newer than: times of files are then kept, and that of the image is this one.
-        environment = {"SOURCE_DATE_EPOCH": str(_latest(image))}
-        run_program(
-            [program, "--quiet", "-Eforce-inode-extended", f"-U{_identifier(manifest)}", *owners, "-d0",
-             str(output), str(place)],
-            output.parent, environment,
-        )  # fmt: skip
+        environment = {"SOURCE_DATE_EPOCH": str(_latest(image) if _times_are_near(image) else _EROFS_LATEST)}
+        arguments = [
+            program, "--quiet", "-Eforce-inode-extended", f"-U{_identifier(manifest)}", *owners, "-d0",
+            str(output), str(place),
+        ]  # fmt: skip
+        with _explained(image):
+            run_program(arguments, output.parent, environment)
     finally:
         remove_tree(place)
     return written
@@ -139,6 +151,26 @@ def _mkfs_erofs() -> str:
             hint="install a newer erofs-utils, or make another format: `--format squashfs`",
         )  # fmt: skip
     return path
+
+
+@contextmanager
+def _explained(image: PackImage) -> Iterator[None]:
+    """mkfs.erofs does not say which name it cannot take."""
+    try:
+        yield
+    except CommandFailed as error:
+        paths = (located.path for located in image.selection.entries)
+        long = next((path for path in paths if len(path.rpartition(b"/")[2]) > EROFS_NAME_BYTES), None)
+        if long is None:
+            raise
+        raise MissingCapability(
+            what="making the EROFS image", problem=f"mkfs.erofs takes no name as long as that of {shown(long)}",
+            hint="make another format: `--format squashfs`",
+        ) from error  # fmt: skip
+
+
+def _times_are_near(image: PackImage) -> bool:
+    return all(0 <= located.entry.mtime < _MAXIMUM_TIME for located in image.selection.entries)
 
 
 def _latest(image: PackImage) -> int:
