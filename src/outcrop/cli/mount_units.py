@@ -51,7 +51,7 @@ IDLE_SECONDS = 1800
     "options",
     multiple=True,
     metavar="OPTION=VALUE",
-    help="An option of the mount: tag, revision, root-hash, key, cache, fqrn, external. May be given again.",
+    help="An option of the mount: tag, revision, root-hash, key, cache, fqrn, external, by. May be given again.",
 )
 @click.option(
     "--idle",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +13,17 @@ import pytest
 
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.names import RepositoryName
+from tests.client.attacks.private_program import PrivateProgram, private_program, reason_against
 from tests.client.attacks.promised import FILES, contents
-from tests.client.attacks.reading_once import Answer, Order, read_without_a_mount
-from tests.client.mount.private_place import ROOT, reason_against_mounting
+from tests.client.attacks.reading_once import (
+    DAEMONLESS,
+    MOUNT,
+    RUNS,
+    Answer,
+    Order,
+    answer_beside,
+    read_without_a_mount,
+)
 from tests.client.published import NAME, NOW, Keys, Published, keys
 from tests.faulty_server import Site, serving
 
@@ -25,7 +31,50 @@ STATED_SECONDS = 45.0
 """Within this time every attack ends, in refusal or in the right bytes. A server that stalls costs 10 s
 (`TransferLimits.stall`); nothing here stalls more than three times in a row."""
 
-PRIVATE = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
+_PATIENT = (DAEMONLESS, MOUNT)
+"""The ways in which a server that stalls is waited for as long as by default. Once is enough to see that it is given
+up: elsewhere the tests would only wait."""
+
+
+class Machine:
+    """Where everything that mounts is read, as long as the tests last. It is started when it is needed first, and again
+    after a test that it did not come through."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._program: PrivateProgram | None = None
+
+    def read(self, order: Order) -> Answer:
+        """What comes of `order`."""
+        place, program = self._ready(order)
+        assert program.ask({"do": "read", "order": str(place)}) == 0, _SAYS_WHY
+        return Answer.load(answer_beside(place))
+
+    @contextmanager
+    def open(self, order: Order) -> Iterator[PrivateProgram]:
+        """A mount as `order` says, which answers what `open_mount` says within the block."""
+        place, program = self._ready(order)
+        assert program.ask({"do": "open", "order": str(place)}) == "open", _SAYS_WHY
+        try:
+            yield program
+        finally:
+            assert program.ask({"do": "end"}) == 0, _SAYS_WHY
+
+    def _ready(self, order: Order) -> tuple[Path, PrivateProgram]:
+        if self._program is None or not self._program.is_running:
+            self._program = self._stack.enter_context(private_program("tests.client.attacks.machine"))
+        place = order.place("order.json")
+        order.save(place)
+        return place, self._program
+
+
+_SAYS_WHY = "the process that reads has failed; standard error says why"
+
+
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Machine]:
+    with ExitStack() as stack:
+        yield Machine(stack)
 
 
 @dataclass
@@ -34,6 +83,7 @@ class Victim:
 
     directory: Path
     way: str
+    machine: Machine
     now: datetime = NOW
     owner: Keys = field(default_factory=keys)
 
@@ -44,7 +94,8 @@ class Victim:
         name: RepositoryName = NAME,
         forbidden: Sequence[Digest] = (),
     ) -> Answer:
-        """Reads everything there is, as at the time `now`. Fails the test if that takes longer than is stated."""
+        """Reads everything there is, as at the time `now`. Fails the test if that takes longer than is stated, or if
+        this way is not possible here."""
         self.directory.mkdir(exist_ok=True)
         key = self.directory / "key.pub"
         key.write_bytes(self.owner.public_pem)
@@ -55,35 +106,23 @@ class Victim:
             (now or self.now).isoformat(),
             name,
             tuple(one.text for one in forbidden),
+            self.way,
+            self.way in _PATIENT,
         )
-        answer = read_without_a_mount(order) if self.way == "daemonless" else self._mounted(order)
-        assert answer.seconds < STATED_SECONDS
+        began = time.monotonic()
+        answer = read_without_a_mount(order) if self.way == DAEMONLESS else self.machine.read(order)
+        assert time.monotonic() - began < STATED_SECONDS
+        assert answer.refusal != "MissingCapability", answer.sentence
         return answer
 
-    def _mounted(self, order: Order) -> Answer:
-        place = self.directory / "order.json"
-        order.save(place)
-        rootless = [] if os.geteuid() == 0 else ["--map-root-user"]
-        ended = subprocess.run(
-            [PRIVATE[0], *rootless, *PRIVATE[1:], sys.executable, "-m", "tests.client.attacks.reading_once", place],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=2 * STATED_SECONDS,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stdout.decode(errors="replace")
-        return Answer.load(place.with_suffix(".answer"))
 
-
-@pytest.fixture(params=["daemonless", pytest.param("mount", marks=pytest.mark.integration)])
-def victim(request: pytest.FixtureRequest, tmp_path: Path) -> Victim:
+# A mount by layers is opened as one over FUSE is, and shows what an `erofs` run does. It is attacked while it is open.
+@pytest.fixture(params=[DAEMONLESS, *(pytest.param(way, marks=pytest.mark.integration) for way in (MOUNT, *RUNS))])
+def victim(request: pytest.FixtureRequest, tmp_path: Path, machine: Machine) -> Victim:
     way: str = request.param
-    if way == "mount" and reason_against_mounting():
-        pytest.skip(reason_against_mounting())
-    return Victim(tmp_path / "victim", way)
+    if reason_against(way):
+        pytest.skip(reason_against(way))
+    return Victim(tmp_path / "victim", way, machine)
 
 
 @dataclass

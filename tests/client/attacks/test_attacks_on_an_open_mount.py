@@ -8,13 +8,8 @@ the server is good again, it goes on to the newest edition. All of it within `ST
 from __future__ import annotations
 
 import base64
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,12 +21,12 @@ from outcrop.cvmfs.digest import Algorithm
 from outcrop.cvmfs.freshness_record import FRESHNESS_NAME
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.objects import MANIFEST_NAME, WHITELIST_NAME, ObjectKind, ObjectName
-from tests.client.attacks.conftest import PRIVATE, STATED_SECONDS
+from tests.client.attacks.conftest import STATED_SECONDS, Machine
 from tests.client.attacks.open_mount import HELD
+from tests.client.attacks.private_program import PrivateProgram, reason_against
 from tests.client.attacks.promised import FILES, HOUR, WEEK, contents, edition, promising, record_of, signed_record
-from tests.client.attacks.reading_once import Order
+from tests.client.attacks.reading_once import LAYERS, MOUNT, Order
 from tests.client.attacks.test_attacks import EVERY_KIND, FAR_AHEAD, SIGNED, path_of
-from tests.client.mount.private_place import ROOT, reason_against_mounting
 from tests.client.published import NOW, Published, keys
 from tests.faulty_server import (
     Behaviour,
@@ -70,20 +65,15 @@ class Mount:
     """An open mount of what `site` serves. `shown` is the edition that it shows as far as we know."""
 
     site: Site
-    process: subprocess.Popen[str]
+    program: PrivateProgram
     shown: int = FIRST
     errors: int = 0
 
     def ask(self, **request: object) -> Any:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
         began = time.monotonic()
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        assert line, "the program that reads has ended"
+        answer = self.program.ask(request)
         assert time.monotonic() - began < STATED_SECONDS
-        return json.loads(line)
+        return answer
 
     def read(self, *names: str) -> Read:
         answer = self.ask(do="read", names=names)
@@ -125,44 +115,21 @@ class Mount:
         self.shown = published.revision
 
 
-@contextmanager
-def open_mount(directory: Path, site: Site) -> Iterator[Mount]:
-    """What `site` serves, mounted; a file of it is held open, and nothing else has been read."""
-    reason = reason_against_mounting()
-    if reason:
-        pytest.skip(reason)
-    directory.mkdir()
-    key = directory / "key.pub"
+@pytest.fixture(params=[MOUNT, LAYERS])
+def mount(request: pytest.FixtureRequest, tmp_path: Path, machine: Machine) -> Iterator[Mount]:
+    """An open mount of the edition `FIRST`: a file of it is held open, and nothing else has been read."""
+    way: str = request.param
+    if reason_against(way):
+        pytest.skip(reason_against(way))
+    key = tmp_path / "key.pub"
     key.write_bytes(keys().public_pem)
-    with serving(site) as url:
-        order = Order(str(directory), (url,), str(key), NOW.isoformat())
-        place = directory / "order.json"
-        order.save(place)
-        rootless = [] if os.geteuid() == 0 else ["--map-root-user"]
-        process = subprocess.Popen(
-            [PRIVATE[0], *rootless, *PRIVATE[1:], sys.executable, "-m", "tests.client.attacks.open_mount", place],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with process:
-            try:
-                yield Mount(site, process)
-            finally:
-                assert process.stdin is not None
-                process.stdin.close()
-                process.wait(STATED_SECONDS)
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Mount]:
-    """An open mount of the edition `FIRST`."""
     site = Site(dict(promising(FIRST).files))
-    with open_mount(tmp_path / "machine", site) as mount:
-        assert mount.read(HELD).files == {HELD: contents(FIRST)[HELD]}
-        yield mount
+    with serving(site) as url:
+        order = Order(str(tmp_path), (url,), str(key), NOW.isoformat(), way=way, patience=False)
+        with machine.open(order) as program:
+            mount = Mount(site, program)
+            assert mount.read(HELD).files == {HELD: contents(FIRST)[HELD]}
+            yield mount
 
 
 def with_fault(mount: Mount, published: Published, kind: str, fault: Behaviour) -> None:

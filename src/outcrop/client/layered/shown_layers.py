@@ -164,7 +164,7 @@ class ShownLayers:
 
     def _begin_serving(self, device: int, files: MissingFiles) -> None:
         """Answers what is asked of `files` until nobody is left who uses these layers."""
-        session = MissingSession(device, files)
+        session = MissingSession(device, files, activity=self._activity)
 
         def run() -> None:
             try:

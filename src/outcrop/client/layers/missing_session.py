@@ -17,6 +17,7 @@ from functools import partial
 
 from outcrop.client.layers.missing_files import Asking, MissingFiles, Reading, Refused, Wanted
 from outcrop.client.mount import protocol
+from outcrop.client.mount.activity import Activity
 from outcrop.client.mount.protocol import InitRequest, Opcode
 from outcrop.client.mount.requests import next_request
 from outcrop.client.mount.session import is_dying
@@ -35,11 +36,14 @@ _LOG = logging.getLogger("outcrop.mount")
 
 
 class MissingSession:
-    """Answers what the kernel asks through `device` of `files`."""
+    """Answers what the kernel asks through `device` of `files`. `activity` counts requests and errors."""
 
-    def __init__(self, device: int, files: MissingFiles, *, fetches: int = FETCHES) -> None:
+    def __init__(
+        self, device: int, files: MissingFiles, *, fetches: int = FETCHES, activity: Activity | None = None
+    ) -> None:
         self._device = device
         self._files = files
+        self._activity = activity or Activity()
         self._fetches = ThreadPoolExecutor(fetches, thread_name_prefix="fetch")
         self._ahead = ThreadPoolExecutor(_AHEAD_THREADS, thread_name_prefix="ahead")
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="asking")
@@ -50,9 +54,11 @@ class MissingSession:
         """Serves until the kernel ends the conversation. Fetches may still be under way then."""
         buffer = bytearray(_REQUEST_BYTES)
         view = memoryview(buffer)
+        tally = self._activity.new_tally()
         while length := next_request(self._device, buffer):
             _, opcode, unique, node, _, _, pid, _, _ = protocol.IN_HEADER.unpack_from(buffer)
             body = view[protocol.IN_HEADER.size : length]
+            tally.requests += 1
             if opcode == Opcode.INIT:
                 self._reply(unique, protocol.init_reply(InitRequest.parse(body)))
             elif opcode == Opcode.INTERRUPT:
@@ -75,7 +81,7 @@ class MissingSession:
         except (KeyError, IndexError):
             answer = Refused(errno.ESTALE)
         except Exception as error:
-            answer = _failed(error)
+            answer = self._failed(error)
         if not isinstance(answer, Wanted | Asking | Reading):
             self._reply(unique, answer)
             return
@@ -93,7 +99,7 @@ class MissingSession:
         try:
             answer = work()
         except Exception as error:
-            answer = _failed(error)
+            answer = self._failed(error)
         if self._take(unique) is not None:
             self._reply(unique, answer)
 
@@ -114,6 +120,15 @@ class MissingSession:
         if pid is not None and is_dying(pid) and self._take(unique) is not None:
             self._reply(unique, Refused(errno.EINTR))
 
+    def _failed(self, error: Exception) -> Refused:
+        """The answer to a request that `error` ended, which is told and counted."""
+        if isinstance(error, OutcropError | OSError):
+            _LOG.error("%s", error)
+        else:
+            _LOG.error("a fault in outcrop itself", exc_info=error)
+        self._activity.failed(str(error))
+        return Refused(errno.EIO)
+
     def _reply(self, unique: int, answer: bytes | Refused) -> None:
         try:
             if isinstance(answer, Refused):
@@ -123,11 +138,3 @@ class MissingSession:
         except OSError as error:
             if error.errno not in _NOBODY_WAITS:
                 _LOG.error("the kernel does not take an answer: %s", error)
-
-
-def _failed(error: Exception) -> Refused:
-    if isinstance(error, OutcropError | OSError):
-        _LOG.error("%s", error)
-    else:
-        _LOG.error("a fault in outcrop itself", exc_info=error)
-    return Refused(errno.EIO)
