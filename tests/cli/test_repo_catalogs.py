@@ -15,6 +15,7 @@ from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.paths import RepositoryPath
 from outcrop.stratum0.catalogs.catalog_overview import CatalogKind, CatalogSummary, Verdict
 from tests.cli.conftest import CommandLine
+from tests.cli.revisions import FAR_DAYS
 from tests.stratum0.conftest import NAME, Publisher, new_publisher, test_keys
 from tests.stratum0.settling import SMALL, SettledRepository, files
 
@@ -23,7 +24,8 @@ __all__ = ["new_publisher", "test_keys"]
 
 @pytest.fixture
 def repository(new_publisher: Callable[..., Publisher], home: object) -> SettledRepository:
-    publisher = new_publisher(maximum_catalog_entries=SMALL.maximum, minimum_catalog_entries=SMALL.minimum)
+    limits = {"maximum_catalog_entries": SMALL.maximum, "minimum_catalog_entries": SMALL.minimum}
+    publisher = new_publisher(whitelist_days=FAR_DAYS, **limits)
     os.environ["OUTCROP_DATA_DIR"] = str(publisher.directory)
     return SettledRepository(publisher)
 

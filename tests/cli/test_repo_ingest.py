@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import CommandLine, Outcome
-from tests.cli.revisions import NAME, new_publisher, test_keys
+from tests.cli.revisions import FAR_DAYS, NAME, new_publisher, test_keys
 from tests.stratum0.archives import Member, directory, hard_link, packed, symlink, write_archive
 from tests.stratum0.conftest import Publisher
 from tests.stratum0.reading import entries, published_manifest
@@ -27,7 +27,7 @@ Ingest = Callable[..., Outcome]
 @pytest.fixture
 def owned(new_publisher: Callable[..., Publisher], home: object) -> Publisher:
     """An empty repository. `OUTCROP_DATA_DIR` is set."""
-    publisher = new_publisher()
+    publisher = new_publisher(whitelist_days=FAR_DAYS)
     os.environ["OUTCROP_DATA_DIR"] = str(publisher.directory)
     return publisher
 

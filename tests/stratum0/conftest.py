@@ -16,7 +16,7 @@ from outcrop.stratum0.create import create_repository, plan_creation
 from outcrop.stratum0.publishing.ingest import IngestOutcome, IngestRequest, ingest
 from outcrop.stratum0.repository import OwnedRepository
 from outcrop.stratum0.settings import RepositorySettings
-from outcrop.stratum0.signing.keys import KeyFiles, create_missing_keys
+from outcrop.stratum0.signing.keys import WHITELIST_DAYS, KeyFiles, create_missing_keys
 
 NAME = repository_name("test.example.org")
 BEGINNING = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -53,15 +53,16 @@ def test_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def new_publisher(tmp_path: Path, test_keys: Path) -> Callable[..., Publisher]:
-    """Makes a repository with the given settings."""
+    """Makes a repository with the given settings, whose whitelist holds for so many days."""
 
-    def make(**settings: object) -> Publisher:
+    def make(whitelist_days: int = WHITELIST_DAYS, **settings: object) -> Publisher:
         data = tmp_path / "data directory"
         data.mkdir(exist_ok=True)
         for path in test_keys.iterdir():
             shutil.copy(path, data / path.name)  # with its permissions: a secret that others may read is refused
         values = {"name": NAME, "storage": str(tmp_path / "storage" / NAME), **settings}
-        plan = plan_creation(data, RepositorySettings(**values), Metainfo(organisation="Tests"))  # type: ignore[arg-type]
+        chosen = RepositorySettings(**values)  # type: ignore[arg-type]
+        plan = plan_creation(data, chosen, Metainfo(organisation="Tests"), whitelist_days=whitelist_days)
         return Publisher(create_repository(plan, BEGINNING), data)
 
     return make
