@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from outcrop.client.recent_proof import LONGEST_SECONDS, RecentProof, holds_until
-from outcrop.client.stamps import stamp_of
+from outcrop.client.stamps import TOO_MANY, stamp_of
 from outcrop.client.trust import SeenFreshness
 from outcrop.cvmfs.freshness_announcement import FreshnessAnnouncement
 from tests.client.published import NOW, library
@@ -93,6 +93,23 @@ def test_nothing_can_be_kept_is_no_trouble(tmp_path: Path) -> None:
     proof = RecentProof.of(tmp_path / "file", "tools.example.org", ())
     proof.keep(ROOT, 1e12, ())
     assert proof.root_catalog() is None
+
+
+def test_linked_directories_count(proof: RecentProof, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "config.d").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "a.conf").write_text("one")
+    proof.keep(ROOT, 1060.0, (tmp_path / "etc",))
+    assert proof.root_catalog() == ROOT
+    (tmp_path / "real" / "a.conf").write_text("another")
+    assert proof.root_catalog() is None
+
+
+def test_links_that_go_round_in_circles_end(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).symlink_to(tmp_path)
+    assert stamp_of(tmp_path) == TOO_MANY
 
 
 def test_a_directory_with_very_many_files_is_not_looked_through(proof: RecentProof, tmp_path: Path) -> None:

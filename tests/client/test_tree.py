@@ -358,3 +358,21 @@ def test_a_tree_that_was_closed_is_read_again(tmp_path: Path) -> None:
             assert tree.mountpoint(b"/shelf/inner").path == b"/shelf/inner"
         tree.close()
         assert [located.path for located in tree.walk()] == before
+
+
+def test_catalog_that_rots_while_it_is_open_is_fetched_again(tmp_path: Path) -> None:
+    published = library()
+    with tree_of(published, tmp_path) as (tree, _):
+        path = RepositoryPath(b"/shelf/one")
+        before = tree.pieces(path, tree.entry(path))
+        assert published.root is not None
+        text = published.root.digest.text
+        catalog = tmp_path / text[:2] / text[2:]
+        data = catalog.read_bytes()
+        rotten = data.replace(before[0].object.digest.raw, bytes(20))
+        assert rotten != data
+        with open(catalog, "r+b") as opened:
+            opened.write(rotten)
+        assert tree.pieces(path, tree.entry(path)) == before
+        catalog.unlink()
+        assert tree.pieces(path, tree.entry(path)) == before

@@ -178,6 +178,11 @@ def _request(
 def _without_tag(text: str) -> tuple[str, str]:
     """REPO and TAG of `text`. An `@` before the last `/` belongs to a URL."""
     repository, at, tag = text.rpartition("@")
+    if at and repository and not tag:
+        raise UsageError(
+            problem=f"no tag stands behind the @ of {text}",
+            hint="leave the @ out to read the current revision; in a script, is the variable set?",
+        )
     return (repository, tag) if at and repository and "/" not in tag else (text, "")
 
 

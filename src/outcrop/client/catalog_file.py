@@ -37,3 +37,9 @@ def open_catalog(path: Path, what: str, *, known_sound: bool = False) -> Catalog
     except BaseException:
         connection.close()
         raise
+
+
+def file_of(catalog: Catalog) -> str:
+    """The file that `catalog` was opened from; empty for one in memory."""
+    ((file,),) = catalog.connection.execute("SELECT file FROM pragma_database_list WHERE name = 'main'")
+    return os.fsdecode(file or b"")

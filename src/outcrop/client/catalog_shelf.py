@@ -1,17 +1,20 @@
 """Open catalogs, a bounded number of them: the least recently used one is closed when another is needed.
 
 Any number of threads may use catalogs at once; one that is in use is never closed, and while a catalog is on its way
-from a server only those wait who need it.
+from a server only those wait who need it. A catalog whose file has been written to, or replaced, is opened anew: that
+verifies it again. One whose file is gone stays as it is, since it is held open.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from outcrop.client.catalog_file import file_of
 from outcrop.client.mountpoints import Mountpoint
 from outcrop.cvmfs.catalog import Catalog
 
@@ -22,6 +25,8 @@ MAXIMUM_OPEN_CATALOGS = 48
 @dataclass(slots=True)
 class _Place:
     catalog: Catalog | None = None
+    file: str = ""
+    stamp: tuple[int, ...] | None = None
     users: int = 0
     opening: threading.Lock = field(default_factory=threading.Lock)
 
@@ -40,11 +45,16 @@ class CatalogShelf:
         """The catalog at `mountpoint`, which stays open within the block."""
         place = self._taken(mountpoint.path)
         try:
-            if place.catalog is None:
+            catalog = place.catalog
+            if catalog is None or _has_changed(place):
                 with place.opening:
-                    if place.catalog is None:
+                    if place.catalog is None or _has_changed(place):
+                        # The one before is closed with its last user.
                         place.catalog = self._open_catalog(mountpoint)
-            yield place.catalog
+                        place.file = file_of(place.catalog)
+                        place.stamp = _stamp(place.file)
+                    catalog = place.catalog
+            yield catalog
         finally:
             self._give_back(mountpoint.path, place)
 
@@ -79,3 +89,17 @@ class CatalogShelf:
                 del self._places[path]
                 if place.catalog is not None:
                     place.catalog.close()
+
+
+def _has_changed(place: _Place) -> bool:
+    stamp = _stamp(place.file)
+    return stamp is not None and stamp != place.stamp
+
+
+def _stamp(file: str) -> tuple[int, ...] | None:
+    """What changes when the file does; None for one that is gone, or for none."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

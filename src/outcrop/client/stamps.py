@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 TOO_MANY = "?"
-"""The stamp of a directory with more files than anybody would look through at every start."""
+"""The stamp of a directory with more entries than anybody would look through at every start."""
 
 _MAXIMUM_FILES = 500
 
@@ -19,10 +19,12 @@ def stamp_of(path: str | os.PathLike[str]) -> str:
     own = f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
     if not os.path.isdir(path):
         return own
-    below: list[str] = []
-    for directory, directories, names in os.walk(path):
+    stamps = [own]
+    # A site may have its configuration elsewhere, and a link in its place. Links may go round in circles.
+    for directory, directories, names in os.walk(path, followlinks=True):
         directories.sort()
-        below += [f"{directory}/{name}" for name in sorted(names)]
-        if len(below) > _MAXIMUM_FILES:
+        stamps += [f"{directory}/{name} {stamp_of(f'{directory}/{name}')}" for name in sorted(names)]
+        stamps += [f"{directory}/{name}" for name in directories]
+        if len(stamps) > _MAXIMUM_FILES:
             return TOO_MANY
-    return "\n".join((own, *(f"{name} {stamp_of(name)}" for name in below)))
+    return "\n".join(stamps)

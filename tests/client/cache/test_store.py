@@ -22,7 +22,7 @@ from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import Algorithm, Digest
 from outcrop.cvmfs.encoders import ENCODERS
 from outcrop.cvmfs.objects import ObjectKind, ObjectName
-from outcrop.errors import FormatError, IntegrityError, OutcropError, StorageError
+from outcrop.errors import FormatError, IntegrityError, OutcropError
 from tests.client.cache import objects
 from tests.client.cache.objects import LARGE, SMALL, content_of, insert, leftovers
 
@@ -184,10 +184,38 @@ def test_one_digest_read_in_two_ways_is_two_contents(cache: Cache, told: list[st
 
 
 def test_directory_in_the_place_of_a_file_is_no_object(cache: Cache, read: Reading) -> None:
-    content, _ = content_of(SMALL)
-    Path(os.fsdecode(cache.path(content))).mkdir(parents=True)
-    with pytest.raises(StorageError):
-        read(cache, content)
+    content, stored = content_of(SMALL)
+    path = Path(os.fsdecode(cache.path(content)))
+    path.mkdir(parents=True)
+    (path / "something").touch()
+    assert read(cache, content) is None
+    insert(cache, content, stored)
+    assert read(cache, content) == SMALL
+    (aside,) = (cache.root / "quarantaine").iterdir()
+    assert (aside / "something").exists()
+
+
+def test_pipe_in_the_place_of_a_file_holds_nobody_up(cache: Cache, told: list[str], read: Reading) -> None:
+    content, stored = content_of(SMALL)
+    os.mkfifo(cache.path(content))
+    assert read(cache, content) is None
+    assert "not a regular file" in told[0]
+    insert(cache, content, stored)
+    assert read(cache, content) == SMALL
+
+
+def test_proof_that_cannot_be_noted_is_a_proof(
+    cache: Cache, told: list[str], read: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, _ = foreign(TEXT, lambda data: zlib.compress(data, 6))
+    path_of(cache, content).write_bytes(TEXT)
+
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "setxattr", full)
+    assert read(cache, content) == TEXT
+    assert told == []
 
 
 def test_link_in_the_place_of_a_file_is_not_followed(cache: Cache, tmp_path: Path, read: Reading) -> None:

@@ -50,6 +50,17 @@ class Relocator:
         ("/cvmfs/books.example.org-old", "/cvmfs/books.example.org-old"),
         ("cat /cvmfs/books.example.org/a; ls", "cat /t/x/a; ls"),
         ("hello", "hello"),
+        ("-I/cvmfs/books.example.org/include", "-I/t/x/include"),
+        ("-Wl,-rpath,/cvmfs/books.example.org/lib", "-Wl,-rpath,/t/x/lib"),
+        ("file:///cvmfs/books.example.org/a", "file:///t/x/a"),
+        ("//cvmfs/books.example.org/a", "//t/x/a"),
+        ("/data/cvmfs/books.example.org/result", "/data/cvmfs/books.example.org/result"),
+        ("/data//cvmfs/books.example.org/result", "/data//cvmfs/books.example.org/result"),
+        ("./cvmfs/books.example.org", "./cvmfs/books.example.org"),
+        ("data/cvmfs/books.example.org", "data/cvmfs/books.example.org"),
+        ("$ROOT/cvmfs/books.example.org", "$ROOT/cvmfs/books.example.org"),
+        ("${ROOT}/cvmfs/books.example.org", "${ROOT}/cvmfs/books.example.org"),
+        ("http://server:8000/cvmfs/books.example.org", "http://server:8000/cvmfs/books.example.org"),
     ],
 )
 def test_every_mention_of_the_old_place_as_a_path_is_turned(word: str, turned: str) -> None:

@@ -15,7 +15,9 @@ from typing import NoReturn
 import pytest
 
 from outcrop.client.ladder import run_again
+from outcrop.client.ladder.copy_contents import look_next_time
 from outcrop.client.ladder.launch import PREFIX_VARIABLE, WAY_VARIABLE
+from outcrop.client.ladder.relocated import contents_of
 from outcrop.client.ladder.run_again import KnownRun, become_known, keep
 from outcrop.client.ladder.surroundings import surroundings
 from outcrop.client.stamps import stamp_of
@@ -229,6 +231,14 @@ def test_second_run_reads_no_command_line(site: Site, tmp_path: Path, short: Pat
     assert run(f"/cvmfs/{NAME}/bin/cat", f"/cvmfs/{NAME}/greeting") == (said, False)
     assert run(f"/cvmfs/{NAME}/bin/cat", f"/cvmfs/{NAME}/second/greeting") == (said, False)
     assert run("sh", "-c", "echo $OUTCROP_RUN_WAY") == ("relocated\n", True)
+    # A relocated copy that somebody wrote to is found out by the next look, and another one is made.
+    (place,) = (path for path in short.iterdir() if path.is_dir())
+    (place / "greeting").write_text("Hello from a thief\n")
+    assert run(f"/cvmfs/{NAME}/bin/cat", f"/cvmfs/{NAME}/greeting") == ("Hello from a thief\n", False)
+    look_next_time(contents_of(place))
+    shutil.rmtree(tmp_path / "state" / "runs")
+    assert run(f"/cvmfs/{NAME}/bin/cat", f"/cvmfs/{NAME}/greeting") == (said, True)
+    assert run(f"/cvmfs/{NAME}/bin/cat", f"/cvmfs/{NAME}/greeting") == (said, False)
     # Whoever changes the configuration is heard at once.
     (tmp_path / "config").mkdir(exist_ok=True)
     (tmp_path / "config" / "config.toml").write_text("")

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from outcrop.client.known_repository import RepositoryAddress
+from outcrop.client.ladder.copies import contents_of
+from outcrop.client.ladder.copy_contents import look_next_time
 from outcrop.client.ladder.request import RunRequest
 from outcrop.client.ladder.shown_copy import copy_for
 from outcrop.client.recent_proof import RecentProof
@@ -27,6 +29,7 @@ class Machine:
         self.asked = 0
         self.configuration = reader.directory / "config.toml"
         self.key = reader.key
+        self.told: list[str] = []
 
     def copy(self, choice: RevisionChoice = CURRENT) -> Path:
         settings = self.reader.settings
@@ -39,6 +42,7 @@ class Machine:
                 recent=RecentProof(settings.state_directory / "proved.json", lambda: self.now),
                 places=lambda: (self.configuration,),
                 environment={},
+                tell=self.told.append,
             )
         )
 
@@ -112,3 +116,17 @@ def test_a_copy_that_is_gone_is_made_anew(machine: Machine) -> None:
     copy = machine.copy()
     copy.rename(copy.with_name("elsewhere"))
     assert machine.asks()
+
+
+def test_a_damaged_copy_is_given_up_and_another_one_is_made(machine: Machine) -> None:
+    first = machine.copy()
+    (first / "README").write_text("Read us.\n")
+    # For a while it is believed.
+    assert machine.copy() == first
+    look_next_time(contents_of(first))
+    second = machine.copy()
+    assert second != first
+    assert (second / "README").read_text() == "Read me.\n"
+    assert "README is not what it was" in machine.told[0]
+    assert first.is_dir()
+    assert machine.copy() == second

@@ -164,6 +164,15 @@ def test_image_that_no_program_reads_is_no_riddle(
     assert "mount the image" in caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["x.oci", "x.oci.tar"])
+def test_name_that_deletes_in_a_layer_is_refused(tmp_path: Path, name: str) -> None:
+    published = Published()
+    published.sign(published.catalog({b"/.wh.keep": published.file(b".wh.keep", b"kept")}))
+    with pytest.raises(MissingCapability, match=r"the name of /\.wh\.keep says"):
+        made(published, tmp_path / name)
+    assert verify_pack(made(published, tmp_path / "x.tar")).problems == ()
+
+
 def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 2000)
     with pytest.raises(FormatError):

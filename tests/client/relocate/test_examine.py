@@ -204,7 +204,7 @@ def test_binary_data_with_a_shell_script_in_front_is_padded() -> None:
     assert examined.change.style is Style.PADDED
 
 
-@pytest.mark.parametrize("target", [P, P + b"/", P + b"/bin/x", P + b"//x"])
+@pytest.mark.parametrize("target", [P, P + b"/", P + b"/bin/x", P + b"//x", b"/" + P + b"/x", b"//" + P])
 def test_absolute_links_change(target: bytes) -> None:
     assert kinds(examine_link(b"a", target, b"", OLD)) == [PlaceKind.LINK]
 
@@ -212,6 +212,11 @@ def test_absolute_links_change(target: bytes) -> None:
 @pytest.mark.parametrize("target", [b"/usr/bin/x", P + b"-other/x", b"x", b"../x", b"$(VAR)/x"])
 def test_other_links_stay(target: bytes) -> None:
     assert examine_link(b"d/a", target, b"d", OLD) == Examined()
+
+
+@pytest.mark.parametrize("target", [P.replace(b"/", b"//", 2)[1:] + b"/x", b"/." + P, b"/usr/.." + P + b"/x"])
+def test_links_that_spell_the_prefix_in_another_way_are_reported(target: bytes) -> None:
+    assert reasons(examine_link(b"d/a", target, b"d", OLD)) == [Reason.ODD_LINK]
 
 
 def test_links_that_climb_out_are_reported() -> None:

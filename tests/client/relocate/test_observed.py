@@ -58,3 +58,20 @@ def test_a_child_is_known_by_its_parents_program() -> None:
         100 <... clone resumed>, child_tidptr=0x7f) = 101
     """
     assert observed(text) == [(b"/cvmfs/repo.example/y", b"/new/bin/x")]
+
+
+def test_any_number_of_slashes_is_one() -> None:
+    text = """
+        100 openat(AT_FDCWD</work>, "//cvmfs/repo.example/x", O_RDONLY) = -1 ENOENT (No such file or directory)
+        100 openat(AT_FDCWD</work>, "/cvmfs//repo.example/y", O_RDONLY) = -1 ENOENT (No such file or directory)
+    """
+    assert [path for path, _ in observed(text)] == [b"//cvmfs/repo.example/x", b"/cvmfs//repo.example/y"]
+
+
+def test_sockets_count() -> None:
+    text = r"""
+        100 connect(3, {sa_family=AF_UNIX, sun_path="/cvmfs/repo.example/s"}, 110) = -1 ENOENT (No such file)
+        100 connect(3, {sa_family=AF_UNIX, sun_path="\x2fcvmfs\x2frepo.example\x2ft"}, 110) = -1 ENOENT (No such file)
+        100 connect(3, {sa_family=AF_UNIX, sun_path=@"/cvmfs/repo.example/abstract"}, 110) = -1 ECONNREFUSED (No)
+    """
+    assert [path for path, _ in observed(text)] == [b"/cvmfs/repo.example/s", b"/cvmfs/repo.example/t"]

@@ -63,7 +63,7 @@ SizesByDigest = Mapping[bytes, frozenset[int]]
 def examine(path: bytes, digest: Digest, sizes: SizesByDigest, book: ChecksumBook) -> Proof:
     """What is known of the file `path` that has the name of `digest`, in the cache that `book` belongs to.
     FileNotFoundError if it is gone meanwhile; a file that cannot be read is damaged."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         known = _known_checksums(descriptor, digest, book)
         if not known:

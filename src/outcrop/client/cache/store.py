@@ -31,7 +31,6 @@ from pathlib import Path
 from outcrop.client.cache.by_digest import Prover
 from outcrop.client.cache.checksum import (
     CHECK_ATTRIBUTE,
-    NO_ATTRIBUTES,
     attribute_of,
     checksum_of,
     checksum_of_bytes,
@@ -99,6 +98,7 @@ class Cache:
         self._checked: dict[bytes, int] = {}
         self._passed_over: set[bytes] = set()
         self._unproven: set[bytes] = set()
+        self._told_of_unproven = False
         self._prover = Prover()
         self._books = [ChecksumBook(os.fsencode(place)) for place in (root, noted_in) if place is not None]
         self._notes_checksums = not read_only or noted_in is not None
@@ -193,7 +193,8 @@ class Cache:
     def _opened(self, path: bytes, content: Content) -> int | None:
         """The file of `content` at `path`, open and not checked; None where there is none."""
         try:
-            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            # A pipe of that name must not hold up whoever opens it.
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             return self._made_empty(content)
         except OSError as error:
@@ -328,12 +329,9 @@ class Cache:
     def _note_checksum(self, descriptor: int, content: Content, checksum: bytes) -> None:
         """Keeps the checksum of the open file with it, or in the book where that cannot be."""
         if not self.read_only:
-            try:
+            # No attributes here, somebody else's file, no room: what cannot be noted is proven again the next time.
+            with suppress(OSError):
                 os.setxattr(descriptor, CHECK_ATTRIBUTE, checksum)
-            except OSError as error:
-                if error.errno not in NO_ATTRIBUTES:
-                    raise
-            else:
                 return
         if self._notes_checksums:
             self._books[-1].add(content.object.digest, content.compression, checksum)
@@ -343,7 +341,8 @@ class Cache:
         if problem != _UNPROVEN:
             self._discard_damaged(path, problem)
             return
-        if not self._unproven:
+        if not self._told_of_unproven:
+            self._told_of_unproven = True
             self._tell(
                 f"nothing proves some files in the cache, so they are fetched anew ({os.fsdecode(path)} is the first)"
             )
@@ -358,13 +357,18 @@ class Cache:
             return
         self._tell(f"a damaged file in the cache was thrown away ({os.fsdecode(path)}: {problem})")
         try:
-            size = os.lstat(path).st_size
+            status = os.lstat(path)
+            if stat.S_ISDIR(status.st_mode):
+                # Nobody of us makes one, and it may hold anything: it is put aside for somebody to look at.
+                name = f"{os.path.basename(os.fsdecode(path))}.{self._member.name}.{next(self._serial)}"
+                os.rename(path, os.path.join(self._root, QUARANTINE.encode(), os.fsencode(name)))
+                return
             os.unlink(path)
         except FileNotFoundError:
             return
         except OSError as error:
             raise storage_error(error) from error
-        self._vacate(size)
+        self._vacate(status.st_size)
 
     def _vacate(self, size: int) -> None:
         self._room.vacate(disk_bytes(size))

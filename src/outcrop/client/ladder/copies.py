@@ -1,11 +1,13 @@
 """Copies of revisions in the cache directory, made once and used by every command after that.
 
     <cache directory>/checkouts/<name>/<root hash>[-<digest of the paths>]-<n>        the copy
+    <cache directory>/checkouts/<name>/<root hash>[-<digest of the paths>]-<n>.files  what it holds
     <cache directory>/checkouts/<name>/<root hash>[-<digest of the paths>]-<n>.json   what it is
 
 Variant links are filled in, so a copy holds for the values of the variables that its links name; they are written
 down, and a command with other values gets a copy of its own. A copy appears whole or not at all. Of many processes that
-want the same one, as in a parallel job, one makes it and the others wait.
+want the same one, as in a parallel job, one makes it and the others wait. A copy that was not used for a while is
+looked at (`copy_contents`); when it is damaged, another one is made, since programs may still run from it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from outcrop.client.ladder.copy_contents import write_down
 from outcrop.client.ladder.turns import one_at_a_time
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, is_below, shown
@@ -142,6 +145,7 @@ class Copies:
                         inner.parent.mkdir(parents=True, exist_ok=True)
                         copy_to(inner, path)
                     place.chmod(_DIRECTORY_MODE)
+            write_down(copy, contents_of(copy))
             _write(record_of(copy), _Record(root_catalog, [shown(path) for path in paths], seen.asked()))
             return copy
 
@@ -149,6 +153,20 @@ class Copies:
 def record_of(copy: Path) -> Path:
     """The file that says what `copy` is."""
     return copy.with_suffix(".json")
+
+
+def contents_of(copy: Path) -> Path:
+    """The file that says what `copy` holds."""
+    return copy.with_suffix(".files")
+
+
+def give_up(copy: Path) -> None:
+    """Has nobody use `copy` from now on. It stays where it is: programs may run from it. StorageError where that cannot
+    be."""
+    try:
+        record_of(copy).unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(error) from error
 
 
 def variables_of(copy: Path) -> frozenset[bytes]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import time
 
+from outcrop.client.ladder.copies import contents_of as contents_of_copy
 from outcrop.client.ladder.copies import record_of as record_of_copy
 from outcrop.client.ladder.copies import variables_of
+from outcrop.client.ladder.copy_contents import next_look
 from outcrop.client.ladder.recent_way import RecentWay
+from outcrop.client.ladder.relocated import contents_of as contents_of_place
 from outcrop.client.ladder.relocated import record_of as record_of_place
 from outcrop.client.ladder.relocated_rung import InRelocatedCopy
 from outcrop.client.ladder.request import RunRequest
@@ -27,7 +30,9 @@ def known_run(start: Become, recent: RecentWay | None) -> KnownRun | None:
     proved = _proved(request, now)
     if proved is None:
         return None
-    until = proved.until if recent is None else min(proved.until, recent.until())
+    ends = [proved.until, next_look(contents_of_copy(start.copy)), next_look(contents_of_place(start.place))]
+    if recent is not None:
+        ends.append(recent.until())
     records = (record_of_copy(start.copy), record_of_place(start.place))
     names = map(os.fsdecode, variables_of(start.copy))
     return KnownRun(
@@ -37,7 +42,7 @@ def known_run(start: Become, recent: RecentWay | None) -> KnownRun | None:
         files={**proved.files, **{str(path): stamp_of(path) for path in records}},
         variables={name: request.environment.get(name) for name in names},
         at=now,
-        until=until,
+        until=min(ends),
         seen="" if recent is None else surroundings(request.environment),
     )
 

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from outcrop.client.ladder.copies import check_private
+from outcrop.client.ladder.copy_contents import write_down
 from outcrop.client.ladder.turns import one_at_a_time
 from outcrop.errors import MissingCapability, OutcropError, StorageError, storage_error
 
@@ -123,8 +124,14 @@ def _relocate(copy: Path, place: Path, old_prefix: PurePosixPath, relocator: Rel
         )
     with unfinished(place) as unnamed:
         relocator(copy, unnamed, old_prefix, PurePosixPath(place))
+        write_down(unnamed, contents_of(place))
         # The record first: a copy without one could not be told from somebody else's directory.
         record.write_bytes(os.fsencode(copy))
+
+
+def contents_of(place: Path) -> Path:
+    """The file that says what `place` holds."""
+    return place.with_name(f"{_DONE}-{place.name}.files")
 
 
 def record_of(place: Path) -> Path:

@@ -9,10 +9,10 @@ from typing import NoReturn
 
 from outcrop.client.ladder.launch import become
 from outcrop.client.ladder.new_place import environment_in_new_place, in_new_place
-from outcrop.client.ladder.relocated import is_there, place_for, relocate
+from outcrop.client.ladder.relocated import contents_of, is_there, place_for, relocate
 from outcrop.client.ladder.request import RunRequest
 from outcrop.client.ladder.rung import Become, environment_of
-from outcrop.client.ladder.shown_copy import copy_for, noexec_obstacle
+from outcrop.client.ladder.shown_copy import copy_for, is_sound, noexec_obstacle
 from outcrop.client.ladder.ways import Obstacle, Way
 from outcrop.errors import MissingCapability, OutcropError
 
@@ -40,6 +40,9 @@ class Relocated:
         request = self.request
         copy = copy_for(request)
         place = place_for(copy, request.prefix, request.relocate_to, request.environment)
+        if is_there(place, copy) and not is_sound(request, copy, place, contents_of(place)):
+            copy = copy_for(request)
+            place = place_for(copy, request.prefix, request.relocate_to, request.environment)
         if not is_there(place, copy):
             if request.relocator is None:
                 raise MissingCapability(what="relocation", problem="this build of outcrop has none")

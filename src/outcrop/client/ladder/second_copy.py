@@ -7,6 +7,7 @@ they stay open until whoever made it has done with it.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -31,7 +32,8 @@ def second_copy(source: Path, place: Path) -> Iterator[None]:
     try:
         copy.make()
     except OSError as error:
-        raise storage_error(error) from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise storage_error(error, f"the copy in {place}" if full else "") from error
     yield
     try:
         copy.close()

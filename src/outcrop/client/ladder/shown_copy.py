@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outcrop.client.ladder.copies import Copies
+from outcrop.client.ladder.copies import Copies, contents_of, give_up
+from outcrop.client.ladder.copy_contents import damaged, is_due
 from outcrop.client.ladder.request import RunRequest
 from outcrop.client.ladder.ways import Obstacle
 from outcrop.client.recent_proof import holds_until
@@ -26,7 +27,7 @@ def copy_for(request: RunRequest) -> Path:
     environment = {os.fsencode(name): os.fsencode(value) for name, value in request.environment.items()}
     root = _known_root(request)
     found = None if root is None else copies.find(request.name, root, request.paths, environment)
-    if found is not None:
+    if found is not None and is_sound(request, found, found, contents_of(found)):
         return found
     # Only who has no copy yet, or an old one, needs the code that reads repositories.
     from outcrop.client.ladder.own_cache import opened
@@ -34,9 +35,23 @@ def copy_for(request: RunRequest) -> Path:
     with opened(request) as repository:
         _keep_proof(request, repository)
         found = copies.find(request.name, repository.root.digest.text, request.paths, environment)
-        if found is not None:
+        if found is not None and is_sound(request, found, found, contents_of(found)):
             return found
         return copies.make(repository, request.paths, environment, request.progress, request.tell)
+
+
+def is_sound(request: RunRequest, copy: Path, tree: Path, contents: Path) -> bool:
+    """Whether `tree`, which is `copy` or was made from it, is what `contents` says, as far as that has to be looked at.
+    If it is not, `copy` is given up, and the user is told."""
+    if not is_due(contents):
+        return True
+    wrong = damaged(tree, contents)
+    if not wrong:
+        return True
+    what = f"{tree / wrong} is not what it was" if wrong != "?" else f"nothing says what {tree} held"
+    request.tell(f"{what}, so another copy is made; remove that one when no program runs from it any more")
+    give_up(copy)
+    return False
 
 
 def _known_root(request: RunRequest) -> str | None:

@@ -21,6 +21,8 @@ from outcrop.client.ladder.containers import (
     bubblewrap_line,
     proot_line,
 )
+from outcrop.client.ladder.copies import contents_of
+from outcrop.client.ladder.copy_contents import look_next_time
 from outcrop.client.ladder.launch import become
 from outcrop.client.ladder.request import RunRequest
 from outcrop.client.ladder.rung import Become, environment_of
@@ -172,6 +174,8 @@ class Proot:
         def start(command: Sequence[str]) -> NoReturn:
             if without_statx:
                 _forbid_statx()
+            # The command may write to it.
+            look_next_time(contents_of(copy))
             become(proot_line(program, copy, request.prefix, os.getcwd(), command), environment)
 
         return start

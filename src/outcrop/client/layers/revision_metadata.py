@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from outcrop.client.layers.metadata import Inode, Listing, Metadata
+from outcrop.client.layers.metadata import Inode, Listing, Metadata, not_representable
 from outcrop.client.layers.objects import Needed, Needs
 from outcrop.client.mount.listing import listing_of
 from outcrop.client.mount.owners import AS_PUBLISHED, Owners
 from outcrop.client.mount.protocol import device_number
 from outcrop.client.tree import Tree
 from outcrop.cvmfs.database import sqlite_border
-from outcrop.cvmfs.entry import Entry, EntryRow, Mark, decode_entry
+from outcrop.cvmfs.entry import Entry, EntryKind, EntryRow, Mark, decode_entry
 from outcrop.cvmfs.paths import ROOT, PathHash, RepositoryPath, join, path_hash
 from outcrop.errors import FormatError, MissingCapability
 
@@ -175,6 +175,9 @@ class _Reader:
             size = 0
             if entry.kind.is_device:
                 device = device_number(os.major(entry.size), os.minor(entry.size))
+                if entry.kind is EntryKind.CHARACTER_DEVICE and not device:
+                    # To overlayfs that is a name that was deleted.
+                    raise not_representable("a device numbered 0/0")
         uid, gid = self._owners.uid(entry.uid), self._owners.gid(entry.gid)
         return Inode(
             entry.mode, uid, gid, entry.mtime, entry.mtime_ns or 0, entry.linkcount, size, device, target,

@@ -214,7 +214,7 @@ def unmount(mountpoint: Path, *, lazy: bool) -> None:
             "end it, or take the mount from sight with `--lazy`",
         )
     if problem == errno.EINVAL:
-        raise NotFound(what=f"a mount at {mountpoint}", hint="`outcrop mount --list` shows what is mounted")
+        raise NotFound(what=f"a mount at {mountpoint}", hint="`outcrop mount status` shows what is mounted")
     if problem == errno.EPERM:
         raise MissingCapability(
             what=f"unmounting {mountpoint}", problem="it belongs to another user", hint="do it as that user or as root"

@@ -22,7 +22,7 @@ SERVER_SECONDS = 10.0
 _TRANSACTIONS_SUFFIX = ".transactions"
 """How the directory ends in which a publisher keeps the open transactions of a repository."""
 _SHOWN_USERS = 5
-_LISTING = "`outcrop mount --list` shows what is mounted"
+_LISTING = "`outcrop mount status` shows what is mounted"
 _USES = ("cwd", "root", "exe")
 
 

@@ -22,7 +22,8 @@ from outcrop.client.pack.streams import FILE_BUFFER_BYTES, DigestingSink, Sink, 
 from outcrop.client.pack.tar import write_tar
 from outcrop.client.pack.tar_header import TarMember, ending, header, padding
 from outcrop.cvmfs.entry import Entry
-from outcrop.errors import InvalidValue, storage_error
+from outcrop.cvmfs.paths import shown
+from outcrop.errors import InvalidValue, MissingCapability, storage_error
 from outcrop.progress import SILENT, Progress
 
 TAG = "latest"
@@ -35,6 +36,7 @@ _LAYOUT = {"imageLayoutVersion": "1.0.0"}
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 """What Go, and so every container tool, calls what uname(2) says. Others have the same name in both."""
 
+_WHITEOUT = b".wh."
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -69,6 +71,17 @@ class Platform:
         return members | ({"variant": self.variant} if self.variant else {})
 
 
+def _check_names(image: PackImage) -> None:
+    """Refuses names by which a layer says what is deleted. Source: OCI Image Specification, `layer.md`, "Whiteouts"."""
+    for located in image.selection.entries:
+        if located.path.rpartition(b"/")[2].startswith(_WHITEOUT):
+            raise MissingCapability(
+                what="making a container image",
+                problem=f"the name of {shown(located.path)} says in a layer that a file was deleted",
+                hint="make another format: `--format tar`",
+            )
+
+
 def write_oci_layout(
     image: PackImage,
     contents: FileContents,
@@ -77,7 +90,8 @@ def write_oci_layout(
     progress: Progress = SILENT,
 ) -> Counter[str]:
     """Writes the layout of `image` into the empty directory `directory`; returns what a layer cannot hold, and how
-    often. StorageError where the disk is full."""
+    often. StorageError where the disk is full, MissingCapability for a name that means something else in a layer."""
+    _check_names(image)
     layout = _Layout(directory)
     layer_file = layout.blobs / "layer"
     with file_sink(layer_file) as to_file:

@@ -44,6 +44,7 @@ class Reason(Enum):
     SHEBANG_LENGTH = "is in a `#!` line that some kernels cut off"
     HASHED_BYTECODE = "was compiled from a source that changes; Python compiles it again at each start"
     CLIMBING_LINK = "is a relative link that leaves the tree"
+    ODD_LINK = "is a link that spells the prefix in another way"
     UNSEARCHED = "was not searched"
 
     @property

@@ -59,9 +59,11 @@ def examine(path: bytes, data: Data, original: Prefix, *, compiled: bool = False
 
 def examine_link(path: bytes, target: bytes, directory: bytes, original: Prefix) -> Examined:
     """What the symbolic link `path` in `directory` (below the tree) asks for, which points to `target`."""
-    normal = os.path.normpath(target)
-    if original.holds(normal) and target.startswith(original.path):
-        return Examined(Change(path, Style.EXACT, len(target), (Place(0, PlaceKind.LINK),)))
+    slashes = len(target) - len(target.lstrip(b"/"))
+    if slashes and original.holds(os.path.normpath(target[slashes - 1 :])):
+        if target.startswith(original.path, slashes - 1):
+            return Examined(Change(path, Style.EXACT, len(target), (Place(slashes - 1, PlaceKind.LINK),)))
+        return Examined(findings=(Finding(path, Reason.ODD_LINK, detail=os.fsdecode(target)),))
     if not target.startswith(b"/"):
         climbed = os.path.normpath(os.path.join(directory, target))
         if climbed.startswith(b"../"):

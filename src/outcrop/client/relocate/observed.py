@@ -1,21 +1,25 @@
 """What strace saw of a run, as far as a proof cares: who asked for paths of the old prefix, and what was read.
 
-Every path that a system call names counts, found or not, and so does the place of every file that was opened: it may be
-behind a link.
+Every path that a system call names counts, found or not, sockets' too, and so does the place of every file that was
+opened: it may be behind a link. Where links lead behind which nothing was found is for
+`outcrop.client.relocate.old_links`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from outcrop.client.relocate.prefix import Prefix
 from outcrop.client.trace.access import AccessKind
 from outcrop.client.trace.asked_paths import AskedPaths
-from outcrop.client.trace.strace_lines import Line, LineReader, Text
+from outcrop.client.trace.strace_lines import Line, LineReader, Text, Word, unescaped
 
 _EXEC = frozenset({b"execve", b"execveat"})
+_SOCKET_CALLS = frozenset({b"connect", b"bind"})
+_SOCKET_PATH = re.compile(rb'sun_path="((?:[^"\\]|\\.)*)"')
 _FORK = frozenset({b"clone", b"clone3", b"fork", b"vfork"})
 
 
@@ -35,6 +39,8 @@ class Observation:
 
     old: list[OldAccess] = field(default_factory=list)
     found: set[bytes] = field(default_factory=set)
+    asked: dict[bytes, OldAccess] = field(default_factory=dict)
+    """Every path that was asked for, found or not, but for those of the old prefix, with who asked first."""
     programs: int = 0
 
 
@@ -51,6 +57,7 @@ def observe(lines: Iterable[bytes], directory: bytes, original: Prefix) -> Obser
     observation = Observation()
     processes: dict[int, _Process] = {}
     old: dict[bytes, int] = {}
+    others: dict[bytes, int] = {}
     for text in lines:
         line = reader.read(text)
         if line is None:
@@ -61,16 +68,22 @@ def observe(lines: Iterable[bytes], directory: bytes, original: Prefix) -> Obser
                 observation.found.add(one.path)
                 if one.kind in (AccessKind.OPEN, AccessKind.EXEC):
                     process.read[one.path] = None
-            if original.holds(os.path.normpath(one.path)):
-                old.setdefault(one.path, line.process)
+            (old if original.holds(normal(one.path)) else others).setdefault(one.path, line.process)
         for path in _named_paths(line):
-            if original.holds(os.path.normpath(path)):
+            if original.holds(normal(path)):
                 old.setdefault(path, line.process)
         if line.result is not None:
             _follow(line, process, processes)
     observation.programs = len({process.program for process in processes.values() if process.program})
-    observation.old = [_old_access(path, number, processes) for path, number in old.items()]
+    observation.old = [_access(path, number, processes) for path, number in old.items()]
+    observation.asked = {path: _access(path, number, processes) for path, number in others.items()}
     return observation
+
+
+def normal(path: bytes) -> bytes:
+    """The absolute `path` as the kernel takes it, were there no links: `os.path.normpath` keeps two slashes at its
+    beginning."""
+    return os.path.normpath(b"/" + path.lstrip(b"/"))
 
 
 def _named_paths(line: Line) -> Iterable[bytes]:
@@ -78,8 +91,16 @@ def _named_paths(line: Line) -> Iterable[bytes]:
     for argument in line.arguments:
         if isinstance(argument, Text) and argument.whole and argument.value.startswith(b"/"):
             yield argument.value
+        elif isinstance(argument, Word) and line.name in _SOCKET_CALLS:
+            yield from _socket_path(argument)
     if line.opened is not None:
         yield line.opened
+
+
+def _socket_path(address: Word) -> Iterable[bytes]:
+    found = _SOCKET_PATH.search(address.value)
+    if found is not None and (path := unescaped(found.group(1))).startswith(b"/"):
+        yield path
 
 
 def _follow(line: Line, process: _Process, processes: dict[int, _Process]) -> None:
@@ -90,7 +111,7 @@ def _follow(line: Line, process: _Process, processes: dict[int, _Process]) -> No
         processes.setdefault(line.result, _Process()).parent = line.process
 
 
-def _old_access(path: bytes, number: int, processes: dict[int, _Process]) -> OldAccess:
+def _access(path: bytes, number: int, processes: dict[int, _Process]) -> OldAccess:
     """Who asked for `path`: the process itself or, if it runs what its parent runs, that one. What its ancestors read
     counts, too: a script hands paths on to other programs."""
     read: dict[bytes, None] = {}

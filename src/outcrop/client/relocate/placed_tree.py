@@ -32,6 +32,11 @@ class PlacedTree:
             path = self._top + path[len(self._target) :]
         return path
 
+    def inside(self, path: bytes) -> bytes | None:
+        """Where this process finds `path`, in which nothing is a link; None if that is not in the tree."""
+        seen_at = self._top if self._target is None else self._target.path
+        return self._top + path[len(seen_at) :] if path.startswith(seen_at + b"/") else None
+
     def holds(self, path: bytes) -> bool:
         """Whether what a program finds at `path` is in the tree."""
         return self.real(path).startswith(self._top + b"/")

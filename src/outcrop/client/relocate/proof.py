@@ -11,12 +11,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from outcrop.client.relocate.leftovers import Leftover, LeftoverSearch, Source
-from outcrop.client.relocate.observed import Observation, observe
+from outcrop.client.relocate.observed import Observation, OldAccess, observe
+from outcrop.client.relocate.old_links import OldLinks
 from outcrop.client.relocate.placed_tree import PlacedTree
 from outcrop.client.relocate.prefix import Prefix
 from outcrop.client.relocate.proof_view import OldPrefix, View, view_of
@@ -107,10 +108,11 @@ def prove(
         line = [*view.words, tracer.program, *tracer.options, "-o", str(calls), "--", *command]
         code = _run(line, output, environment, view)
         observation = _observation(calls, original)
-    if observation.old:
+    old = [*observation.old, *_behind_links(observation, placed, original)]
+    if old:
         search = LeftoverSearch(placed, original, environment, progress)
-        leftovers = [search.leftover(access) for access in observation.old[:_LEFTOVERS_EXPLAINED]]
-        raise _failed(str(placed), leftovers, len(observation.old))
+        leftovers = [search.leftover(access) for access in old[:_LEFTOVERS_EXPLAINED]]
+        raise _failed(str(placed), leftovers, len(old))
     if code != 0:
         raise CommandFailed(
             what=command[0],
@@ -131,6 +133,15 @@ def prove(
             hint=f"name a program of the tree by its path: {placed}/bin/PROGRAM",
         )
     return Proof(tuple(command), view.old_prefix, below, observation.programs)
+
+
+def _behind_links(observation: Observation, placed: PlacedTree, original: Prefix) -> Iterator[OldAccess]:
+    """What was asked for by way of links of the tree that lead to the old prefix."""
+    links = OldLinks(placed, original)
+    for path, access in observation.asked.items():
+        led = links.on_the_way(path)
+        if led is not None:
+            yield replace(access, path=led)
 
 
 def _is_at(tree: Path, target: Prefix) -> bool:

@@ -17,7 +17,7 @@ from outcrop.client.trace.access import AccessKind
 from outcrop.client.trace.strace_lines import Argument, Descriptor, Event, Line, Text, Word
 
 TRACED_CALLS = (
-    "%file", "fchdir", "?getdents", "?getdents64", "?clone", "?clone3", "?fork", "?vfork",
+    "%file", "fchdir", "?getdents", "?getdents64", "?clone", "?clone3", "?fork", "?vfork", "?connect", "?bind",
 )  # fmt: skip
 """What strace is asked for. A question mark lets it pass over what this machine's kernel does not have."""
 
