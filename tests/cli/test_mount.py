@@ -70,7 +70,7 @@ def test_what_is_meant_must_be_said(command: list[str], capfd: pytest.CaptureFix
 
 def test_a_mount_that_does_not_exist_cannot_be_taken_away(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["umount", str(tmp_path)]) == 1
-    assert "outcrop mount --list" in capfd.readouterr().err
+    assert "outcrop mount status" in capfd.readouterr().err
 
 
 @pytest.mark.integration
