@@ -97,6 +97,18 @@ def test_more_is_asked_for_at_once_where_the_server_is_far_but_not_too_much(site
     assert len(site.connections) <= limits.most_parallel
 
 
+def test_distance_is_found_out_once(site: Site) -> None:
+    site.files = {str(number): bytes(1000) for number in range(300)}
+    site.delay = 0.03
+    with serving(site) as url:
+        store = HttpStore(url, TransferLimits(parallel=4, most_parallel=12))
+        list(store.fetch(Wanted(name, Collected()) for name in site.files))
+        before, site.busiest = site.busiest, 0
+        list(store.fetch(Wanted(str(number), Collected()) for number in range(before)))
+        store.close()
+    assert site.busiest > 4
+
+
 def test_a_narrow_line_is_not_shared_by_more(site: Site) -> None:
     site.files = {str(number): bytes(10) for number in range(60)}
     site.delay = 0.03

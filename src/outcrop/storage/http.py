@@ -259,10 +259,12 @@ class _IdleConnections:
 
 
 class _Connections:
-    """A set of connections, kept alive between fetches, that one thread uses at a time."""
+    """A set of connections, kept alive between fetches, that one thread uses at a time. `parallel` is how many of them
+    the last fetch came to use at once."""
 
     def __init__(self, limits: TransferLimits, address: str) -> None:
         self.process = os.getpid()
+        self.parallel = 0
         self.multi = pycurl.CurlMulti()
         self.multi.setopt(pycurl.M_MAXCONNECTS, limits.most_parallel)
         self.multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, limits.most_parallel)
@@ -350,7 +352,8 @@ class _Session:
         self._ended: deque[FetchedOverHttp] = deque()
         self._way = store.way
         self._handles = connections.handles(store.way, store.limits)
-        self._parallel = store.limits.parallel
+        # What an earlier session has found out about the distance holds for this one.
+        self._parallel = min(max(store.limits.parallel, connections.parallel), store.limits.most_parallel)
         self._was_idle = False
         self._began = clock()
         self._received = 0
@@ -380,6 +383,7 @@ class _Session:
                 while self._ended:
                     yield self._ended.popleft()
         finally:
+            self._connections.parallel = self._parallel
             for curl in list(self._active):
                 self._multi.remove_handle(curl)
                 curl.close()
