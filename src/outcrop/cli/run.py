@@ -109,9 +109,10 @@ def _recent_way(request: RunRequest, reading: Reading, image: str) -> RecentWay:
 
 def _keep(request: RunRequest, ready: Climbed, recent: RecentWay | None) -> None:
     """Keeps what this run has found out for the same command line, as far as that can be found again by its words."""
-    if sys.argv[1:2] != ["run"] or tuple(sys.argv[2:])[-len(request.command) :] != request.command:
+    words = sys.argv[2:]
+    if sys.argv[1:2] != ["run"] or _DASHES not in words:
         return
-    if sys.argv.index(_DASHES) != len(sys.argv) - len(request.command) - 1:
+    if tuple(words[words.index(_DASHES) + 1 :]) != request.command:
         return
     # Few runs take this way, and those once in a while.
     from outcrop.client.ladder.found_again import known_run
@@ -119,7 +120,7 @@ def _keep(request: RunRequest, ready: Climbed, recent: RecentWay | None) -> None
 
     known = known_run(ready.become, recent)
     if known is not None:
-        keep(sys.argv[2:], known, str(request.settings.state_directory), request.environment)
+        keep(words, known, str(request.settings.state_directory), request.environment)
 
 
 def _is_of_an_outer_run(request: RunRequest) -> bool:

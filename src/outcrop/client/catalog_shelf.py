@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from outcrop.client.catalog_file import file_of
 from outcrop.client.mountpoints import Mountpoint
+from outcrop.client.stamps import stamp_of_status
 from outcrop.cvmfs.catalog import Catalog
 
 MAXIMUM_OPEN_CATALOGS = 48
@@ -99,7 +100,6 @@ def _has_changed(place: _Place) -> bool:
 def _stamp(file: str) -> tuple[int, ...] | None:
     """What changes when the file does; None for one that is gone, or for none."""
     try:
-        status = os.stat(file)
+        return stamp_of_status(os.stat(file))
     except OSError:
         return None
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -10,13 +10,18 @@ TOO_MANY = "?"
 _MAXIMUM_FILES = 500
 
 
+def stamp_of_status(status: os.stat_result) -> tuple[int, int, int, int]:
+    """What changes when a file is replaced or written to."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def stamp_of(path: str | os.PathLike[str]) -> str:
     """What changes when the file at `path` does, or any file below the directory at `path`."""
     try:
         status = os.stat(path)
     except OSError as error:
         return f"-{error.errno}"
-    own = f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
+    own = "-".join(map(str, stamp_of_status(status)))
     if not os.path.isdir(path):
         return own
     stamps = [own]

@@ -27,17 +27,15 @@ from outcrop.cvmfs.paths import is_below, parent
 from tests.client.alike import seen
 from tests.client.alike.archives import archived, only_layer
 from tests.client.alike.every_entry import AS_ROOT, ENVIRONMENT, LARGE, LONGEST, NESTED, THINGS, TIMES
-from tests.client.alike.making import MAKES, ROOT, Made, publish_external, served, write_outside
+from tests.client.alike.making import MAKES, Made, publish_external, served, write_outside
+from tests.client.alike.running import run_alone
 from tests.client.alike.seen import Seen, View, of_bytes
-from tests.client.ladder.site import reason_against_machines
 from tests.client.mount.private_place import play
 from tests.client.pack.packs import mounted_erofs, need_programs
 from tests.client.reading import Reader
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("alike")]
 
-_SECONDS = 60
-_ALONE = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc")
 _SETTINGS = {name.encode(): value.encode() for name, value in ENVIRONMENT.items()}
 
 only_root = pytest.mark.skipif(not AS_ROOT, reason="only root can mount an image")
@@ -239,24 +237,9 @@ def test_mount(made: Made, tmp_path: Path, by: str) -> None:
 
 def seen_in_a_run(made: Made, directory: Path, way: str) -> View:
     """What a command sees that `outcrop run` shows the repository by `way`."""
-    reason = reason_against_machines()
-    if reason:
-        pytest.skip(reason)
     output = directory / "seen.json"
     command = [sys.executable, "-m", "tests.client.alike.seen", f"/cvmfs/{made.name}", str(output)]
-    done = subprocess.run(
-        [*_ALONE, sys.executable, "-m", "outcrop", "run", "--way", way, *made.reading, made.url, "--", *command],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            **ENVIRONMENT,
-            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
-            "OUTCROP_CACHE_DIR": str(directory / "cache"),
-            "OUTCROP_STATE_DIR": str(directory / "state"),
-        },
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    run_alone(way, *made.reading, made.url, "--", *command, directory=directory, environment=ENVIRONMENT)
     return seen.read(output)
 
 

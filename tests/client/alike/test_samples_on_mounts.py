@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.alike.making import ROOT
-from tests.client.ladder.site import reason_against_machines
+from tests.client.alike.running import run_alone
 from tests.client.mount.private_place import play
 from tests.cvmfs.samples import DIRECTORY
 
@@ -19,8 +18,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root sees all owners as they are, and can mount an image"),
 ]
 
-_SECONDS = 60
-_ALONE = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc")
 TEST, RMD = "test.example.org", "rmd.example.org"
 
 READINGS: dict[str, tuple[str, str, str, list[str]]] = {
@@ -61,28 +58,13 @@ def test_mount_shows_what_the_stock_client_shows(tmp_path: Path, by: str, readin
 # Their current revisions are run in `tests/client/ladder/test_layered.py`.
 @pytest.mark.parametrize(("way", "reading"), [("erofs", "tag"), ("overlay", "tag")])
 def test_run_shows_what_the_stock_client_shows(tmp_path: Path, way: str, reading: str) -> None:
-    reason = reason_against_machines()
-    if reason:
-        pytest.skip(reason)
     server, answers, fqrn, options = READINGS[reading]
     subprocess.run(["tar", "xzf", DIRECTORY / f"{server}.tar.gz", "-C", tmp_path], check=True)
     compare = [sys.executable, "-m", "tests.client.ladder.compare_sample", answers, f"/cvmfs/{fqrn}"]
-    line = [
-        *_ALONE, sys.executable, "-m", "outcrop", "run", "--way", way, *options, "--fqrn", fqrn, "--key",
-        str(DIRECTORY / "keys" / f"{fqrn}.pub"), f"file://{tmp_path}/{server}", "--", *compare,
-        *([] if way == "erofs" else ["--without-owners"]),
-    ]  # fmt: skip
-    done = subprocess.run(
-        line,
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
-            "OUTCROP_CACHE_DIR": str(tmp_path / "cache"),
-            "OUTCROP_STATE_DIR": str(tmp_path / "state"),
-            **environment_of(answers),
-        },
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS, check=False,
+    if way != "erofs":
+        compare.append("--without-owners")
+    said = run_alone(
+        way, *options, "--fqrn", fqrn, "--key", str(DIRECTORY / "keys" / f"{fqrn}.pub"), f"file://{tmp_path}/{server}",
+        "--", *compare, directory=tmp_path, environment=environment_of(answers),
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "entries are the same" in done.stdout
+    assert "entries are the same" in said

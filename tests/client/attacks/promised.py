@@ -32,6 +32,8 @@ from tests.client.published import (
 WEEK = timedelta(days=7)
 HOUR = timedelta(hours=1)
 FILES = ("edition", "shelf/book", "shelf/large")
+OBJECTS = ("root", "nested", "file", "chunk")
+"""The objects of an edition that a server can spoil."""
 
 
 def contents(revision: int) -> Mapping[str, bytes]:

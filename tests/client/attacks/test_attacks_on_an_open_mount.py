@@ -24,7 +24,17 @@ from outcrop.cvmfs.objects import MANIFEST_NAME, WHITELIST_NAME, ObjectKind, Obj
 from tests.client.attacks.conftest import STATED_SECONDS, Machine
 from tests.client.attacks.open_mount import HELD
 from tests.client.attacks.private_program import PrivateProgram, reason_against
-from tests.client.attacks.promised import FILES, HOUR, WEEK, contents, edition, promising, record_of, signed_record
+from tests.client.attacks.promised import (
+    FILES,
+    HOUR,
+    OBJECTS,
+    WEEK,
+    contents,
+    edition,
+    promising,
+    record_of,
+    signed_record,
+)
 from tests.client.attacks.reading_once import LAYERS, MOUNT, Order
 from tests.client.attacks.test_attacks import EVERY_KIND, FAR_AHEAD, SIGNED, path_of
 from tests.client.published import NOW, Published, keys
@@ -43,7 +53,6 @@ from tests.faulty_server import (
 
 pytestmark = pytest.mark.integration
 
-OBJECTS = ("root", "nested", "file", "chunk")
 FIRST = 2
 """The edition that is mounted while the server is good."""
 

@@ -21,7 +21,7 @@ from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.objects import MANIFEST_NAME, WHITELIST_NAME, ObjectKind, ObjectName
 from tests.client.attacks.conftest import Machine, Victim, is_right, never_wrong
 from tests.client.attacks.private_program import reason_against
-from tests.client.attacks.promised import HOUR, WEEK, contents, edition, promising, record_of, signed_record
+from tests.client.attacks.promised import HOUR, OBJECTS, WEEK, contents, edition, promising, record_of, signed_record
 from tests.client.attacks.reading_once import NOTES, RUNS, Answer
 from tests.client.attacks.test_attacks import EVERY_KIND, FAR_AHEAD, SIGNED, path_of
 from tests.client.published import NOW, Published, keys
@@ -40,7 +40,6 @@ from tests.faulty_server import (
 
 pytestmark = pytest.mark.integration
 
-OBJECTS = ("root", "nested", "file", "chunk")
 FIRST = 2
 """The edition that was read while the server was good."""
 

@@ -25,7 +25,7 @@ NAME = RepositoryName("tools.example.org")
 PREFIX = f"/cvmfs/{NAME}"
 GREETING = "Hello from the repository"
 _SECONDS = 110
-_NAMESPACES = (
+PRIVATE_NAMESPACES = (
     "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc",
 )  # fmt: skip
 _SHOW = f"""#!/bin/sh
@@ -43,7 +43,7 @@ def reason_against_machines() -> str:
         return "only root can stage a machine that forbids things"
     if shutil.which("unshare") is None:
         return "unshare (util-linux) is not installed"
-    tried = subprocess.run([*_NAMESPACES, "true"], capture_output=True, check=False)
+    tried = subprocess.run([*PRIVATE_NAMESPACES, "true"], capture_output=True, check=False)
     return "" if tried.returncode == 0 else f"no namespaces: {tried.stderr.decode(errors='replace').strip()}"
 
 
@@ -102,7 +102,7 @@ class Site:
         )  # fmt: skip
         surroundings = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_RUNTIME_DIR")}
         ended = subprocess.run(
-            [*_NAMESPACES, sys.executable, "-m", "tests.client.ladder.confined", confinement.text()],
+            [*PRIVATE_NAMESPACES, sys.executable, "-m", "tests.client.ladder.confined", confinement.text()],
             cwd=ROOT,
             env={**surroundings, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
             stdin=subprocess.DEVNULL,

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from outcrop.client.cache.checksum import READ_BYTES
 from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import Digest, Hasher
-from outcrop.cvmfs.encoders import ENCODERS, REFERENCE_LEVEL
+from outcrop.cvmfs.encoders import ENCODERS, REFERENCE_LEVEL, Compress
 
 _WHOLE_BYTES = 32 * 1024 * 1024
 """Up to here a file is compressed in memory, as all encoders but zlib ask for. Our publisher cuts larger ones into
@@ -27,24 +27,29 @@ class Prover:
     by one as a rule."""
 
     def __init__(self) -> None:
-        self._encoders = sorted(ENCODERS.values(), key=lambda one: one is not ENCODERS["zlib"])
+        self._encoders = list(ENCODERS.values())
+        self._try_first(ENCODERS["zlib"])
 
     def stored_as(self, descriptor: int, digest: Digest, compression: Compression | None = None) -> Compression | None:
         """How a server stores the bytes of the open file if the object `digest` has them; None where that cannot be
         shown. Only `compression` is tried where that is known. OSError where the file cannot be read."""
         size = os.fstat(descriptor).st_size
         if size > _WHOLE_BYTES:
-            return _stored_in_pieces(descriptor, digest)
+            found = _stored_in_pieces(descriptor, digest)
+            return found if compression in (None, found) else None
         data = b"".join(pieces_of(descriptor))
         if compression is not Compression.ZLIB and Digest.of(data, digest.algorithm) == digest:
             return Compression.NONE
         if compression is not Compression.NONE:
-            for encoder in tuple(self._encoders):
+            for encoder in self._encoders:
                 if Digest.of(encoder(data), digest.algorithm) == digest:
-                    # Another thread may do the same at this moment; an order is all that could get lost.
-                    self._encoders = sorted(self._encoders, key=lambda one, found=encoder: one is not found)  # type: ignore[misc]
+                    self._try_first(encoder)
                     return Compression.ZLIB
         return None
+
+    def _try_first(self, encoder: Compress) -> None:
+        # Another thread may do the same at this moment; an order is all that could get lost.
+        self._encoders = [encoder, *(one for one in self._encoders if one is not encoder)]
 
 
 def _stored_in_pieces(descriptor: int, digest: Digest) -> Compression | None:

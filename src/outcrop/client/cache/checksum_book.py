@@ -15,6 +15,7 @@ import zlib
 from contextlib import suppress
 
 from outcrop.client.cache.bookkeeping import bookkeeping, make_directory, open_shared
+from outcrop.client.cache.checksum import CHECK_ATTRIBUTE
 from outcrop.cvmfs.compression import Compression
 from outcrop.cvmfs.digest import Algorithm, Digest
 
@@ -51,6 +52,14 @@ class ChecksumBook:
                     return bytes(checksum)
             end = start + _KEY_BYTES - 1
         return None
+
+    def note(self, file: int | bytes, digest: Digest, compression: Compression, checksum: bytes) -> None:
+        """Keeps the `checksum` of an object with its `file`, or here where that cannot be."""
+        try:
+            os.setxattr(file, CHECK_ATTRIBUTE, checksum)
+        except OSError:
+            # No attributes here, somebody else's file, no room.
+            self.add(digest, compression, checksum)
 
     def add(self, digest: Digest, compression: Compression, checksum: bytes) -> None:
         """Keeps the `checksum` of an object, as far as anything can be written."""

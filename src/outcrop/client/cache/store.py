@@ -29,12 +29,7 @@ from itertools import count
 from pathlib import Path
 
 from outcrop.client.cache.by_digest import Prover
-from outcrop.client.cache.checksum import (
-    CHECK_ATTRIBUTE,
-    attribute_of,
-    checksum_of,
-    checksum_of_bytes,
-)
+from outcrop.client.cache.checksum import attribute_of, checksum_of, checksum_of_bytes
 from outcrop.client.cache.checksum_book import ChecksumBook
 from outcrop.client.cache.layout import (
     BOOKKEEPING,
@@ -55,6 +50,7 @@ from outcrop.client.cache.room import LimitedRoom, Room, Unlimited
 from outcrop.client.cache.scan import Amount, strays
 from outcrop.client.content import Content, disk_bytes, new_checksum
 from outcrop.client.incoming import Incoming
+from outcrop.client.stamps import stamp_of_status
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.objects import ObjectKind
 from outcrop.errors import StorageError, storage_error
@@ -327,14 +323,12 @@ class Cache:
         return next((checksum for checksum in found if checksum is not None), None)
 
     def _note_checksum(self, descriptor: int, content: Content, checksum: bytes) -> None:
-        """Keeps the checksum of the open file with it, or in the book where that cannot be."""
+        """Keeps the checksum of the open file. What cannot be noted anywhere is proven again the next time."""
+        digest, compression = content.object.digest, content.compression
         if not self.read_only:
-            # No attributes here, somebody else's file, no room: what cannot be noted is proven again the next time.
-            with suppress(OSError):
-                os.setxattr(descriptor, CHECK_ATTRIBUTE, checksum)
-                return
-        if self._notes_checksums:
-            self._books[-1].add(content.object.digest, content.compression, checksum)
+            self._books[-1].note(descriptor, digest, compression, checksum)
+        elif self._notes_checksums:
+            self._books[-1].add(digest, compression, checksum)
 
     def _reject(self, content: Content, path: bytes, problem: str) -> None:
         """The file of `content` at `path` will not be used."""
@@ -495,4 +489,4 @@ def unwritable(error: StorageError) -> bool:
 
 def _stamp(status: os.stat_result) -> int:
     """A number that changes when a file is replaced or written to."""
-    return hash((status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size))
+    return hash(stamp_of_status(status))

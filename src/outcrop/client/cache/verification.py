@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from outcrop.client.cache.bookkeeping import bookkeeping
-from outcrop.client.cache.checksum import CHECK_ATTRIBUTE, attribute_of
+from outcrop.client.cache.checksum import attribute_of
 from outcrop.client.cache.checksum_book import ChecksumBook
 from outcrop.client.cache.layout import PREFIXES, digest_of
 from outcrop.client.cache.proof import (
@@ -127,11 +127,7 @@ class Verifier:
             else:
                 remove(one.path)
         elif proof.checksum:
-            try:
-                os.setxattr(one.path, CHECK_ATTRIBUTE, proof.checksum)
-            except OSError:
-                # The file system keeps no attributes, or the file is somebody else's.
-                self._book.add(digest, proof.compression, proof.checksum)
+            self._book.note(one.path, digest, proof.compression, proof.checksum)
 
     def _stated_sizes(self, progress: Progress) -> dict[bytes, frozenset[int]]:
         """What the sound catalogs in the cache say of objects without a checksum of their own."""
