@@ -81,3 +81,36 @@ def test_what_goes_wrong_after_an_interruption_is_an_interruption(
     assert app.tell(error, Console()) == app.tell(OSError(5, "wrong"), Console()) == Interrupted.exit_code
     assert app.tell(StorageError(what="the disk", problem="is full"), Console()) == StorageError.exit_code
     assert "un-acquired" not in capsys.readouterr().err.partition("interrupted")[2]
+
+
+DROPPED = """
+import os, signal, time
+from outcrop.cli import process
+
+class Finalised:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+process.prepare()
+try:
+    Finalised()
+    time.sleep(10)
+except KeyboardInterrupt:
+    print("interrupted", process.was_interrupted())
+"""
+
+
+def test_an_interruption_that_python_drops_comes_again() -> None:
+    ended = subprocess.run([sys.executable, "-c", DROPPED], capture_output=True, check=False, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "interrupted True\n", "")
+
+
+def test_other_errors_that_python_drops_are_told() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", DROPPED.replace("os.kill(os.getpid(), signal.SIGINT)", "1 / 0").replace("10", "0")],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert ended.returncode == 0
+    assert "ZeroDivisionError" in ended.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -56,6 +57,13 @@ class TestBothSignatures:
         changed = signature[:-1] + bytes([signature[-1] ^ 1])
         for wrong in (changed, signature[:-1], signature[1:], signature + b"\0", b"\0" + signature, b"", b"\xff" * 256):
             assert not is_signature(private_key().public_key(), wrong, TEXT)
+
+    def test_a_leading_zero_is_part_of_it(self, sign, is_signature) -> None:  # type: ignore[no-untyped-def]
+        """One signature in 256 begins with a zero byte: the number is the same without it, the signature is not."""
+        texts = (TEXT[:-2] + b"%02x" % number for number in itertools.count())
+        text, signature = next((text, s) for text in texts if not (s := sign(private_key(), text))[0])
+        assert is_signature(private_key().public_key(), signature, text)
+        assert not is_signature(private_key().public_key(), signature[1:], text)
 
     def test_other_paddings_are_not(self, sign, is_signature) -> None:  # type: ignore[no-untyped-def]
         pss = padding.PSS(padding.MGF1(hashes.SHA1()), padding.PSS.MAX_LENGTH)

@@ -17,6 +17,8 @@ READER_GONE_EXIT_CODE = 128 + signal.SIGPIPE
 
 _STANDARD_DESCRIPTORS = (0, 1, 2)
 
+_AGAIN_AFTER = 0.005
+"""Seconds until an interruption that Python could not raise is raised again."""
 
 _INTERRUPTIONS: list[int] = []
 """The numbers of the signals that have told this process to end."""
@@ -30,7 +32,9 @@ def prepare() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
-    signal.signal(signal.SIGTERM, _interrupt)
+    sys.unraisablehook = _dropped
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, _interrupt)
     for number in (signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
@@ -63,6 +67,15 @@ def leave(code: int) -> NoReturn:
         # Python would try again while it shuts down, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _dropped(dropped: sys.UnraisableHookArgs) -> None:
+    """An exception had nowhere to go, such as in a finaliser, or in what Python runs around a fork. If it was an
+    interruption, it comes again, in a moment that can take it. Nobody could act on the others: Python tells them."""
+    if issubclass(dropped.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_AFTER)
+    else:
+        sys.__unraisablehook__(dropped)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:

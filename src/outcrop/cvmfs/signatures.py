@@ -6,6 +6,8 @@ digest has. The whitelist: raw PKCS#1 type 1 padding around the digest's text, w
 
 from __future__ import annotations
 
+import math
+
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -60,6 +62,8 @@ def sign_whitelist_digest(key: rsa.RSAPrivateKey, digest_text: bytes) -> bytes:
 
 def is_whitelist_signature(key: rsa.RSAPublicKey, signature: bytes, digest_text: bytes) -> bool:
     """Whether `signature` was made by the owner of `key` over `digest_text`."""
+    if len(signature) != math.ceil(key.key_size / 8):
+        return False  # RFC 8017, 8.2.2: OpenSSL also takes one whose leading zero bytes are left out
     try:
         recovered = key.recover_data_from_signature(signature, padding.PKCS1v15(), None)
     except (InvalidSignature, ValueError):
