@@ -36,6 +36,7 @@ READS_ONLY: dict[Path, str] = {
     ("cache", "verify"): "shows what is damaged before `--repair` removes it",
     ("cat",): "reads a repository",
     ("completion",): "prints a script",
+    ("compat", "plan"): "is the plan itself",
     ("config", "list"): "reads settings",
     ("config", "show"): "reads settings",
     ("detect",): "reads about this machine",

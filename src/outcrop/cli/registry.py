@@ -106,6 +106,13 @@ SECTIONS: Sections = {
                 "build": CommandPlace("outcrop.cli.stack_build", "Build an easystack with EasyBuild for one target."),
             },
         ),
+        "compat": NounPlace(
+            "Own a compatibility layer: plan it, build it, prove it.",
+            {
+                "plan": CommandPlace("outcrop.cli.compat_plan", "Show what a layer will be made of."),
+                "build": CommandPlace("outcrop.cli.compat_build", "Build a layer for one family."),
+            },
+        ),
         "sources": NounPlace(
             "Own a mirror of source files.",
             {

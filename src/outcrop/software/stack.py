@@ -19,9 +19,10 @@ from typing import NoReturn
 import msgspec
 
 from outcrop.cvmfs.names import RepositoryName, repository_name
-from outcrop.errors import FormatError, InvalidValue, NotFound, storage_error
+from outcrop.errors import FormatError, InvalidValue, NotFound
 from outcrop.init.target import Target
 from outcrop.software.layout import DEFAULT_MOUNT_ROOT, SoftwareLayout
+from outcrop.toml_text import decoded, read_text
 
 STACK_FILE = "stack.toml"
 
@@ -94,24 +95,13 @@ class _StackFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     filter_dependencies: tuple[str, ...] = FILTERED_DEPENDENCIES
 
 
-_FIELD_OF_ERROR = re.compile(r"(?P<problem>.*?)(?: - at `\$\.?(?P<field>[^`]*)`)?")
-_FIELD_AS_SUCH = re.compile(r"field `(?P<field>[^`]+)`")
-
-
 def parse_stack(text: str, what: str, directory: Path | None = None) -> Stack:
     """The stack that `text` (the contents of a `stack.toml`) describes; FormatError names the field that is wrong."""
 
     def refuse(field: str, problem: str) -> NoReturn:
         raise FormatError(what=what, field=field, problem=problem, hint=f"mend {what} and try again")
 
-    try:
-        fields = msgspec.toml.decode(text, type=_StackFile)
-    except msgspec.DecodeError as error:
-        placed = _FIELD_OF_ERROR.fullmatch(str(error))
-        as_such = _FIELD_AS_SUCH.search(str(error))
-        if placed and placed["field"]:
-            refuse(placed["field"], f"is not accepted: {placed['problem']}")
-        refuse(as_such["field"] if as_such else "the file", f"is not accepted: {error}")
+    fields = decoded(text, _StackFile, what)
     try:
         repository = repository_name(fields.repository)
     except InvalidValue:
@@ -132,14 +122,7 @@ def parse_stack(text: str, what: str, directory: Path | None = None) -> Stack:
 def read_stack(directory: Path) -> Stack:
     """The stack in `directory`; NotFound without a `stack.toml`, FormatError when that is malformed."""
     path = directory / STACK_FILE
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise NotFound(what=str(path), hint="name the directory that holds it") from None
-    except UnicodeDecodeError:
-        raise FormatError(what=str(path), field="the file", problem="is not UTF-8 text") from None
-    except OSError as error:
-        raise storage_error(error) from error
+    text = read_text(path, "name the directory that holds it")
     return parse_stack(text, str(path), directory)
 
 

@@ -1,0 +1,142 @@
+"""`outcrop compat build`: build a compatibility layer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from outcrop.cli.compat_options import (
+    chosen_archive,
+    chosen_archives,
+    chosen_family,
+    chosen_layer,
+    chosen_packages,
+    mirror_options,
+    set_options,
+    stack_options,
+)
+from outcrop.cli.console import Console
+from outcrop.cli.options import dry_run_option, examples, json_option
+from outcrop.cli.quantities import counted
+from outcrop.compat.build import BuildPlace, BuiltLayer, build_layer, fetch_packages
+from outcrop.compat.layout import LayerLayout
+from outcrop.compat.lock import Lock, read_lock
+from outcrop.compat.plan import plan_layer
+from outcrop.directories import data_directory
+from outcrop.errors import InvalidValue
+
+TREES_DIRECTORY = "trees"
+
+
+@click.command(
+    name="build",
+    epilog=examples(
+        "outcrop compat build --repository software.example.org --version 2026.06",
+        "outcrop compat build --with compilers --tree /data/software.example.org",
+        "outcrop compat build --family aarch64 --lock layer.json  # just what the lock names",
+    ),
+)
+@click.option("--family", metavar="F", help="The family to build for, by default this machine's.")
+@set_options
+@stack_options
+@click.option(
+    "--lock",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Build what this lock names, instead of what the release has now.",
+)
+@click.option(
+    "--tree",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The directory that takes the files, by default in the data directory.",
+)
+@click.option("--replace", "replace_old", is_flag=True, help="Build anew a layer that is there already.")
+@mirror_options
+@dry_run_option
+@json_option
+@click.pass_obj
+def command(
+    console: Console,
+    family: str | None,
+    with_sets: tuple[str, ...],
+    release: str | None,
+    stack_directory: Path | None,
+    repository: str | None,
+    version: str | None,
+    lock: Path | None,
+    tree: Path | None,
+    replace_old: bool,
+    debian_mirrors: tuple[str, ...],
+    mirror: Path | None,
+    keyring: Path | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Build a compatibility layer for one family.
+
+    Packages are resolved, fetched, verified, unpacked and moved to the prefix that users see; no script of a package
+    is run. The layer appears below the tree when it is whole. A build that was stopped goes on with what was fetched.
+    """
+    layer = chosen_layer(stack_directory, repository, version)
+    description = layer.description
+    if release:
+        description = replace(description, release=release, suites=())
+    layout = layer.layout(chosen_family(family))
+    packages = chosen_packages(mirror)
+    if lock is not None:
+        exact = read_lock(lock)
+        _require_family(exact, layout)
+    else:
+        archive = chosen_archive(packages, debian_mirrors, keyring)
+        now = datetime.now(UTC)
+        exact = plan_layer(description, layout.family, with_sets, archive, now, console.progress()).lock
+    destination = (tree or data_directory() / TREES_DIRECTORY / layout.repository).absolute()
+    place = BuildPlace(layout, destination, replace_old)
+    if dry_run:
+        _show_plan(console, place, exact, as_json)
+        return
+    started = time.monotonic()
+    files = fetch_packages(exact, packages, chosen_archives(debian_mirrors), console.progress())
+    built = build_layer(place, exact, description, files, console.progress())
+    _show(console, layout, exact, built, time.monotonic() - started, as_json)
+
+
+def _require_family(lock: Lock, layout: LayerLayout) -> None:
+    if lock.family != layout.family.name:
+        raise InvalidValue(
+            what="the lock",
+            problem=f"is for {lock.family}, not for {layout.family.name}",
+            hint=f"add `--family {lock.family}`",
+        )
+
+
+def _show_plan(console: Console, place: BuildPlace, lock: Lock, as_json: bool) -> None:
+    if as_json:
+        console.json({"prefix": str(place.layout.prefix), "tree": str(place.tree), "packages": len(lock.packages)})
+        return
+    console.result(
+        f"{place.tree}: {counted(len(lock.packages), 'package')} of {lock.release} for {place.layout.prefix}"
+    )
+
+
+def _show(console: Console, layout: LayerLayout, lock: Lock, built: BuiltLayer, seconds: float, as_json: bool) -> None:
+    if as_json:
+        console.json(
+            {
+                "prefix": str(layout.prefix),
+                "tree": str(built.tree),
+                "record": str(built.record),
+                "packages": len(lock.packages),
+                "changed": len(built.changes),
+                "seconds": round(seconds, 1),
+            }
+        )
+        return
+    console.note(
+        f"{counted(len(lock.packages), 'package')} of {lock.release}, "
+        f"{counted(len(built.changes), 'file')} moved to {layout.prefix}, in {seconds:.0f} s"
+    )
+    console.result(str(built.tree))

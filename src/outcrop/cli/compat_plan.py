@@ -1,0 +1,160 @@
+"""`outcrop compat plan`: what a compatibility layer will be made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from outcrop.cli.compat_options import (
+    chosen_archive,
+    chosen_description,
+    chosen_packages,
+    mirror_options,
+    set_options,
+)
+from outcrop.cli.console import Console
+from outcrop.cli.options import examples, json_option
+from outcrop.cli.quantities import counted
+from outcrop.compat.debian.licences import licences_of
+from outcrop.compat.debian.package_mirror import PackageMirror
+from outcrop.compat.family import FAMILIES, family_named, this_family
+from outcrop.compat.lock import LockedPackage, write_lock
+from outcrop.compat.plan import LayerPlan, plan_layer
+
+_SHOWN_LICENCES = 3
+_NAMES = tuple(family.name for family in FAMILIES)
+
+
+@click.command(
+    name="plan",
+    epilog=examples(
+        "outcrop compat plan                                      # for this machine's family",
+        "outcrop compat plan --family x86_64 --family aarch64     # and what differs",
+        "outcrop compat plan --with compilers --lock layer.json   # keep it, to build just this",
+    ),
+)
+@click.option(
+    "--family", "families", multiple=True, type=click.Choice(_NAMES), help="A family, by default this machine's."
+)
+@set_options
+@click.option(
+    "--stack",
+    "stack_directory",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="The directory with the sets in compat/, by default this one.",
+)
+@click.option("--lock", type=click.Path(path_type=Path, dir_okay=False), help="Write the lock of the one family there.")
+@mirror_options
+@json_option
+@click.pass_obj
+def command(
+    console: Console,
+    families: tuple[str, ...],
+    with_sets: tuple[str, ...],
+    release: str | None,
+    stack_directory: Path | None,
+    lock: Path | None,
+    debian_mirrors: tuple[str, ...],
+    mirror: Path | None,
+    keyring: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what a compatibility layer will be made of.
+
+    Sets are resolved against the release's signed metadata: every package with its version, its size and why it is
+    there. Licences are read from packages that are in the mirror already. With several families: what differs.
+    """
+    chosen = [family_named(name) for name in families] or [this_family()]
+    if lock is not None and len(chosen) != 1:
+        raise click.UsageError("--lock is for one --family.")
+    description = chosen_description(stack_directory)
+    if release:
+        description = replace(description, release=release, suites=())
+    packages = chosen_packages(mirror)
+    archive = chosen_archive(packages, debian_mirrors, keyring)
+    now = datetime.now(UTC)
+    plans = [plan_layer(description, family, with_sets, archive, now, console.progress()) for family in chosen]
+    if lock is not None:
+        write_lock(plans[0].lock, lock)
+    if as_json:
+        console.json({"release": description.release, "layers": [_document(plan, packages) for plan in plans]})
+        return
+    for plan in plans:
+        _show(console, plan, packages)
+    if len(plans) > 1:
+        _show_differences(console, plans)
+    if lock is not None:
+        console.note(f"the lock is in {lock}")
+
+
+def _document(plan: LayerPlan, packages: PackageMirror) -> dict[str, object]:
+    return {
+        "family": plan.family.name,
+        "sets": [one.name for one in plan.sets],
+        "suites": [{"suite": one.suite, "version": one.version, "date": one.date} for one in plan.lock.suites],
+        "left_out": list(plan.lock.left_out),
+        "packages": [
+            {
+                "name": one.name,
+                "version": one.version,
+                "size": one.size,
+                "installed": one.installed,
+                "sha256": one.sha256,
+                "reason": plan.reason(one),
+                "ships": one.ships,
+                "licences": list(licences_of(packages, one)),
+            }
+            for one in plan.lock.packages
+        ],
+        "size": sum(one.size for one in plan.lock.packages),
+        "installed": sum(one.installed for one in plan.shipped),
+    }
+
+
+def _show(console: Console, plan: LayerPlan, packages: PackageMirror) -> None:
+    console.table(
+        ("PACKAGE", "VERSION", "kB", "WHY", "LICENCES"),
+        [
+            (
+                one.name,
+                one.version,
+                f"{one.installed // 1000:,}",
+                plan.reason(one) + ("" if one.ships else " (only while building)"),
+                _shortened(licences_of(packages, one)),
+            )
+            for one in plan.lock.packages
+        ],
+    )
+    sets = ", ".join(one.name for one in plan.sets)
+    console.note(f"{plan.family.name}: {plan.lock.release}, {sets}")
+    console.note(
+        f"{counted(len(plan.shipped), 'package')}, {_megabytes(plan.lock.packages)} to fetch, "
+        f"{sum(one.installed for one in plan.shipped) / 1e6:,.0f} MB unpacked before documentation is left out"
+    )
+
+
+def _shortened(licences: Sequence[str]) -> str:
+    shown = " ".join(licences[:_SHOWN_LICENCES]) or "?"
+    return f"{shown} …" if len(licences) > _SHOWN_LICENCES else shown
+
+
+def _megabytes(packages: Sequence[LockedPackage]) -> str:
+    return f"{sum(one.size for one in packages) / 1e6:,.0f} MB"
+
+
+def _show_differences(console: Console, plans: Sequence[LayerPlan]) -> None:
+    versions = {plan.family.name: {one.name: one.version for one in plan.shipped} for plan in plans}
+    names = sorted({name for packages in versions.values() for name in packages})
+    different = [name for name in names if len({packages.get(name, "") for packages in versions.values()}) > 1]
+    if not different:
+        console.note("the families have the same packages in the same versions")
+        return
+    console.result("")
+    console.table(
+        ("ONLY IN SOME, OR OTHER VERSIONS", *versions),
+        [(name, *(packages.get(name, "-") for packages in versions.values())) for name in different],
+    )

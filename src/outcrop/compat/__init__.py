@@ -1,0 +1,1 @@
+"""The compatibility layer: a small userland of its own below a prefix, from declared sets of packages."""

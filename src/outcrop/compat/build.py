@@ -1,0 +1,199 @@
+"""A layer, built from a lock: packages into a tree, the tree moved to its prefix, finished, recorded, put in place.
+
+Nothing is left half-made: all happens in a directory beside, which takes its name at the end, and which the next build
+takes away if this one is killed. What takes long, fetching packages, goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from outcrop.compat.debian.package_mirror import PackageMirror
+from outcrop.compat.finish import add_links, finish
+from outcrop.compat.layout import LayerLayout
+from outcrop.compat.lock import Lock, LockedPackage
+from outcrop.compat.package_sets import LayerDescription
+from outcrop.compat.record import BuildLog, write_record
+from outcrop.compat.relocate.path_rules import PathRules
+from outcrop.compat.relocate.programs import KEEPS_STRINGS, KEPT_PATHS, UNTOUCHED
+from outcrop.compat.relocate.tree import FileChanges, TreeRules, paths_present, relocate_tree
+from outcrop.compat.sealed_root import sealed_root
+from outcrop.compat.unpack import PackageFile, unpack
+from outcrop.errors import AlreadyExists, storage_error
+from outcrop.progress import SILENT, Progress
+from outcrop.scratch import scratch_directory
+
+CONCURRENT_DOWNLOADS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlace:
+    """`destination` is a copy of the repository's root: the layer is made at its place below. With `replace`, one that
+    is there already gives way."""
+
+    layout: LayerLayout
+    destination: Path
+    replace: bool = False
+
+    @property
+    def tree(self) -> Path:
+        return self.destination / self.layout.relative
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltLayer:
+    """A finished layer: where it is, its record, what was changed on the way."""
+
+    tree: Path
+    record: Path
+    changes: tuple[FileChanges, ...]
+
+
+def fetch_packages(
+    lock: Lock, mirror: PackageMirror, archives: Sequence[str], progress: Progress = SILENT
+) -> dict[str, Path]:
+    """The files of all packages of `lock`, by name, fetched from `archives` where the mirror does not have them."""
+    progress.start("Fetching packages", total=sum(package.size for package in lock.packages), unit="bytes")
+
+    def fetch(package: LockedPackage) -> Path:
+        urls = [f"{archive}/{package.path}" for archive in archives]
+        return mirror.fetch(package.sha256, urls, f"{package.name} {package.version}")
+
+    found: dict[str, Path] = {}
+    pool = ThreadPoolExecutor(CONCURRENT_DOWNLOADS, thread_name_prefix="packages")
+    try:
+        futures = [pool.submit(fetch, package) for package in lock.packages]
+        for package, future in zip(lock.packages, futures, strict=True):
+            found[package.name] = future.result()
+            progress.advance(package.size, package.name)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        progress.finish()
+    return found
+
+
+def build_layer(
+    place: BuildPlace,
+    lock: Lock,
+    description: LayerDescription,
+    files: dict[str, Path],
+    progress: Progress = SILENT,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> BuiltLayer:
+    """Builds the layer of `lock` at `place`. AlreadyExists where one is there; StorageError, IntegrityError,
+    FormatError, InvalidValue for packages and prefixes that cannot be used; CommandFailed, MissingCapability."""
+    tree = place.tree
+    if tree.exists() and not place.replace:
+        raise AlreadyExists(
+            what=str(tree), hint="`--replace` builds it anew; the old one is kept until the new one is whole"
+        )
+    try:
+        tree.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error) from error
+    with scratch_directory("compat", tree.parent) as scratch:
+        new = scratch.directory / "layer"
+        changes, log = _make(new, place.layout, lock, description, files, progress, clock)
+        record = write_record(new, clock(), lock, description, changes, log, [["bwrap", "--version"]])
+        _put_in_place(new, tree, scratch.directory / "old")
+    return BuiltLayer(tree, tree / record.relative_to(new), tuple(changes))
+
+
+def _make(
+    tree: Path,
+    layout: LayerLayout,
+    lock: Lock,
+    description: LayerDescription,
+    files: dict[str, Path],
+    progress: Progress,
+    clock: Callable[[], datetime],
+) -> tuple[list[FileChanges], BuildLog]:
+    log = BuildLog()
+    workers = len(os.sched_getaffinity(0))
+    log.say(clock(), f"{len(lock.packages)} packages of {lock.release} for {lock.family}")
+    packages = [PackageFile(package.name, files[package.name]) for package in lock.packages]
+    unpacked = unpack(packages, tree, description.dropped(), workers, progress)
+    log.say(clock(), f"unpacked {sum(len(one.paths) for one in unpacked)} files")
+    add_links(tree, layout, description, (link for one in unpacked for link in one.alternatives))
+    changes = relocate_tree(tree, tree_rules(tree, layout, description), workers, progress)
+    log.say(clock(), f"changed {len(changes)} files")
+    finish(sealed_root(layout, tree, writable=True), description, progress)
+    ships = {package.name for package in lock.packages if package.ships}
+    _remove(tree, (path for one in unpacked if one.name not in ships for path in one.paths))
+    _settle(tree, _moment(lock))
+    log.say(clock(), "finished")
+    return changes, log
+
+
+def _remove(tree: Path, paths: Iterable[str]) -> None:
+    """Takes away files and links that were only there for building, and directories that are empty then."""
+    try:
+        for path in sorted(paths, reverse=True):
+            (tree / path).unlink(missing_ok=True)
+            for parent in (tree / path).parents:
+                if parent == tree or any(parent.iterdir()):
+                    break
+                parent.rmdir()
+    except OSError as error:
+        raise storage_error(error) from error
+
+
+def tree_rules(tree: Path, layout: LayerLayout, description: LayerDescription) -> TreeRules:
+    """How the unpacked `tree` moves to its prefix."""
+    directories = [*(f"{layout.prefix}/{place}" for place in description.trusted_directories), layout.libraries]
+    return TreeRules(
+        paths=PathRules(os.fsencode(layout.prefix), paths_present(tree), KEPT_PATHS),
+        machine=layout.family.machine,
+        triplet=layout.family.triplet,
+        loader=layout.loader.encode(),
+        directories=tuple(directories),
+        untouched=UNTOUCHED,
+        keeps_strings=KEEPS_STRINGS,
+    )
+
+
+def _moment(lock: Lock) -> float:
+    """The time that generated files get, in seconds since 1970: that of the newest metadata, so it is the same whenever
+    the lock is built."""
+    return max((datetime.fromisoformat(suite.date).timestamp() for suite in lock.suites), default=0.0)
+
+
+def _settle(tree: Path, moment: float) -> None:
+    """Nothing is writable for others, nothing has a special permission, and what was made here has one time."""
+    try:
+        for directory, names, files in os.walk(tree, topdown=False):
+            for name in files:
+                path = os.path.join(directory, name)
+                if not os.path.islink(path):
+                    facts = os.stat(path)
+                    os.chmod(path, 0o755 if facts.st_mode & 0o100 else 0o644)
+                    if facts.st_mtime > moment:
+                        os.utime(path, (moment, moment))
+                else:
+                    os.utime(path, (moment, moment), follow_symlinks=False)
+            for name in names:
+                path = os.path.join(directory, name)
+                if os.path.islink(path):
+                    os.utime(path, (moment, moment), follow_symlinks=False)
+            os.chmod(directory, 0o755)
+            os.utime(directory, (moment, moment))
+    except OSError as error:
+        raise storage_error(error) from error
+
+
+def _put_in_place(new: Path, tree: Path, aside: Path) -> None:
+    try:
+        if tree.exists():
+            tree.rename(aside)
+        new.rename(tree)
+    except OSError as error:
+        if aside.exists() and not tree.exists():
+            aside.rename(tree)
+        raise storage_error(error) from error
+    shutil.rmtree(aside, ignore_errors=True)

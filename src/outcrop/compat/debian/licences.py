@@ -1,0 +1,65 @@
+"""The licences of a package, as far as its own copyright file says.
+
+Most packages have a file that machines can read (DEP-5); of others only licences that the file refers to, as texts in
+`/usr/share/common-licenses`, are told. Short names are those of the file: nobody has checked them.
+
+Source: Debian's "Machine-readable debian/copyright file", version 1.0.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from outcrop.compat.debian.control import paragraph
+from outcrop.compat.debian.deb_file import open_package
+from outcrop.compat.debian.package_mirror import PackageMirror
+from outcrop.compat.lock import LockedPackage
+from outcrop.errors import OutcropError, StorageError, storage_error
+from outcrop.whole_file import write_whole_file
+
+_FORMAT = re.compile(r"\AFormat(?:-Specification)?:", re.IGNORECASE)
+_COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9+])")
+_COPYRIGHT = re.compile(r"usr/share/doc/[^/]+/copyright")
+
+
+def licences_of(mirror: PackageMirror, package: LockedPackage) -> tuple[str, ...]:
+    """The licences of `package`, in the order of their names; empty where the package is not in `mirror`, or does not
+    say."""
+    place = mirror.place(package.sha256)
+    if not place.is_file():
+        return ()
+    known = mirror.directory / "licences" / package.sha256
+    try:
+        return tuple(known.read_text(encoding="utf-8").splitlines())
+    except FileNotFoundError:
+        found = _licences(place)
+    except OSError as error:
+        raise storage_error(error, str(known)) from error
+    with suppress(OSError, StorageError):  # a full disk only makes the next look slower
+        known.parent.mkdir(exist_ok=True)
+        write_whole_file(known, "\n".join(found).encode())
+    return found
+
+
+def _licences(place: Path) -> tuple[str, ...]:
+    try:
+        with open_package(place) as opened:
+            for path, entry in opened.entries():
+                if _COPYRIGHT.fullmatch(path) and entry.isfile():
+                    file = opened.archive.extractfile(entry)
+                    assert file is not None
+                    return licences_in(file.read().decode("utf-8", "replace"))
+    except OutcropError:
+        return ()  # a damaged package is told where it is used
+    return ()
+
+
+def licences_in(text: str) -> tuple[str, ...]:
+    """The short names of the licences that the copyright file `text` declares or refers to."""
+    if not _FORMAT.match(text):
+        return tuple(sorted(set(_COMMON.findall(text))))
+    files = (fields for part in re.split(r"\n\s*\n", text) if "Files" in (fields := paragraph(part)))
+    names = {fields["License"].partition("\n")[0].strip() for fields in files if "License" in fields}
+    return tuple(sorted(name for name in names if name))

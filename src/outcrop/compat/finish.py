@@ -1,0 +1,225 @@
+"""What the scripts of packages do when they are installed, done here: links, caches, certificates, locales, compilers.
+
+No script is run. Each step says which script's work it does; steps that need a program run the layer's own, in a root
+that holds nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from outcrop.compat.debian.alternatives import Alternative, chosen
+from outcrop.compat.layout import STARTPREFIX, LayerLayout
+from outcrop.compat.package_sets import LayerDescription
+from outcrop.compat.sealed_root import SealedRoot
+from outcrop.compat.unpack import merged_path
+from outcrop.errors import storage_error
+from outcrop.progress import SILENT, Progress
+
+_AUTHORITIES = "usr/share/ca-certificates"
+_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
+_LDCONFIG = "ldconfig.real"
+
+
+def add_links(tree: Path, layout: LayerLayout, description: LayerDescription, asked: Iterable[Alternative]) -> None:
+    """Links that no package has: alternatives, declared ones, the host's files. StorageError."""
+    try:
+        for link, target in chosen(asked).items():
+            if (tree / merged_path(target.lstrip("/"))).exists():
+                _link(tree, merged_path(link.lstrip("/")), target, replace=False)
+        for declared in description.links:
+            _link(tree, declared.path, declared.target, replace=True)
+        for host in description.host_links:
+            # A CernVM-FS client puts the value of its variable in, or the path behind the `:-`.
+            target = f"$({layout.variable(host.variable)}:-{host.host})"
+            _link(tree, merged_path(host.path), target, replace=True)
+        for directory in description.trusted_directories:
+            (tree / merged_path(directory)).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error) from error
+
+
+def _link(tree: Path, path: str, target: str, *, replace: bool) -> None:
+    place = tree / path
+    if place.is_symlink() or place.exists():
+        if not replace:
+            return
+        if place.is_dir() and not place.is_symlink():
+            for name in list(os.scandir(place)):
+                os.unlink(name.path)
+            place.rmdir()
+        else:
+            place.unlink()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(target)
+
+
+def finish(root: SealedRoot, description: LayerDescription, progress: Progress = SILENT) -> None:
+    """Everything that is generated. `root` is writable. CommandFailed where one of the layer's programs fails,
+    StorageError."""
+    steps = (
+        _write_startprefix,
+        _certificates,
+        _compiler_specs,
+        _linker_scripts,
+        _lmod_places,
+        _loader_cache,
+        _character_sets,
+        _locales,
+        _font_cache,
+        _bytecode,
+    )
+    progress.start("Finishing the layer", total=len(steps), unit="steps")
+    for step in steps:
+        try:
+            step(root, description)
+        except OSError as error:
+            raise storage_error(error) from error
+        progress.advance(1, step.__name__.strip("_").replace("_", " "))
+    progress.finish()
+
+
+def _program(root: SealedRoot, *places: str) -> str | None:
+    """The first of `places`, relative to the layer, that it has, as the layer's own programs name it."""
+    for place in places:
+        if (root.tree / place).exists():
+            return f"{root.layout.prefix}/{place}"
+    return None
+
+
+def _write_startprefix(root: SealedRoot, _: LayerDescription) -> None:
+    """The command that runs another one with the layer's environment, as Gentoo Prefix has it."""
+    template = Path(__file__).with_name("templates") / f"{STARTPREFIX}.sh"
+    text = template.read_text(encoding="utf-8").replace("@PREFIX@", str(root.layout.prefix))
+    place = root.tree / STARTPREFIX
+    place.write_text(text, encoding="utf-8")
+    place.chmod(0o755)
+
+
+def _certificates(root: SealedRoot, _: LayerDescription) -> None:
+    """`ca-certificates`: one bundle of all authorities, and links by the hash of their names."""
+    authorities = sorted((root.tree / _AUTHORITIES).rglob("*.crt"))
+    openssl = _program(root, "usr/bin/openssl")
+    if not authorities:
+        return
+    bundle = root.tree / _BUNDLE
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    bundle.write_bytes(b"".join(path.read_bytes().rstrip(b"\n") + b"\n" for path in authorities))
+    for path in authorities:
+        link = bundle.parent / f"{path.stem}.pem"
+        if not link.is_symlink():
+            link.symlink_to(os.path.relpath(path, bundle.parent))
+    if openssl:
+        root.run([openssl, "rehash", f"{root.layout.prefix}/{bundle.parent.relative_to(root.tree)}"])
+
+
+_ABSOLUTE_LIBRARY = re.compile(r"(?<=[\s(])/\S*/(?=[^/\s]+\.(?:so[.\d]*|a)\b)")
+
+
+def _linker_scripts(root: SealedRoot, _: LayerDescription) -> None:
+    """`libc.so` and its like are texts that name libraries. Without directories they are found by the linker's own
+    path, also with `--sysroot`, which it would put before a path that has the prefix already."""
+    directory = root.tree / "usr/lib" / root.layout.family.triplet
+    for path in (*directory.glob("lib*.so"), *directory.glob("lib*.a")):
+        if path.is_symlink() or path.stat().st_size > 4096:
+            continue
+        data = path.read_bytes()
+        if b"GNU ld script" in data[:64]:
+            path.write_text(_ABSOLUTE_LIBRARY.sub("", data.decode()), encoding="utf-8")
+
+
+_SPECS = """\
+*self_spec:
++ %{{!-sysroot=*:--sysroot={prefix}}}
+
+*link:
++ %{{!static:%{{!static-pie:%{{!shared:%{{!r:--dynamic-linker={loader}}}}}}}}} %{{!r:{run_path}}}
+
+"""
+
+
+def _compiler_specs(root: SealedRoot, description: LayerDescription) -> None:
+    """The compilers' own file of specs: headers and libraries are the layer's, and what they link finds its loader and
+    libraries there."""
+    layout = root.layout
+    directories = [*(f"{layout.prefix}/{place}" for place in description.trusted_directories), layout.libraries]
+    run_path = " ".join(f"-rpath={place}" for place in directories)
+    for driver in sorted((root.tree / "usr/lib/gcc" / layout.family.triplet).glob("*/collect2")):
+        text = _SPECS.format(prefix=layout.prefix, loader=layout.loader, run_path=run_path)
+        (driver.parent / "specs").write_text(text, encoding="utf-8")
+
+
+def _lmod_places(root: SealedRoot, _: LayerDescription) -> None:
+    """Lmod where EESSI's initialisation looks for it: `usr/share/Lmod`."""
+    if (root.tree / "usr/share/lmod/lmod").exists():
+        _link(root.tree, "usr/share/Lmod", "lmod/lmod", replace=True)
+
+
+def _loader_cache(root: SealedRoot, _: LayerDescription) -> None:
+    """`libc-bin`: the loader's index of libraries. The program that makes it has its own copy of the loader, whose
+    paths cannot be changed: it is told them by a script in its place."""
+    program = root.tree / "usr/sbin/ldconfig"
+    if not program.exists():
+        return
+    prefix = root.layout.prefix
+    program.rename(program.with_name(_LDCONFIG))
+    text = f'#!{prefix}/usr/bin/sh\nexec {prefix}/usr/sbin/{_LDCONFIG} -C {prefix}/etc/ld.so.cache -f /dev/null "$@"\n'
+    program.write_text(text, encoding="utf-8")
+    program.chmod(0o755)
+    (root.tree / "etc").mkdir(exist_ok=True)
+    cache = [f"{prefix}/usr/sbin/{_LDCONFIG}", "-X", "-C", f"{prefix}/etc/ld.so.cache", "-f", "/dev/null"]
+    root.require([*cache, root.layout.libraries])
+
+
+def _character_sets(root: SealedRoot, _: LayerDescription) -> None:
+    """`libc-bin`: the index of conversions between character sets."""
+    iconvconfig = _program(root, "usr/sbin/iconvconfig")
+    modules = f"{root.layout.libraries}/gconv"
+    if iconvconfig and (root.tree / "usr/lib" / root.layout.family.triplet / "gconv").is_dir():
+        root.require([iconvconfig, "--nostdlib", "-o", f"{modules}/gconv-modules.cache", modules])
+
+
+def _locales(root: SealedRoot, description: LayerDescription) -> None:
+    """`locales`: the declared ones, each in a directory of its own."""
+    localedef = _program(root, "usr/bin/localedef")
+    sources = root.tree / "usr/share/i18n/locales"
+    if localedef is None or not sources.is_dir():
+        return
+    prefix = root.layout.prefix
+    environment = root.environment() | {"LC_ALL": "C", "I18NPATH": f"{prefix}/usr/share/i18n"}
+    for locale in description.locales:
+        name, _, charset = locale.partition(".")
+        if (sources / name).is_file():
+            place = f"{prefix}/usr/lib/locale/{name}.{charset.lower().replace('-', '')}"
+            command = [localedef, "--no-archive", "-c", "-i", f"{prefix}/usr/share/i18n/locales/{name}"]
+            root.run([*command, "-f", charset, place], environment)
+
+
+def _font_cache(root: SealedRoot, _: LayerDescription) -> None:
+    """`fontconfig`: the index of fonts."""
+    program = _program(root, "usr/bin/fc-cache")
+    if program:
+        root.run([program, "--system-only", "--force"])
+
+
+def _bytecode(root: SealedRoot, _: LayerDescription) -> None:
+    """Python's packages: bytecode, so that no user's import has to compile, with the checksum of its source instead of
+    a time, so that it is the same whenever it is made."""
+    python = _program(root, "usr/bin/python3")
+    if python is None:
+        return
+    prefix = root.layout.prefix
+    places = _existing(root, ("usr/lib/python3", *(f"usr/lib/{path.name}" for path in _pythons(root.tree))))
+    options = ["-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    root.run([python, "-I", *options, *(f"{prefix}/{place}" for place in places)])
+
+
+def _pythons(tree: Path) -> Sequence[Path]:
+    return sorted((tree / "usr/lib").glob("python3.*"))
+
+
+def _existing(root: SealedRoot, places: Iterable[str]) -> list[str]:
+    return [place for place in places if (root.tree / place).is_dir()]

@@ -1,0 +1,273 @@
+"""What a layer is made of, as data: `layer.toml` and one file for each set of packages beside it.
+
+    # compat/base.toml
+    purpose = "a shell and the tools that scripts expect"
+    families = ["x86_64"]          # by default all; `releases` alike
+    optional = true                # only with `--with base`
+    ships = false                  # only there while the layer is built
+
+    [[package]]
+    name = "bash"
+    names = { trixie = "…" }       # where a release calls it otherwise
+    reason = "the shell of users and of `startprefix`"
+    gentoo = "app-shells/bash"
+    programs = ["bash"]
+
+`layer.toml` names the back end and the release, and says what belongs to no package: which dependencies are left out,
+which paths are not unpacked, which files are the host's. A stack's own `compat` directory is laid over the files that
+come with Outcrop: a set of the same name replaces one, lists in `layer.toml` grow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from outcrop.compat.family import FAMILIES, Family
+from outcrop.errors import FormatError, InvalidValue, storage_error
+from outcrop.toml_text import decoded, read_text
+
+STANDARD_DIRECTORY = Path(__file__).with_name("data")
+LAYER_FILE = "layer.toml"
+
+_PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?")
+
+
+def _glob(path: str) -> str:
+    parts = re.split(r"(\*\*|\*|\?)", path)
+    return "".join({"**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part)) for part in parts)
+
+
+class WantedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A package that a set names, and why. `programs`: what users run of it; each must start."""
+
+    name: str
+    reason: str
+    gentoo: str = ""
+    programs: tuple[str, ...] = ()
+    names: dict[str, str] = {}
+    families: tuple[str, ...] = ()
+
+    def name_in(self, release: str) -> str:
+        return self.names.get(release, self.name)
+
+
+class PackageSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A set: its file's name is its own."""
+
+    purpose: str
+    package: tuple[WantedPackage, ...]
+    families: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()
+    optional: bool = False
+    ships: bool = True
+    name: str = ""
+
+    def holds_for(self, family: Family, release: str) -> bool:
+        return (not self.families or family.name in self.families) and (not self.releases or release in self.releases)
+
+
+class Exclusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A dependency that a layer does without."""
+
+    name: str
+    reason: str
+
+
+class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Paths below the layer that are not unpacked, as globs: `*` stays within a directory, `**` does not, and a `!` at
+    the beginning keeps what the others take."""
+
+    paths: tuple[str, ...]
+    reason: str
+
+    def pattern(self) -> str:
+        """A regular expression for the whole of such a path."""
+        kept = "|".join(_glob(path[1:]) for path in self.paths if path.startswith("!"))
+        taken = "|".join(_glob(path) for path in self.paths if not path.startswith("!"))
+        return rf"(?!(?:{kept})\Z)(?:{taken})" if kept else rf"(?:{taken})"
+
+
+class HostLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A path of the layer that is the host's: a link to `host` that a site can redirect by a variable of its client."""
+
+    path: str
+    host: str
+    reason: str
+
+    @property
+    def variable(self) -> str:
+        """The end of the variable's name, such as `ETC_PASSWD`."""
+        return re.sub(r"[^A-Z0-9]+", "_", self.path.upper())
+
+
+class DeclaredLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A link that no package has, since a script makes it when the package is installed."""
+
+    path: str
+    target: str
+    reason: str
+
+
+class Together(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Packages that Debian keeps apart, and that are no trouble to each other in a layer."""
+
+    packages: tuple[str, ...]
+    reason: str
+
+
+class _LayerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    back_end: str = ""
+    release: str = ""
+    suites: tuple[str, ...] = ()
+    locales: tuple[str, ...] = ()
+    trusted_directories: tuple[str, ...] = ()
+    standard_sets: bool = True
+    exclude: tuple[Exclusion, ...] = ()
+    together: tuple[Together, ...] = ()
+    drop: tuple[Drop, ...] = ()
+    host: tuple[HostLink, ...] = ()
+    link: tuple[DeclaredLink, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerDescription:
+    """All that is declared of a layer. `suites` is empty for the release's usual ones; `trusted_directories` are where
+    the loader looks first among its own, relative to the prefix."""
+
+    back_end: str
+    release: str
+    suites: tuple[str, ...]
+    locales: tuple[str, ...]
+    trusted_directories: tuple[str, ...]
+    sets: tuple[PackageSet, ...]
+    exclusions: tuple[Exclusion, ...]
+    together: tuple[Together, ...]
+    drops: tuple[Drop, ...]
+    host_links: tuple[HostLink, ...]
+    links: tuple[DeclaredLink, ...]
+
+    def sets_for(self, family: Family, asked_for: Iterable[str] = ()) -> tuple[PackageSet, ...]:
+        """The sets of `family`'s layer, with the optional ones that are asked for. InvalidValue for an unknown one."""
+        asked = set(asked_for)
+        unknown = asked - {one.name for one in self.sets}
+        if unknown:
+            raise InvalidValue(
+                what=f"the set {min(unknown)}",
+                problem="is not declared",
+                hint=f"there are {', '.join(sorted(one.name for one in self.sets))}",
+            )
+        return tuple(
+            one
+            for one in self.sets
+            if one.holds_for(family, self.release) and (not one.optional or one.name in asked)
+        )  # fmt: skip
+
+    def dropped(self) -> re.Pattern[str]:
+        """Matches the paths, relative to the layer, that are not unpacked."""
+        return re.compile("|".join(drop.pattern() for drop in self.drops) or r"(?!)")
+
+
+def wanted_names(sets: Sequence[PackageSet], family: Family, release: str) -> dict[str, WantedPackage]:
+    """The packages that `sets` name, by the name that they have in `release`, each once."""
+    found: dict[str, WantedPackage] = {}
+    for one in sets:
+        for package in one.package:
+            if not package.families or family.name in package.families:
+                found.setdefault(package.name_in(release), package)
+    return found
+
+
+def require_one_python(names: Iterable[str]) -> None:
+    """Raises InvalidValue unless `names` hold one version of Python, or none."""
+    versions = sorted({match[1] for name in names if (match := _PYTHON.fullmatch(name))})
+    if len(versions) > 1:
+        raise InvalidValue(
+            what="the sets",
+            problem=f"bring Python {' and '.join(versions)} into one layer",
+            hint="a layer has exactly one Python: leave the packages of the other out",
+        )
+
+
+def read_description(own: Path | None = None) -> LayerDescription:
+    """The layer that `own`, a stack's `compat` directory, describes; without one, the one that comes with Outcrop.
+
+    Raises FormatError naming the file and the field, NotFound, StorageError."""
+    base, sets = _read_directory(STANDARD_DIRECTORY)
+    if own is None:
+        return _description(base, sets)
+    over, own_sets = _read_directory(own)
+    if not over.standard_sets:
+        return _description(over, own_sets)
+    merged = _LayerFile(
+        back_end=over.back_end or base.back_end,
+        release=over.release or base.release,
+        suites=over.suites or base.suites,
+        locales=over.locales or base.locales,
+        trusted_directories=over.trusted_directories or base.trusted_directories,
+        exclude=(*base.exclude, *over.exclude),
+        together=(*base.together, *over.together),
+        drop=(*base.drop, *over.drop),
+        host=(*base.host, *over.host),
+        link=(*base.link, *over.link),
+    )
+    return _description(merged, sets | own_sets)
+
+
+def _description(layer: _LayerFile, sets: dict[str, PackageSet]) -> LayerDescription:
+    return LayerDescription(
+        layer.back_end,
+        layer.release,
+        layer.suites,
+        layer.locales,
+        layer.trusted_directories,
+        tuple(sets[name] for name in sorted(sets)),
+        layer.exclude,
+        layer.together,
+        layer.drop,
+        tuple({link.path: link for link in layer.host}.values()),
+        tuple({link.path: link for link in layer.link}.values()),
+    )
+
+
+def _read_directory(directory: Path) -> tuple[_LayerFile, dict[str, PackageSet]]:
+    try:
+        files = sorted(path for path in directory.iterdir() if path.suffix == ".toml")
+    except OSError as error:
+        raise storage_error(error, str(directory)) from error
+    layer, sets = _LayerFile(), {}
+    for path in files:
+        if path.name == LAYER_FILE:
+            layer = decoded(read_text(path), _LayerFile, str(path))
+            _check_layer(layer, str(path))
+        else:
+            sets[path.stem] = parse_set(read_text(path), path.stem, str(path))
+    return layer, sets
+
+
+def parse_set(text: str, name: str, what: str) -> PackageSet:
+    """The set `name` that `text` describes; FormatError."""
+    found = msgspec.structs.replace(decoded(text, PackageSet, what), name=name)
+    known = {family.name for family in FAMILIES}
+    for family in (*found.families, *(one for package in found.package for one in package.families)):
+        if family not in known:
+            raise FormatError(what=what, field="families", problem=f"names {family}, which is not known")
+    for package in found.package:
+        for package_name in (package.name, *package.names.values()):
+            if not _PACKAGE_NAME.fullmatch(package_name):
+                raise FormatError(what=what, field="name", problem=f"{package_name!r} is not the name of a package")
+        if not package.reason.strip():
+            raise FormatError(what=what, field=f"reason of {package.name}", problem="is empty")
+    return found
+
+
+def _check_layer(layer: _LayerFile, what: str) -> None:
+    inside = (*(link.path for link in layer.host), *(link.path for link in layer.link), *layer.trusted_directories)
+    for path in inside:
+        if path.startswith("/") or ".." in path.split("/"):
+            raise FormatError(what=what, field=path, problem="is not a path below the layer")

@@ -1,0 +1,83 @@
+"""What a layer will be made of: its sets resolved against a release, as a lock, with the reason of each package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from outcrop.compat.debian.archive import Archive, read_release, suites_of
+from outcrop.compat.debian.resolve import Resolution, resolve
+from outcrop.compat.family import Family
+from outcrop.compat.lock import Lock, LockedPackage, lock_of
+from outcrop.compat.package_sets import (
+    LayerDescription,
+    PackageSet,
+    WantedPackage,
+    require_one_python,
+    wanted_names,
+)
+from outcrop.progress import SILENT, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """A resolved layer. `wanted` are the packages that a set names, by their names in the release."""
+
+    family: Family
+    sets: tuple[PackageSet, ...]
+    wanted: Mapping[str, WantedPackage]
+    lock: Lock
+
+    @property
+    def shipped(self) -> tuple[LockedPackage, ...]:
+        """The packages that are part of the finished layer."""
+        return tuple(package for package in self.lock.packages if package.ships)
+
+    def reason(self, package: LockedPackage) -> str:
+        """Why `package` is there, in words."""
+        if package.name in self.wanted:
+            return self.wanted[package.name].reason
+        return f"needed by {package.needed_by}"
+
+
+def plan_layer(
+    description: LayerDescription,
+    family: Family,
+    asked_for: Iterable[str],
+    archive: Archive,
+    now: datetime,
+    progress: Progress = SILENT,
+) -> LayerPlan:
+    """The layer of `family` as the release stands at this time.
+
+    Raises InvalidValue for sets that cannot be satisfied, and what reading the release raises."""
+    sets = description.sets_for(family, asked_for)
+    suites = description.suites or suites_of(description.release)
+    metadata = read_release(archive, description.release, suites, family.debian, now, progress)
+    excluded = [exclusion.name for exclusion in description.exclusions]
+    wanted = wanted_names(sets, family, description.release)
+    together = [one.packages for one in description.together]
+    whole = resolve(metadata.index, wanted, excluded, together, description.release)
+    require_one_python(whole.chosen)
+    shipped = _shipped(sets, family, description.release, whole)
+    lock = lock_of(metadata, whole, family.name, (one.name for one in sets), shipped)
+    return LayerPlan(family, sets, wanted, lock)
+
+
+def _shipped(sets: Iterable[PackageSet], family: Family, release: str, whole: Resolution) -> set[str]:
+    """The packages that some shipped set needs, directly or not, among those of the `whole` resolution."""
+    shipped = set(wanted_names([one for one in sets if one.ships], family, release))
+    only_for_building = set(whole.chosen) - shipped
+    # What is needed by a shipped package ships; needs are followed along the very choices of the whole.
+    open_names = list(shipped)
+    while open_names:
+        package = whole.chosen[open_names.pop()].package
+        for clause in package.needs:
+            for relation in clause:
+                for name in sorted(only_for_building):
+                    if whole.chosen[name].package.offers(relation):
+                        only_for_building.discard(name)
+                        shipped.add(name)
+                        open_names.append(name)
+    return shipped

@@ -1,0 +1,145 @@
+"""What a layer keeps of how it was made: `reprod/<UTC time>/`, as EESSI's installations have it.
+
+lock.json         the packages, by digest
+sets.json         the sets and declarations that the lock was resolved from
+relocation.json   what was changed in which file, and which paths could not be
+tools.json        the programs that built it, with versions
+files.sha256      the digest of every file, as `sha256sum` reads it
+build.log         what was done when
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import stat
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from outcrop.compat.layout import RECORDS
+from outcrop.compat.lock import Lock, render_lock
+from outcrop.compat.package_sets import LayerDescription
+from outcrop.compat.relocate.tree import FileChanges
+from outcrop.errors import storage_error
+
+LOCK_FILE = "lock.json"
+FILES = "files.sha256"
+
+
+@dataclass(slots=True)
+class BuildLog:
+    """The steps of a build, with their times in UTC."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def say(self, now: datetime, text: str) -> None:
+        self.lines.append(f"{now:%Y-%m-%dT%H:%M:%SZ} {text}")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A path whose contents are not the same in two trees; `before` or `after` is empty where it is not there."""
+
+    path: str
+    before: str
+    after: str
+
+
+def digests(tree: Path) -> dict[str, str]:
+    """The SHA-256 of each file below `tree`, and `-> TARGET` of each link, by path, without records. StorageError."""
+    found: dict[str, str] = {}
+    try:
+        for directory, names, files in os.walk(tree):
+            below = os.path.relpath(directory, tree)
+            if below == ".":
+                names[:] = [name for name in names if name != RECORDS]
+            for name in (*names, *files):
+                path = os.path.normpath(os.path.join(below, name))
+                place = Path(directory, name)
+                mode = place.lstat().st_mode
+                if stat.S_ISLNK(mode):
+                    found[path] = f"-> {os.readlink(place)}"
+                elif stat.S_ISREG(mode):
+                    with place.open("rb") as file:
+                        found[path] = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise storage_error(error) from error
+    return found
+
+
+def differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Difference, ...]:
+    """What is not the same in two trees' digests, in the order of the paths."""
+    return tuple(
+        Difference(path, before.get(path, ""), after.get(path, ""))
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    )
+
+
+def write_record(
+    tree: Path,
+    moment: datetime,
+    lock: Lock,
+    description: LayerDescription,
+    changes: Sequence[FileChanges],
+    log: BuildLog,
+    tools: Iterable[Sequence[str]],
+) -> Path:
+    """Writes the record of a finished `tree`; its directory. StorageError."""
+    directory = tree / RECORDS / f"{moment:%Y%m%d_%H%M%SUTC}"
+    lines = [f"{digest}  {path}" for path, digest in sorted(digests(tree).items()) if not digest.startswith("-> ")]
+    documents = {
+        LOCK_FILE: render_lock(lock),
+        "sets.json": _json(description),
+        "relocation.json": _json([_told(one) for one in changes]),
+        "tools.json": _json(_versions(tools)),
+        FILES: ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"),
+        "build.log": ("\n".join(log.lines) + "\n").encode(),
+    }
+    try:
+        directory.mkdir(parents=True)
+        for name, data in documents.items():
+            (directory / name).write_bytes(data)
+    except OSError as error:
+        raise storage_error(error) from error
+    return directory
+
+
+def latest_record(tree: Path) -> Path | None:
+    """The directory of the newest record of the layer `tree`; None where it has none."""
+    return max((path for path in (tree / RECORDS).glob("*UTC") if path.is_dir()), default=None)
+
+
+def _json(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
+
+
+def _told(changes: FileChanges) -> dict[str, object]:
+    def texts(strings: Iterable[bytes]) -> list[str]:
+        return sorted({text.decode("utf-8", "backslashreplace")[:200] for text in strings})
+
+    told = {
+        "path": changes.path,
+        "kind": changes.kind,
+        "moved": changes.moved,
+        "lengths": texts(changes.lengths),
+        "left": texts(changes.left),
+        "inlined": texts(changes.inlined),
+        "refused": changes.refused,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _versions(tools: Iterable[Sequence[str]]) -> dict[str, str]:
+    found = {"outcrop": version("outcrop"), "python": platform.python_version(), "kernel": platform.release()}
+    for command in tools:
+        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        found[Path(command[0]).name] = (answer.stdout or answer.stderr).strip().partition("\n")[0]
+    return found

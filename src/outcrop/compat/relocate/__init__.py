@@ -1,0 +1,1 @@
+"""Moves the files of a distribution from the root of a machine to a prefix."""

@@ -1,0 +1,207 @@
+"""A whole tree moved from the root to a prefix: programs and libraries, texts, links."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path, PurePosixPath
+
+from outcrop.compat.relocate.elf_image import ET_DYN, ET_EXEC, MAGIC, PT_DYNAMIC, PT_INTERP, SUPPORTED, ElfImage
+from outcrop.compat.relocate.libc import mend_libc
+from outcrop.compat.relocate.loader import has_trusted_directories, move_loader
+from outcrop.compat.relocate.path_rules import QUICK, PathRules
+from outcrop.compat.relocate.programs import LIBC, LOADER
+from outcrop.compat.relocate.strings_of_elf import re_point
+from outcrop.errors import FormatError, InvalidValue, storage_error
+from outcrop.progress import SILENT, Progress
+
+MAXIMUM_SHEBANG_BYTES = 127
+"""What kernels before 5.1 read of a script's first line, as those of RHEL 8."""
+
+_SHEBANG = b"#!"
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRules:
+    """How a tree moves. `directories` are where libraries are looked for; `loader` is the interpreter of programs.
+    `untouched` matches paths (relative to the tree) of files that stay as they are, `keeps_strings` those of programs
+    in which only loader and run path change."""
+
+    paths: PathRules
+    machine: int
+    triplet: str
+    loader: bytes
+    directories: tuple[str, ...]
+    untouched: re.Pattern[str]
+    keeps_strings: re.Pattern[str]
+
+
+@dataclass(slots=True)
+class FileChanges:
+    """What was done to the file `path`."""
+
+    path: str
+    kind: str = ""
+    moved: int = 0
+    lengths: list[bytes] = field(default_factory=list)
+    left: list[bytes] = field(default_factory=list)
+    inlined: list[bytes] = field(default_factory=list)
+    refused: str = ""
+
+
+def relocate_tree(tree: Path, rules: TreeRules, workers: int, progress: Progress = SILENT) -> list[FileChanges]:
+    """Moves everything in `tree`, in place; what was changed, in the order of the paths. StorageError; InvalidValue
+    where the prefix is too long for a script's first line."""
+    _move_links(tree, rules.paths)
+    files = sorted(_regular_files(tree))
+    progress.start("Relocating files", total=len(files), unit="files")
+    batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
+    found: list[FileChanges] = []
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("fork"), initializer=_begin, initargs=(tree, rules)
+    ) as pool:
+        for batch, changes in zip(batches, pool.map(_relocate_batch, batches), strict=True):
+            found += changes
+            progress.advance(len(batch), batch[-1])
+    progress.finish()
+    return found
+
+
+def paths_present(tree: Path) -> frozenset[bytes]:
+    """Every path of the tree as packages name it, with and without `/usr` where the two are one."""
+    found = set()
+    for directory, names, files in os.walk(os.fsencode(tree)):
+        below = directory[len(os.fsencode(tree)) :]
+        for name in (*names, *files):
+            path = below + b"/" + name
+            found.add(path)
+            if re.match(rb"/usr/(?:s?bin|lib(?:32|64|x32)?)/", path):
+                found.add(path.removeprefix(b"/usr"))
+    return frozenset(found)
+
+
+def _regular_files(tree: Path) -> Iterator[str]:
+    seen: set[tuple[int, int]] = set()
+    for directory, names, files in os.walk(tree):
+        names.sort()
+        for name in sorted(files):
+            path = os.path.join(directory, name)
+            facts = os.lstat(path)
+            if stat.S_ISREG(facts.st_mode) and (facts.st_dev, facts.st_ino) not in seen:
+                if facts.st_nlink > 1:
+                    seen.add((facts.st_dev, facts.st_ino))
+                yield os.path.relpath(path, tree)
+
+
+def _move_links(tree: Path, rules: PathRules) -> None:
+    """Absolute links within the layer become relative ones: they hold wherever the tree is."""
+    try:
+        for directory, names, files in os.walk(tree):
+            for name in (*names, *files):
+                link = Path(directory, name)
+                if not link.is_symlink():
+                    continue
+                target = os.readlink(link)
+                if target.startswith("/") and rules.moves(os.fsencode(target)):
+                    below = PurePosixPath(directory).relative_to(tree)
+                    link.unlink()
+                    link.symlink_to(os.path.relpath(target, "/" / below))
+    except OSError as error:
+        raise storage_error(error) from error
+
+
+_TREE: Path
+_RULES: TreeRules
+
+
+def _begin(tree: Path, rules: TreeRules) -> None:
+    global _TREE, _RULES
+    _TREE, _RULES = tree, rules
+
+
+def _relocate_batch(paths: list[str]) -> list[FileChanges]:
+    return [changes for path in paths if (changes := relocate_file(_TREE, path, _RULES)) is not None]
+
+
+def relocate_file(tree: Path, path: str, rules: TreeRules) -> FileChanges | None:
+    """Moves one file; None where nothing of it has to change."""
+    if rules.untouched.fullmatch(path):
+        return None
+    place = tree / path
+    try:
+        data = place.read_bytes()
+        if data.startswith(MAGIC):
+            changes, new = _moved_elf(path, data, rules)
+        else:
+            changes, new = _moved_text(path, data, rules)
+        if new is not None and new != data:
+            _replace(place, new)
+    except OSError as error:
+        raise storage_error(error, str(place)) from error
+    return changes
+
+
+def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | None, bytes | None]:
+    changes = FileChanges(path, "elf")
+    if not data.startswith(SUPPORTED):
+        return None, None
+    try:
+        image = ElfImage(data)
+        if image.kind not in (ET_EXEC, ET_DYN) or image.machine != rules.machine or not image.loaded:
+            return None, None
+        if image.segment(PT_INTERP):
+            image.set_interpreter(rules.loader)
+        if image.segment(PT_DYNAMIC) and image.dynamic_values(1):
+            image.set_run_path(":".join(rules.directories).encode())
+        if LOADER.fullmatch(path):
+            move_loader(image, rules.paths.prefix, rules.triplet, rules.directories)
+        elif not (rules.keeps_strings.fullmatch(path) or has_trusted_directories(data, rules.triplet)):
+            strings = re_point(image, rules.paths)
+            changes.moved = len(strings.moved)
+            changes.lengths, changes.left, changes.inlined = strings.lengths, strings.left, strings.inlined
+            if LIBC.fullmatch(path):
+                mend_libc(image, rules.paths.prefix, rules.triplet)
+        return changes, image.finished()
+    except FormatError as error:
+        if LOADER.fullmatch(path) or LIBC.fullmatch(path):
+            raise  # without it nothing runs
+        changes.refused = error.message
+        return changes, None
+
+
+def _moved_text(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | None, bytes | None]:
+    if not QUICK.search(data) or b"\0" in data:
+        return None, None
+    new = rules.paths.moved(data)
+    if new == data:
+        return None, None
+    if new.startswith(_SHEBANG):
+        line = new.split(b"\n", 1)[0]
+        if len(line) > MAXIMUM_SHEBANG_BYTES:
+            raise InvalidValue(
+                what=f"the prefix {os.fsdecode(rules.paths.prefix)}",
+                problem=f"is too long: the first line of {path} would have {len(line)} bytes, and the kernel reads "
+                f"{MAXIMUM_SHEBANG_BYTES} (#!)",
+                hint="choose a shorter name for the repository or the version",
+            )
+    return FileChanges(path, "text", moved=1), new
+
+
+def _replace(place: Path, data: bytes) -> None:
+    facts = place.stat()
+    if facts.st_nlink > 1:
+        with place.open("r+b") as file:  # all names of the file change
+            file.write(data)
+            file.truncate()
+    else:
+        temporary = place.with_name(f".{place.name}.relocated")
+        temporary.write_bytes(data)
+        temporary.chmod(stat.S_IMODE(facts.st_mode))
+        temporary.rename(place)
+    os.utime(place, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
