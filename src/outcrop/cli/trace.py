@@ -11,11 +11,12 @@ import click
 
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
-from outcrop.client.trace.access import Access, AccessKind, encode_trace
+from outcrop.client.trace.access import Access, encode_trace
 from outcrop.client.trace.recorder import LocalFiles, Recorder, Watched
-from outcrop.client.trace.strace_run import find_tracer, run_traced
 from outcrop.cvmfs.names import RepositoryName, repository_name
 from outcrop.errors import NotFound, UsageError, storage_error
+from outcrop.strace.asked_paths import AccessKind
+from outcrop.strace.run import find_tracer, run_traced
 from outcrop.whole_file import write_whole_file
 
 CUSTOMARY_PLACE = Path("/cvmfs")

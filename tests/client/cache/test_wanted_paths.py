@@ -7,10 +7,11 @@ import json
 import pytest
 
 from outcrop.client.cache.wanted_paths import WantedPath, asked_path, wanted_paths
-from outcrop.client.trace.access import Access, AccessKind, encode_trace
+from outcrop.client.trace.access import Access, encode_trace
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.paths import ROOT, RepositoryPath
 from outcrop.errors import FormatError, InvalidValue
+from outcrop.strace.asked_paths import AccessKind
 
 BOOKS = RepositoryName("books.example.org")
 TOOL = RepositoryPath(b"/bin/tool")

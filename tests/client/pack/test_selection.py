@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from outcrop.client.pack.selection import SelectionOptions, select_paths, select_trace
-from outcrop.client.trace.access import Access, AccessKind
+from outcrop.client.trace.access import Access
 from outcrop.cvmfs.entry import Entry, Mark
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.paths import RepositoryPath, repository_path
 from outcrop.cvmfs.xattrs import Xattrs
 from outcrop.errors import InvalidValue, NotFound
+from outcrop.strace.asked_paths import AccessKind
 from tests.client.published import NAME, Published, directory_entry, library, link_entry
 from tests.client.reading import tree_of
 

@@ -19,8 +19,8 @@ from outcrop.client.relocate.prefix import Prefix, prefix
 from outcrop.client.relocate.proof import Proof, prove
 from outcrop.client.relocate.proof_view import OldPrefix
 from outcrop.client.relocate.relocation import relocate
-from outcrop.client.trace.strace_run import find_tracer
 from outcrop.errors import CommandFailed, InvalidValue, MissingCapability, NotFound
+from outcrop.strace.run import find_tracer
 
 pytestmark = pytest.mark.integration
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outcrop.client.trace.access import Access, AccessKind, encode_trace, parse_trace
+from outcrop.client.trace.access import Access, encode_trace, parse_trace
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.paths import ROOT, RepositoryPath
 from outcrop.errors import FormatError
+from outcrop.strace.asked_paths import AccessKind
 
 BOOKS = RepositoryName("books.example.org")
 LINE = {"repository": BOOKS, "path": "/bin/tool", "kind": "exec", "found": True}

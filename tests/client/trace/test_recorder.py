@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.client.trace.access import Access, AccessKind
-from outcrop.client.trace.asked_paths import AskedPath
+from outcrop.client.trace.access import Access
 from outcrop.client.trace.recorder import Recorder, Watched
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.paths import RepositoryPath
+from outcrop.strace.asked_paths import AccessKind, AskedPath
 
 BOOKS = RepositoryName("books.example.org")
 

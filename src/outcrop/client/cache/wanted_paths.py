@@ -13,10 +13,11 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from outcrop.client.trace.access import TRACE_HINT, AccessKind, line_document
+from outcrop.client.trace.access import TRACE_HINT, line_document
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.paths import RepositoryPath, repository_path
 from outcrop.errors import FormatError, InvalidValue
+from outcrop.strace.asked_paths import AccessKind
 
 MOUNT_ROOT = "/cvmfs/"
 _NO_TEXT = re.compile(r"[\x00-\x08\x0a-\x0c\x0e-\x1f\x7f]")

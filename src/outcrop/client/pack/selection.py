@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from outcrop.client.checkout_links import FileNames, file_names
-from outcrop.client.trace.access import Access, AccessKind
+from outcrop.client.trace.access import Access
 from outcrop.client.tree import MAXIMUM_SYMLINKS, Located, Tree
 from outcrop.cvmfs.digest import Digest
 from outcrop.cvmfs.entry import Entry, EntryKind
@@ -34,6 +34,7 @@ from outcrop.cvmfs.paths import ROOT, RepositoryPath, is_below, join, parent, sh
 from outcrop.cvmfs.variant import expand, is_variant
 from outcrop.cvmfs.xattrs import Xattrs
 from outcrop.errors import InvalidValue, NotFound
+from outcrop.strace.asked_paths import AccessKind
 
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 _CAPABILITY = b"security.capability"

@@ -13,9 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from outcrop.client.relocate.prefix import Prefix
-from outcrop.client.trace.access import AccessKind
-from outcrop.client.trace.asked_paths import AskedPaths
-from outcrop.client.trace.strace_lines import Line, LineReader, Text, Word, unescaped
+from outcrop.strace.asked_paths import AccessKind, AskedPaths
+from outcrop.strace.lines import Line, LineReader, Text, Word, unescaped
 
 _EXEC = frozenset({b"execve", b"execveat"})
 _SOCKET_CALLS = frozenset({b"connect", b"bind"})

@@ -21,9 +21,9 @@ from outcrop.client.relocate.old_links import OldLinks
 from outcrop.client.relocate.placed_tree import PlacedTree
 from outcrop.client.relocate.prefix import Prefix
 from outcrop.client.relocate.proof_view import OldPrefix, View, view_of
-from outcrop.client.trace.strace_run import Tracer, find_tracer
 from outcrop.errors import CommandFailed, InvalidValue, MissingCapability, NotFound, storage_error
 from outcrop.progress import SILENT, Progress
+from outcrop.strace.run import Tracer, find_tracer
 
 _LEFTOVERS_EXPLAINED = 20
 """A program that looks for one thing in many places asks for many paths; the first ones tell why."""

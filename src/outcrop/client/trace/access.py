@@ -12,27 +12,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
 
 from outcrop.cvmfs.names import RepositoryName, repository_name
 from outcrop.cvmfs.paths import ROOT, RepositoryPath, is_canonical, shown
 from outcrop.errors import FormatError, OutcropError
+from outcrop.strace.asked_paths import AccessKind
 
 MAXIMUM_LINE_CHARACTERS = 64 * 1024
 """A path has at most 4096 bytes on Linux, each at most six characters here; the rest is for members of the future."""
 
 TRACE_HINT = "`outcrop trace -o FILE -- CMD` writes such files"
-
-
-class AccessKind(Enum):
-    """What was asked for; the value is how a trace writes it."""
-
-    OPEN = "open"
-    STAT = "stat"
-    READLINK = "readlink"
-    EXEC = "exec"
-    DIRECTORY = "directory"
-    """The names in a directory were listed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from outcrop.client.trace.access import Access, AccessKind
-from outcrop.client.trace.asked_paths import AskedPath
+from outcrop.client.trace.access import Access
 from outcrop.client.trace.interpreters import MAXIMUM_INTERPRETERS, interpreter_of
 from outcrop.cvmfs.names import RepositoryName, repository_name
 from outcrop.cvmfs.paths import RepositoryPath, is_below
 from outcrop.errors import InvalidValue
+from outcrop.strace.asked_paths import AccessKind, AskedPath
 
 MAXIMUM_SYMLINKS = 40
 """How many links one path may lead through, as in Linux (MAXSYMLINKS)."""

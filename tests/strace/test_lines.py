@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outcrop.client.trace.strace_lines import Descriptor, Event, Line, LineReader, Text, Word, unescaped
+from outcrop.strace.lines import Descriptor, Event, Line, LineReader, Text, Word, unescaped
 
 
 def read(*lines: bytes) -> list[Line | None]:

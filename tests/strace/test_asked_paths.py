@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from outcrop.client.trace.access import AccessKind
-from outcrop.client.trace.asked_paths import AskedPath, AskedPaths
-from outcrop.client.trace.strace_lines import LineReader
+from outcrop.strace.asked_paths import AccessKind, AskedPath, AskedPaths
+from outcrop.strace.lines import LineReader
 
 START = b"/start"
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.client.trace.access import AccessKind
 from outcrop.client.trace.recorder import LocalFiles, Recorder, Watched
-from outcrop.client.trace.strace_run import find_tracer, run_traced
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.errors import MissingCapability, NotFound
+from outcrop.strace.asked_paths import AccessKind
+from outcrop.strace.run import find_tracer, run_traced
 
 BOOKS = RepositoryName("books.example.org")
 installed = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
@@ -94,7 +94,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from outcrop.client.trace.recorder import LocalFiles, Recorder, Watched
-from outcrop.client.trace.strace_run import find_tracer, run_traced
+from outcrop.strace.run import find_tracer, run_traced
 sys.exit(run_traced(find_tracer(), sys.argv[1:], Recorder(Watched(Path("/cvmfs")), LocalFiles()).record))
 """
 

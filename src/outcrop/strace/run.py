@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from outcrop.client.trace.asked_paths import TRACED_CALLS, AskedPath, AskedPaths
-from outcrop.client.trace.strace_lines import LineReader
 from outcrop.errors import MissingCapability, NotFound, storage_error
+from outcrop.strace.asked_paths import TRACED_CALLS, AskedPath, AskedPaths
+from outcrop.strace.lines import LineReader
 
 STRACE = "strace"
 

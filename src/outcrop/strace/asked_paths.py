@@ -13,8 +13,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from outcrop.client.trace.access import AccessKind
-from outcrop.client.trace.strace_lines import Argument, Descriptor, Event, Line, Text, Word
+from outcrop.strace.lines import Argument, Descriptor, Event, Line, Text, Word
+
+
+class AccessKind(Enum):
+    """What was asked for; the value is how a trace writes it."""
+
+    OPEN = "open"
+    STAT = "stat"
+    READLINK = "readlink"
+    EXEC = "exec"
+    DIRECTORY = "directory"
+    """The names in a directory were listed."""
+
 
 TRACED_CALLS = (
     "%file", "fchdir", "?getdents", "?getdents64", "?clone", "?clone3", "?fork", "?vfork", "?connect", "?bind",
