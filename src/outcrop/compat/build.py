@@ -21,7 +21,7 @@ from outcrop.compat.lock import Lock, LockedPackage
 from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.record import BuildLog, write_record
 from outcrop.compat.relocate.path_rules import PathRules
-from outcrop.compat.relocate.programs import KEEPS_STRINGS, KEPT_PATHS, UNTOUCHED
+from outcrop.compat.relocate.programs import KEPT_PATHS, UNTOUCHED
 from outcrop.compat.relocate.tree import FileChanges, TreeRules, paths_present, relocate_tree
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.compat.unpack import PackageFile, unpack
@@ -100,7 +100,7 @@ def build_layer(
     with scratch_directory("compat", tree.parent) as scratch:
         new = scratch.directory / "layer"
         changes, log = _make(new, place.layout, lock, description, files, progress, clock)
-        record = write_record(new, clock(), lock, description, changes, log, [["bwrap", "--version"]])
+        record = write_record(new, place.layout, clock(), lock, description, changes, log, [["bwrap", "--version"]])
         _put_in_place(new, tree, scratch.directory / "old")
     return BuiltLayer(tree, tree / record.relative_to(new), tuple(changes))
 
@@ -154,7 +154,6 @@ def tree_rules(tree: Path, layout: LayerLayout, description: LayerDescription) -
         loader=layout.loader.encode(),
         directories=tuple(directories),
         untouched=UNTOUCHED,
-        keeps_strings=KEEPS_STRINGS,
     )
 
 

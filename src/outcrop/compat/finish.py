@@ -16,12 +16,14 @@ from outcrop.compat.layout import STARTPREFIX, LayerLayout
 from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.sealed_root import SealedRoot
 from outcrop.compat.unpack import merged_path
-from outcrop.errors import storage_error
+from outcrop.errors import FormatError, storage_error
 from outcrop.progress import SILENT, Progress
 
 _AUTHORITIES = "usr/share/ca-certificates"
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
-_LDCONFIG = "ldconfig.real"
+_LMOD_PACKAGE_PATH = 'getenv("LMOD_PACKAGE_PATH") or '
+_BEHIND = "usr/libexec/outcrop"
+"""Programs that are only to be called by the scripts in their places."""
 
 
 def add_links(tree: Path, layout: LayerLayout, description: LayerDescription, asked: Iterable[Alternative]) -> None:
@@ -44,6 +46,8 @@ def add_links(tree: Path, layout: LayerLayout, description: LayerDescription, as
 
 def _link(tree: Path, path: str, target: str, *, replace: bool) -> None:
     place = tree / path
+    if not f"{os.path.realpath(place.parent)}/".startswith(f"{os.path.realpath(tree)}/"):
+        raise FormatError(what="a link of a package", field=path, problem="leaves the tree")
     if place.is_symlink() or place.exists():
         if not replace:
             return
@@ -69,7 +73,7 @@ def finish(root: SealedRoot, description: LayerDescription, progress: Progress =
         _loader_cache,
         _character_sets,
         _locales,
-        _font_cache,
+        _locale_list,
         _bytecode,
     )
     progress.start("Finishing the layer", total=len(steps), unit="steps")
@@ -131,31 +135,38 @@ def _linker_scripts(root: SealedRoot, _: LayerDescription) -> None:
             path.write_text(_ABSOLUTE_LIBRARY.sub("", data.decode()), encoding="utf-8")
 
 
-_SPECS = """\
-*self_spec:
-+ %{{!-sysroot=*:--sysroot={prefix}}}
-
-*link:
-+ %{{!static:%{{!static-pie:%{{!shared:%{{!r:--dynamic-linker={loader}}}}}}}}} %{{!r:{run_path}}}
-
-"""
+_SYSROOT = " %{{!-sysroot=*:--sysroot={prefix}}}"
+_LINK = " %{{!static:%{{!static-pie:%{{!shared:%{{!r:--dynamic-linker={loader}}}}}}}}} %{{!r:{run_path}}}"
 
 
 def _compiler_specs(root: SealedRoot, description: LayerDescription) -> None:
     """The compilers' own file of specs: headers and libraries are the layer's, and what they link finds its loader and
-    libraries there."""
+    libraries there. A driver that finds such a file uses no built-in specs, so these are in it, too."""
     layout = root.layout
     directories = [*(f"{layout.prefix}/{place}" for place in description.trusted_directories), layout.libraries]
-    run_path = " ".join(f"-rpath={place}" for place in directories)
-    for driver in sorted((root.tree / "usr/lib/gcc" / layout.family.triplet).glob("*/collect2")):
-        text = _SPECS.format(prefix=layout.prefix, loader=layout.loader, run_path=run_path)
-        (driver.parent / "specs").write_text(text, encoding="utf-8")
+    added = {
+        "self_spec": _SYSROOT.format(prefix=layout.prefix),
+        "link": _LINK.format(loader=layout.loader, run_path=" ".join(f"-rpath={place}" for place in directories)),
+    }
+    for program in sorted((root.tree / "usr/lib/gcc" / layout.family.triplet).glob("*/collect2")):
+        driver = f"{layout.prefix}/usr/bin/{layout.family.triplet}-gcc-{program.parent.name}"
+        specs = root.require([driver, "-dumpspecs"]).stdout
+        for name, text in added.items():
+            specs = re.sub(rf"(?m)^(\*{name}:\n.*)$", lambda match, text=text: match[1] + text, specs)  # type: ignore[misc]
+        (program.parent / "specs").write_text(specs, encoding="utf-8")
 
 
 def _lmod_places(root: SealedRoot, _: LayerDescription) -> None:
-    """Lmod where EESSI's initialisation looks for it: `usr/share/Lmod`."""
-    if (root.tree / "usr/share/lmod/lmod").exists():
-        _link(root.tree, "usr/share/Lmod", "lmod/lmod", replace=True)
+    """Lmod where EESSI's initialisation looks for it: `usr/share/Lmod`. Where nobody says where a site's own package
+    is, Lmod would look for it in the machine's root."""
+    home = root.tree / "usr/share/lmod/lmod"
+    if not home.exists():
+        return
+    _link(root.tree, "usr/share/Lmod", "lmod/lmod", replace=True)
+    settings = home / "libexec/myGlobals.lua"
+    text = settings.read_text(encoding="utf-8")
+    default = f'{_LMOD_PACKAGE_PATH}"{root.layout.prefix}/usr/share/lmod/lmod/libexec"'
+    settings.write_text(text.replace(f'{_LMOD_PACKAGE_PATH}""', default), encoding="utf-8")
 
 
 def _loader_cache(root: SealedRoot, _: LayerDescription) -> None:
@@ -165,13 +176,21 @@ def _loader_cache(root: SealedRoot, _: LayerDescription) -> None:
     if not program.exists():
         return
     prefix = root.layout.prefix
-    program.rename(program.with_name(_LDCONFIG))
-    text = f'#!{prefix}/usr/bin/sh\nexec {prefix}/usr/sbin/{_LDCONFIG} -C {prefix}/etc/ld.so.cache -f /dev/null "$@"\n'
+    real = _put_behind(root, "usr/sbin/ldconfig")
+    text = f'#!{prefix}/usr/bin/sh\nLC_ALL=C exec {real} -C {prefix}/etc/ld.so.cache -f /dev/null "$@"\n'
     program.write_text(text, encoding="utf-8")
     program.chmod(0o755)
     (root.tree / "etc").mkdir(exist_ok=True)
-    cache = [f"{prefix}/usr/sbin/{_LDCONFIG}", "-X", "-C", f"{prefix}/etc/ld.so.cache", "-f", "/dev/null"]
+    cache = [real, "-X", "-C", f"{prefix}/etc/ld.so.cache", "-f", "/dev/null"]
     root.require([*cache, root.layout.libraries])
+
+
+def _put_behind(root: SealedRoot, path: str) -> str:
+    """Puts the program `path` where no path of programs leads; how a script names it there."""
+    place = root.tree / _BEHIND / Path(path).name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    (root.tree / path).rename(place)
+    return f"{root.layout.prefix}/{_BEHIND}/{place.name}"
 
 
 def _character_sets(root: SealedRoot, _: LayerDescription) -> None:
@@ -180,6 +199,25 @@ def _character_sets(root: SealedRoot, _: LayerDescription) -> None:
     modules = f"{root.layout.libraries}/gconv"
     if iconvconfig and (root.tree / "usr/lib" / root.layout.family.triplet / "gconv").is_dir():
         root.require([iconvconfig, "--nostdlib", "-o", f"{modules}/gconv-modules.cache", modules])
+
+
+_LIST_LOCALES = """\
+#!{prefix}/usr/bin/sh
+if [ "$*" = -a ] || [ "$*" = --all-locales ]; then
+    printf 'C\\nPOSIX\\n'
+    exec {prefix}/usr/bin/ls {prefix}/usr/lib/locale
+fi
+exec {real} "$@"
+"""
+
+
+def _locale_list(root: SealedRoot, _: LayerDescription) -> None:
+    """The program that lists locales has their directory in its code: a script lists them."""
+    program = root.tree / "usr/bin/locale"
+    if program.exists():
+        real = _put_behind(root, "usr/bin/locale")
+        program.write_text(_LIST_LOCALES.format(prefix=root.layout.prefix, real=real), encoding="utf-8")
+        program.chmod(0o755)
 
 
 def _locales(root: SealedRoot, description: LayerDescription) -> None:
@@ -196,13 +234,6 @@ def _locales(root: SealedRoot, description: LayerDescription) -> None:
             place = f"{prefix}/usr/lib/locale/{name}.{charset.lower().replace('-', '')}"
             command = [localedef, "--no-archive", "-c", "-i", f"{prefix}/usr/share/i18n/locales/{name}"]
             root.run([*command, "-f", charset, place], environment)
-
-
-def _font_cache(root: SealedRoot, _: LayerDescription) -> None:
-    """`fontconfig`: the index of fonts."""
-    program = _program(root, "usr/bin/fc-cache")
-    if program:
-        root.run([program, "--system-only", "--force"])
 
 
 def _bytecode(root: SealedRoot, _: LayerDescription) -> None:

@@ -5,12 +5,16 @@ One JSON document, one package a line, in the order of the names: two locks comp
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
 from outcrop.compat.debian.archive import ReleaseMetadata
+from outcrop.compat.debian.packages import SHA256
 from outcrop.compat.debian.resolve import Resolution
 from outcrop.errors import FormatError
 from outcrop.toml_text import read_text
@@ -123,7 +127,24 @@ def read_lock(path: Path) -> Lock:
         raise FormatError(what=str(path), field="the lock", problem=f"is not accepted: {error}") from error
     if lock.format != FORMAT:
         raise FormatError(what=str(path), field="format", problem=f"is {lock.format}; this Outcrop reads {FORMAT}")
-    for package in lock.packages:
-        if len(package.sha256) != 64 or set(package.sha256) - set("0123456789abcdef"):
-            raise FormatError(what=str(path), field=f"sha256 of {package.name}", problem="is no SHA-256")
+    _check(lock, str(path))
     return lock
+
+
+def _check(lock: Lock, what: str) -> None:
+    def refuse(field: str, problem: str) -> NoReturn:
+        raise FormatError(what=what, field=field, problem=problem)
+
+    names = Counter(package.name for package in lock.packages)
+    for package in lock.packages:
+        if names[package.name] > 1:
+            refuse(f"package {package.name}", "is there twice")
+        if not SHA256.fullmatch(package.sha256):
+            refuse(f"sha256 of {package.name}", "is no SHA-256")
+        if package.path.startswith("/") or ".." in package.path.split("/"):
+            refuse(f"path of {package.name}", "leaves the archive")
+    for suite in lock.suites:
+        try:
+            datetime.fromisoformat(suite.date)
+        except ValueError:
+            refuse(f"date of {suite.suite}", f"is {suite.date!r}")

@@ -35,12 +35,13 @@ STANDARD_DIRECTORY = Path(__file__).with_name("data")
 LAYER_FILE = "layer.toml"
 
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_GLOB_PARTS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 _PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?")
 
 
 def _glob(path: str) -> str:
     parts = re.split(r"(\*\*|\*|\?)", path)
-    return "".join({"**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part)) for part in parts)
+    return "".join(_GLOB_PARTS.get(part, re.escape(part)) for part in parts)
 
 
 class WantedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -267,7 +268,13 @@ def parse_set(text: str, name: str, what: str) -> PackageSet:
 
 
 def _check_layer(layer: _LayerFile, what: str) -> None:
+    parts: tuple[Exclusion | Drop | Together | HostLink | DeclaredLink, ...] = (
+        *layer.exclude, *layer.drop, *layer.together, *layer.host, *layer.link
+    )  # fmt: skip
+    for part in parts:
+        if not part.reason.strip():
+            raise FormatError(what=what, field="reason", problem=f"is empty in {part}")
     inside = (*(link.path for link in layer.host), *(link.path for link in layer.link), *layer.trusted_directories)
     for path in inside:
-        if path.startswith("/") or ".." in path.split("/"):
+        if path.startswith("/") or not path.strip("./") or ".." in path.split("/"):
             raise FormatError(what=what, field=path, problem="is not a path below the layer")

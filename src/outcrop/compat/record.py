@@ -19,17 +19,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from outcrop.compat.layout import RECORDS
-from outcrop.compat.lock import Lock, render_lock
+from outcrop.compat.family import family_named
+from outcrop.compat.layout import RECORDS, LayerLayout
+from outcrop.compat.lock import Lock, read_lock, render_lock
 from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.relocate.tree import FileChanges
-from outcrop.errors import storage_error
+from outcrop.cvmfs.names import repository_name
+from outcrop.errors import FormatError, InvalidValue, NotFound, storage_error
+from outcrop.toml_text import read_text
 
 LOCK_FILE = "lock.json"
+LAYER_FILE = "layer.json"
 FILES = "files.sha256"
 
 
@@ -56,7 +60,7 @@ def digests(tree: Path) -> dict[str, str]:
     """The SHA-256 of each file below `tree`, and `-> TARGET` of each link, by path, without records. StorageError."""
     found: dict[str, str] = {}
     try:
-        for directory, names, files in os.walk(tree):
+        for directory, names, files in os.walk(tree, onerror=_raise):
             below = os.path.relpath(directory, tree)
             if below == ".":
                 names[:] = [name for name in names if name != RECORDS]
@@ -74,6 +78,10 @@ def digests(tree: Path) -> dict[str, str]:
     return found
 
 
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Difference, ...]:
     """What is not the same in two trees' digests, in the order of the paths."""
     return tuple(
@@ -85,6 +93,7 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Di
 
 def write_record(
     tree: Path,
+    layout: LayerLayout,
     moment: datetime,
     lock: Lock,
     description: LayerDescription,
@@ -96,6 +105,7 @@ def write_record(
     directory = tree / RECORDS / f"{moment:%Y%m%d_%H%M%SUTC}"
     lines = [f"{digest}  {path}" for path, digest in sorted(digests(tree).items()) if not digest.startswith("-> ")]
     documents = {
+        LAYER_FILE: _json(_told_layout(layout)),
         LOCK_FILE: render_lock(lock),
         "sets.json": _json(description),
         "relocation.json": _json([_told(one) for one in changes]),
@@ -112,6 +122,53 @@ def write_record(
     return directory
 
 
+class _Layer(msgspec.Struct, frozen=True):
+    repository: str
+    version: str
+    family: str
+    mount_root: str
+    variable_prefix: str
+    prefix: str
+
+
+def _told_layout(layout: LayerLayout) -> _Layer:
+    return _Layer(
+        layout.repository,
+        layout.version,
+        layout.family.name,
+        str(layout.mount_root),
+        layout.variable_prefix,
+        str(layout.prefix),
+    )
+
+
+def require_record(tree: Path) -> Path:
+    """The directory of the newest record of the layer `tree`; NotFound where it has none."""
+    record = latest_record(tree)
+    if record is None:
+        raise NotFound(what=f"the record of {tree}", hint="name the directory of a layer: …/compat/linux/<family>")
+    return record
+
+
+def recorded_layout(tree: Path) -> LayerLayout:
+    """Which layer `tree` is, as its record says. NotFound, FormatError, StorageError."""
+    path = require_record(tree) / LAYER_FILE
+    try:
+        found = msgspec.json.decode(read_text(path).encode(), type=_Layer)
+    except msgspec.DecodeError as error:
+        raise FormatError(what=str(path), field="the layer", problem=f"is not accepted: {error}") from error
+    try:
+        repository, family = repository_name(found.repository), family_named(found.family)
+    except InvalidValue as error:
+        raise FormatError(what=str(path), field="the layer", problem=f"is not accepted: {error.message}") from error
+    return LayerLayout(repository, found.version, family, PurePosixPath(found.mount_root), found.variable_prefix)
+
+
+def recorded_lock(tree: Path) -> Lock:
+    """What the layer `tree` is made of, as its record says. NotFound, FormatError, StorageError."""
+    return read_lock(require_record(tree) / LOCK_FILE)
+
+
 def latest_record(tree: Path) -> Path | None:
     """The directory of the newest record of the layer `tree`; None where it has none."""
     return max((path for path in (tree / RECORDS).glob("*UTC") if path.is_dir()), default=None)
@@ -126,7 +183,7 @@ def _told(changes: FileChanges) -> dict[str, object]:
         return sorted({text.decode("utf-8", "backslashreplace")[:200] for text in strings})
 
     told = {
-        "path": changes.path,
+        "path": os.fsencode(changes.path).decode("utf-8", "backslashreplace"),
         "kind": changes.kind,
         "moved": changes.moved,
         "lengths": texts(changes.lengths),

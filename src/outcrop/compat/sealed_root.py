@@ -37,11 +37,12 @@ class SealedRoot:
     binds: Mapping[PurePosixPath, Path] = field(default_factory=dict)
     qemu: Path | None = None
     processor: str = ""
+    extra_environment: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
-        """What a program finds by default: the layer's programs on the path, a home, no locale."""
-        prefix = self.layout.prefix
-        return {"PATH": ":".join(f"{prefix}/{place}" for place in _PATH), "HOME": "/tmp", "LC_ALL": "C.UTF-8"}
+        """What a program finds by default: the layer's programs on the path, a home, no locale, and what is extra."""
+        path = ":".join(f"{self.layout.prefix}/{place}" for place in _PATH)
+        return {"PATH": path, "HOME": "/tmp", "LC_ALL": "C.UTF-8"} | dict(self.extra_environment)
 
     def command_line(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> list[str]:
         """What to run on this machine so that `command` runs in the root, with exactly `environment`."""

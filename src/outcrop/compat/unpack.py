@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from outcrop.compat.debian.alternatives import Alternative, alternatives_of
-from outcrop.compat.debian.deb_file import open_package
-from outcrop.errors import FormatError, IntegrityError, storage_error
+from outcrop.compat.debian.deb_file import OpenPackage, open_package
+from outcrop.errors import FormatError, storage_error
 from outcrop.progress import SILENT, Progress
 
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """The directories of the root that are below `usr`."""
-
-_COPY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +60,22 @@ def unpack(
     IntegrityError for a damaged package, FormatError for one with an unsafe path or where two have the same file,
     StorageError."""
     progress.start("Unpacking packages", total=len(packages), unit="packages")
-    tree = Path(os.path.realpath(tree))
+    unpacking = _Unpacking(Path(os.path.realpath(tree)), dropped)
     try:
         (tree / "usr").mkdir(parents=True)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="unpack")
         try:
-            futures = [pool.submit(_unpack_one, package, tree, dropped) for package in packages]
-            unpacked = []
+            futures = [pool.submit(unpacking.files_of, package) for package in packages]
+            parts = []
             for future in futures:
-                unpacked.append(future.result())
-                progress.advance(1, unpacked[-1].name)
+                parts.append(future.result())
+                progress.advance(1, parts[-1].package.name)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+        for part in parts:
+            unpacking.make_hard_links(part)
+        for part in parts:
+            unpacking.make_links(part)
         for name in MERGED:
             if (tree / "usr" / name).is_dir():
                 (tree / name).symlink_to(f"usr/{name}")
@@ -82,70 +83,134 @@ def unpack(
         raise storage_error(error) from error
     finally:
         progress.finish()
-    _check_owners(unpacked)
-    return tuple(unpacked)
+    return tuple(
+        UnpackedPackage(part.package.name, tuple(part.paths), tuple(alternatives_of(part.script)), part.dropped)
+        for part in parts
+    )
 
 
-def _check_owners(unpacked: Iterable[UnpackedPackage]) -> None:
-    owners: dict[str, str] = {}
-    for package in unpacked:
-        for path in package.paths:
-            before = owners.setdefault(path, package.name)
-            if before != package.name:
+@dataclass(slots=True)
+class _Part:
+    """What is known of a package whose files are unpacked, and whose links are not made yet: by path, what they lead
+    to."""
+
+    package: PackageFile
+    script: str = ""
+    paths: list[str] = field(default_factory=list)
+    hard_links: dict[str, str] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    dropped: int = 0
+
+
+class _Unpacking:
+    """All files come first, then hard links, then symbolic ones: as long as files are written there is no link that one
+    could be written through."""
+
+    def __init__(self, tree: Path, dropped: re.Pattern[str]) -> None:
+        self._tree = tree
+        self._dropped = dropped
+        self._owners: dict[str, str] = {}
+
+    def files_of(self, package: PackageFile) -> _Part:
+        """Unpacks the directories and files of `package`."""
+        part = _Part(package)
+        with open_package(package.path) as opened:
+            for name, entry in opened.entries():
+                _check_name(package, name)
+                path = merged_path(name)
+                if self._dropped.fullmatch(path):
+                    part.dropped += not entry.isdir()
+                elif entry.isdir() or path in MERGED:
+                    if path not in MERGED:
+                        self._make_directory(package, path)
+                else:
+                    self._take(part, opened, entry, path)
+            part.script = opened.script
+        return part
+
+    def _take(self, part: _Part, opened: OpenPackage, entry: tarfile.TarInfo, path: str) -> None:
+        if not (entry.isfile() or entry.issym() or entry.islnk()):
+            return  # a device or a pipe: no package of a layer needs one
+        self._own(part, path)
+        if entry.issym():
+            part.links[path] = entry.linkname
+        elif entry.islnk():
+            name = entry.linkname.removeprefix("./")
+            _check_name(part.package, name)
+            part.hard_links[path] = merged_path(name)
+        else:
+            self._make_directory(part.package, os.path.dirname(path))
+            self._write(opened, entry, path)
+
+    def _own(self, part: _Part, path: str) -> None:
+        owner = self._owners.setdefault(path, part.package.name)
+        if owner != part.package.name or path in part.links or path in part.hard_links:
+            first, second = sorted((owner, part.package.name))
+            raise FormatError(
+                what=f"the package {second}",
+                field=path,
+                problem=f"is in {first} too" if first != second else "is in it twice",
+                hint="leave one of the two packages out of the sets",
+            )
+        part.paths.append(path)
+
+    def _make_directory(self, package: PackageFile, path: str) -> None:
+        try:
+            (self._tree / path).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise FormatError(
+                what=f"the package {package.name}", field=path, problem="is a directory, and a file elsewhere"
+            ) from error
+
+    def _write(self, opened: OpenPackage, entry: tarfile.TarInfo, path: str) -> None:
+        place = self._tree / path
+        with place.open("xb") as file:
+            for data in opened.contents(entry):
+                file.write(data)
+        place.chmod(0o755 if entry.mode & stat.S_IXUSR else 0o644)
+        os.utime(place, (entry.mtime, entry.mtime))
+
+    def make_hard_links(self, part: _Part) -> None:
+        """Gives files their further names. One whose file is left out gets its contents."""
+        for path, target in part.hard_links.items():
+            self._make_directory(part.package, os.path.dirname(path))
+            if target in part.links:
+                part.links[path] = part.links[target]
+            elif target in part.paths:
+                os.link(self._tree / target, self._tree / path, follow_symlinks=False)
+            else:
+                self._copy_from_package(part.package, target, path)
+
+    def _copy_from_package(self, package: PackageFile, target: str, path: str) -> None:
+        with open_package(package.path) as opened:
+            for name, entry in opened.entries():
+                if merged_path(name) == target and entry.isfile():
+                    self._write(opened, entry, path)
+                    return
+        raise FormatError(
+            what=f"the package {package.name}", field=path, problem=f"is a link to {target}, which it has not"
+        )
+
+    def make_links(self, part: _Part) -> None:
+        """Makes the symbolic links of a package, each where nothing is yet."""
+        for path, target in part.links.items():
+            parent = self._tree / os.path.dirname(path)
+            # A link of another package may be on the way by now.
+            if not _is_below(os.path.realpath(parent), self._tree):
+                raise FormatError(what=str(part.package.path), field=f"the path {path!r}", problem="leaves the tree")
+            self._make_directory(part.package, os.path.dirname(path))
+            try:
+                (self._tree / path).symlink_to(target)
+            except FileExistsError as error:
                 raise FormatError(
-                    what=f"the package {package.name}",
-                    field=path,
-                    problem=f"is in {before} too",
-                    hint="leave one of the two packages out of the sets",
-                )
+                    what=f"the package {part.package.name}", field=path, problem="is a link, and a directory elsewhere"
+                ) from error
 
 
-def _unpack_one(package: PackageFile, tree: Path, dropped: re.Pattern[str]) -> UnpackedPackage:
-    paths: list[str] = []
-    omitted = 0
-    with open_package(package.path) as opened:
-        for name, entry in opened.entries():
-            _check_name(package, name)
-            path = merged_path(name)
-            if dropped.fullmatch(path):
-                omitted += not entry.isdir()
-            elif _extract(package, opened.archive, entry, tree, path):
-                paths.append(path)
-        script = opened.script
-    return UnpackedPackage(package.name, tuple(paths), tuple(alternatives_of(script)), omitted)
+def _is_below(place: str, tree: Path) -> bool:
+    return place == str(tree) or place.startswith(f"{tree}{os.sep}")
 
 
 def _check_name(package: PackageFile, name: str) -> None:
     if name.startswith("/") or ".." in PurePosixPath(name).parts:
         raise FormatError(what=str(package.path), field=f"the path {name!r}", problem="leaves the tree")
-
-
-def _extract(package: PackageFile, archive: tarfile.TarFile, entry: tarfile.TarInfo, tree: Path, path: str) -> bool:
-    """Whether `entry` is now a file or link at `path`."""
-    place = tree / path
-    if not os.path.realpath(place.parent).startswith(f"{tree}{os.sep}") and place.parent != tree:
-        # An earlier entry is a link there: what follows it would be written somewhere else.
-        raise FormatError(what=str(package.path), field=f"the path {path!r}", problem="leaves the tree")
-    if entry.isdir():
-        if path not in MERGED:
-            place.mkdir(parents=True, exist_ok=True)
-        return False
-    if path in MERGED:
-        return False
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if entry.issym():
-        place.symlink_to(entry.linkname)
-    elif entry.islnk():
-        os.link(tree / merged_path(entry.linkname.removeprefix("./")), place, follow_symlinks=False)
-    elif entry.isfile():
-        source = archive.extractfile(entry)
-        assert source is not None
-        with place.open("xb") as file:
-            shutil.copyfileobj(source, file, _COPY_BYTES)
-            if file.tell() != entry.size:
-                raise IntegrityError(what=str(package.path), problem=f"{entry.name} is cut off")
-        place.chmod(0o755 if entry.mode & stat.S_IXUSR else 0o644)
-        os.utime(place, (entry.mtime, entry.mtime))
-    else:
-        return False  # a device or a pipe: no package of a layer needs one
-    return True

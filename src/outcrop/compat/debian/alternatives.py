@@ -11,17 +11,21 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-_CALL = re.compile(r"update-alternatives\s+(?:--quiet\s+|--verbose\s+)*--install\s+(?P<words>[^\n;&|]*)")
-_LITERAL = re.compile(r"/[A-Za-z0-9_.+/-]+")
+_CALL = re.compile(r"(?m)^(?!\s*#)[^\n]*?\bupdate-alternatives\s+(?P<words>[^\n;&|]*)")
+_LITERAL = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9_.+-]+)+")
+_PRIORITY = re.compile(r"-?[0-9]+")
+_WITH_VALUE = ("--altdir", "--admindir", "--log", "--instdir", "--root")
 
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """`link` is to point to `target`; of several, the one with the highest `priority` wins."""
+    """`link` is to point to `target`; of several with the same `master`, the one with the highest `priority` wins. A
+    slave's master is another link, with which it goes."""
 
     link: str
     target: str
     priority: int
+    master: str = ""
 
 
 def alternatives_of(script: str) -> Iterator[Alternative]:
@@ -31,22 +35,40 @@ def alternatives_of(script: str) -> Iterator[Alternative]:
             words = shlex.split(call["words"])
         except ValueError:
             continue
-        if len(words) < 4 or not words[3].lstrip("-").isdigit():
-            continue
-        priority = int(words[3])
-        pairs = [(words[0], words[2])]
-        for place, word in enumerate(words):
-            if word == "--slave" and place + 3 < len(words):
-                pairs.append((words[place + 1], words[place + 3]))
-        for link, target in pairs:
-            if _LITERAL.fullmatch(link) and _LITERAL.fullmatch(target):
-                yield Alternative(link, target, priority)
+        yield from _asked(_after_options(words))
+
+
+def _after_options(words: list[str]) -> list[str]:
+    while words and words[0] != "--install":
+        words = words[2 if words[0] in _WITH_VALUE else 1 :]
+    return words[1:]
+
+
+def _asked(words: list[str]) -> Iterator[Alternative]:
+    if len(words) < 4 or not _PRIORITY.fullmatch(words[3]):
+        return
+    link, target, priority = words[0], words[2], int(words[3])
+    if not (_LITERAL.fullmatch(link) and _LITERAL.fullmatch(target)):
+        return
+    yield Alternative(link, target, priority)
+    for place, word in enumerate(words):
+        slave = words[place + 1 : place + 4]
+        if word == "--slave" and len(slave) == 3 and _LITERAL.fullmatch(slave[0]) and _LITERAL.fullmatch(slave[2]):
+            yield Alternative(slave[0], slave[2], priority, link)
 
 
 def chosen(asked: Iterable[Alternative]) -> dict[str, str]:
-    """Each link's target: that of the highest priority, and of equal ones the first."""
-    best: dict[str, Alternative] = {}
+    """Each link's target: that of the highest priority, and of equal ones the first, with its own slaves."""
+    groups: list[tuple[Alternative, list[Alternative]]] = []
     for one in asked:
-        if one.link not in best or one.priority > best[one.link].priority:
-            best[one.link] = one
-    return {link: best[link].target for link in sorted(best)}
+        if not one.master:
+            groups.append((one, []))
+        elif groups:
+            groups[-1][1].append(one)
+    best: dict[str, tuple[Alternative, list[Alternative]]] = {}
+    for group in groups:
+        master = group[0]
+        if master.link not in best or master.priority > best[master.link][0].priority:
+            best[master.link] = group
+    links = {one.link: one.target for master, slaves in best.values() for one in (*slaves, master)}
+    return dict(sorted(links.items()))

@@ -14,7 +14,7 @@ from outcrop.errors import FormatError
 
 _RELATION = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9+.-]*)(?::[a-z0-9-]+)?"
-    r"\s*(?:\(\s*(?P<operator><<|<=|=|>=|>>|<|>)\s*(?P<version>[^)\s]+)\s*\))?"
+    r"\s*(?:\(\s*(?P<operator><<|<=|=|>=|>>|<|>)\s*(?P<version>[A-Za-z0-9][^)\s]*)\s*\))?"
     r"\s*(?:\[[^]]*\])?\s*(?:<[^>]*>\s*)*"
 )
 _OLD_OPERATORS = {"<": "<=", ">": ">="}
@@ -25,12 +25,13 @@ def paragraph(text: str) -> dict[str, str]:
     ends, without the space at the beginning of each."""
     fields: dict[str, list[str]] = {}
     lines: list[str] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line[:1] in (" ", "\t"):
             lines.append(line[1:])
         elif line and not line.startswith("#"):
             name, _, value = line.partition(":")
-            lines = fields.setdefault(name, [value.strip()])
+            lines = [value.strip()]
+            fields.setdefault(name, lines)
     return {name: "\n".join(value) for name, value in fields.items()}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import re
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -24,51 +25,93 @@ _MAGIC = b"!<arch>\n"
 _HEADER_BYTES = 60
 _HEADER_END = b"`\n"
 _SCRIPT = "postinst"
+_VERSION = re.compile(rb"2\.[0-9]+\n.*", re.DOTALL)
+_READ_BYTES = 1 << 20
+_END_BYTES = 1024
 _GZIP = 31
 """How zlib is told to expect gzip's header."""
-_DAMAGE = (tarfile.TarError, lzma.LZMAError, zlib.error, zstandard.ZstdError, EOFError, ValueError)
+_DAMAGE = (tarfile.TarError, lzma.LZMAError, zlib.error, zstandard.ZstdError, EOFError, ValueError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenPackage:
     """A package that is being read. `script` is what its maintainer wants to be run when it is installed."""
 
-    archive: tarfile.TarFile
+    path: Path
     script: str
+    _archive: tarfile.TarFile
+    _data: bytes
 
     def entries(self) -> Iterator[tuple[str, tarfile.TarInfo]]:
         """Every entry with its path, in the package's order. A path has neither `./` at its beginning nor a slash at
-        its end."""
-        for entry in self.archive:
+        its end. IntegrityError where the package is damaged."""
+        while True:
+            with _damage_told(self.path):
+                entry = self._archive.next()
+                if entry is None:
+                    _require_end(self._archive, self._data)
+                    return
             path = entry.name.removeprefix("./").rstrip("/")
             if path not in ("", "."):
                 yield path, entry
+
+    def contents(self, entry: tarfile.TarInfo) -> Iterator[bytes]:
+        """The contents of the file `entry`, which is the one that `entries` gave last. IntegrityError."""
+        file = self._archive.extractfile(entry)
+        assert file is not None
+        left = entry.size
+        while left:
+            with _damage_told(self.path):
+                data = file.read(min(left, _READ_BYTES))
+                if not data:
+                    raise EOFError(f"{entry.name} is cut off")
+            left -= len(data)
+            yield data
 
 
 @contextmanager
 def open_package(path: Path) -> Iterator[OpenPackage]:
     """The package at `path`. IntegrityError for one that is damaged, StorageError where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, _damage_told(path):
             members = dict(_members(path, file))
-            control, data = _part(path, members, "control"), _part(path, members, "data")
-            with tarfile.open(fileobj=control, mode="r|") as archive:
-                script = _script(archive)
-            with tarfile.open(fileobj=data, mode="r|") as archive:
-                yield OpenPackage(archive, script)
-    except _DAMAGE as error:
-        _damaged(path, str(error))
     except OSError as error:
         raise storage_error(error, str(path)) from error
+    with _damage_told(path):
+        if not _VERSION.fullmatch(members.get("debian-binary", b"")):
+            _damaged(path, "it is of a version that is not known")
+        script = _script(_part(path, members, "control"))
+        data = _part(path, members, "data")
+        archive = tarfile.open(fileobj=io.BytesIO(data), mode="r:")  # noqa: SIM115
+    with archive:
+        yield OpenPackage(path, script, archive, data)
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGE as error:
+        _damaged(path, str(error))
+
+
+def _require_end(archive: tarfile.TarFile, data: bytes) -> None:
+    """Raises EOFError unless what is behind the last entry of `archive` is the end of a tarball: two blocks of zeros,
+    or more."""
+    rest = data[archive.offset :] if archive.offset < len(data) else b""
+    before = data[max(0, archive.offset - tarfile.BLOCKSIZE) : archive.offset]
+    if any(rest) or (any(before) and len(rest) < _END_BYTES) or len(before) + len(rest) < _END_BYTES:
+        raise EOFError("a tarball in it is cut off, or damaged in its middle")
 
 
 def _members(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
     if file.read(len(_MAGIC)) != _MAGIC:
         _damaged(path, "it is no archive")
     while header := file.read(_HEADER_BYTES):
-        if len(header) < _HEADER_BYTES or not header.endswith(_HEADER_END):
+        digits = header[48:58].strip()
+        if len(header) < _HEADER_BYTES or not header.endswith(_HEADER_END) or not digits.isdigit():
             _damaged(path, "a header in it is broken")
-        size = int(header[48:58])
+        size = int(digits)
         data = file.read(size)
         if len(data) < size:
             _damaged(path, "it is cut off")
@@ -76,28 +119,35 @@ def _members(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
         yield header[:16].decode("ascii", "replace").strip().rstrip("/"), data
 
 
-def _part(path: Path, members: dict[str, bytes], name: str) -> IO[bytes]:
-    """The tarball `name` of a package with these `members`, as it is read without compression."""
+def _part(path: Path, members: dict[str, bytes], name: str) -> bytes:
+    """The tarball `name` of a package with these `members`, without compression."""
     suffix = next((member.removeprefix(name) for member in members if member.startswith(f"{name}.tar")), None)
-    data = io.BytesIO(members.get(f"{name}{suffix}", b""))
+    data = members.get(f"{name}{suffix}", b"")
     if suffix == ".tar":
         return data
     if suffix == ".tar.gz":
-        return io.BytesIO(zlib.decompress(data.read(), wbits=_GZIP))
+        return zlib.decompress(data, wbits=_GZIP)
     if suffix == ".tar.xz":
-        return lzma.LZMAFile(data)
+        return lzma.decompress(data)
     if suffix != ".tar.zst":
         _damaged(path, f"it has no {name}.tar in a form that is known")
-    return zstandard.ZstdDecompressor().stream_reader(data)
+    decompressor = zstandard.ZstdDecompressor().decompressobj()
+    whole = decompressor.decompress(data)
+    if not decompressor.eof:
+        raise EOFError("a tarball in it is cut off")
+    return whole
 
 
-def _script(archive: tarfile.TarFile) -> str:
-    for entry in archive:
-        if entry.name.removeprefix("./") == _SCRIPT and entry.isfile():
-            file = archive.extractfile(entry)
-            assert file is not None
-            return file.read().decode("utf-8", "replace")
-    return ""
+def _script(control: bytes) -> str:
+    script = ""
+    with tarfile.open(fileobj=io.BytesIO(control), mode="r:") as archive:
+        for entry in archive:
+            if entry.name.removeprefix("./") == _SCRIPT and entry.isfile():
+                file = archive.extractfile(entry)
+                assert file is not None
+                script = file.read().decode("utf-8", "replace")
+        _require_end(archive, control)
+    return script
 
 
 def _damaged(path: Path, problem: str) -> NoReturn:

@@ -21,6 +21,7 @@ from outcrop.whole_file import write_whole_file
 
 _FORMAT = re.compile(r"\AFormat(?:-Specification)?:", re.IGNORECASE)
 _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9+])")
+_FILE_FIELDS = {"files", "license"}
 _COPYRIGHT = re.compile(r"usr/share/doc/[^/]+/copyright")
 
 
@@ -34,32 +35,37 @@ def licences_of(mirror: PackageMirror, package: LockedPackage) -> tuple[str, ...
     try:
         return tuple(known.read_text(encoding="utf-8").splitlines())
     except FileNotFoundError:
-        found = _licences(place)
+        read = _licences(place)
     except OSError as error:
         raise storage_error(error, str(known)) from error
+    if read is None:
+        return ()
     with suppress(OSError, StorageError):  # a full disk only makes the next look slower
         known.parent.mkdir(exist_ok=True)
-        write_whole_file(known, "\n".join(found).encode())
-    return found
+        write_whole_file(known, "\n".join(read).encode())
+    return read
 
 
-def _licences(place: Path) -> tuple[str, ...]:
+def _licences(place: Path) -> tuple[str, ...] | None:
+    """The licences in the package at `place`; None where it cannot be read, which is told where it is used."""
     try:
         with open_package(place) as opened:
             for path, entry in opened.entries():
                 if _COPYRIGHT.fullmatch(path) and entry.isfile():
-                    file = opened.archive.extractfile(entry)
-                    assert file is not None
-                    return licences_in(file.read().decode("utf-8", "replace"))
+                    return licences_in(b"".join(opened.contents(entry)).decode("utf-8", "replace"))
     except OutcropError:
-        return ()  # a damaged package is told where it is used
+        return None
     return ()
+
+
+def _by_lower_case(fields: dict[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in fields.items()}
 
 
 def licences_in(text: str) -> tuple[str, ...]:
     """The short names of the licences that the copyright file `text` declares or refers to."""
     if not _FORMAT.match(text):
         return tuple(sorted(set(_COMMON.findall(text))))
-    files = (fields for part in re.split(r"\n\s*\n", text) if "Files" in (fields := paragraph(part)))
-    names = {fields["License"].partition("\n")[0].strip() for fields in files if "License" in fields}
+    paragraphs = (_by_lower_case(paragraph(part)) for part in re.split(r"\n\s*\n", text))
+    names = {fields["license"].partition("\n")[0].strip() for fields in paragraphs if fields.keys() >= _FILE_FIELDS}
     return tuple(sorted(name for name in names if name))

@@ -12,10 +12,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NoReturn
 
 from outcrop.compat.debian.control import Alternatives, Relation, alternatives, paragraph, relations
 from outcrop.compat.debian.version import compare_versions
 from outcrop.errors import FormatError
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+"""A digest as everything in Debian writes it; it becomes the name of a file."""
 
 _PROVIDES = re.compile(r"^Provides: *(.+)$", re.MULTILINE)
 
@@ -111,11 +115,11 @@ class PackageIndex:
 
 def _field(text: str, name: str) -> str:
     """The value of the field `name`, which has one line, in a paragraph's `text`; empty without one."""
-    start = 0 if text.startswith(f"{name}: ") else text.find(f"\n{name}: ") + 1
-    if not text.startswith(f"{name}: ", start):
+    start = 0 if text.startswith(f"{name}:") else text.find(f"\n{name}:") + 1
+    if not text.startswith(f"{name}:", start):
         return ""
     end = text.find("\n", start)
-    return text[start + len(name) + 2 : end if end >= 0 else None].strip()
+    return text[start + len(name) + 1 : end if end >= 0 else None].strip()
 
 
 def read_package(text: PackageText) -> DebianPackage:
@@ -128,12 +132,15 @@ def read_package(text: PackageText) -> DebianPackage:
             raise FormatError(what=f"the index of {text.archive}", field=f"{key} of {name}", problem="is missing")
         return str(fields[key])
 
-    try:
-        size, installed = int(needed("Size")), int(fields.get("Installed-Size", "0")) * 1024
-    except ValueError as error:
-        raise FormatError(
-            what=f"the index of {text.archive}", field=f"a size of {name}", problem="is no number"
-        ) from error
+    def refuse(field: str, problem: str) -> NoReturn:
+        raise FormatError(what=f"the index of {text.archive}", field=f"{field} of {name}", problem=problem)
+
+    sizes = needed("Size"), fields.get("Installed-Size", "0")
+    if not all(size.isdecimal() for size in sizes):
+        refuse("a size", "is no number")
+    sha256 = needed("SHA256").lower()
+    if not SHA256.fullmatch(sha256):
+        refuse("SHA256", f"is {sha256!r}")
     version = needed("Version")
     source, _, source_version = fields.get("Source", name).partition(" ")
     path = needed("Filename")
@@ -149,9 +156,9 @@ def read_package(text: PackageText) -> DebianPackage:
         source_version=source_version.strip("() ") or version,
         archive=text.archive,
         path=path,
-        sha256=needed("SHA256").lower(),
-        size=size,
-        installed=installed,
+        sha256=sha256,
+        size=int(sizes[0]),
+        installed=int(sizes[1]) * 1024,
         section=fields.get("Section", ""),
         needs=(*alternatives(fields.get("Pre-Depends", "")), *alternatives(fields.get("Depends", ""))),
         conflicts=(*relations(fields.get("Conflicts", "")), *relations(fields.get("Breaks", ""))),

@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from outcrop.compat.debian.control import paragraph
+from outcrop.compat.debian.packages import SHA256
 from outcrop.errors import FormatError, TrustError
-
-_SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def _digests(text: str, what: str) -> list[tuple[str, tuple[str, int]]]:
         words = line.split()
         if not words:
             continue
-        if len(words) != 3 or len(words[0]) != _SHA256_DIGITS or not words[1].isdigit():
+        if len(words) != 3 or not SHA256.fullmatch(words[0].lower()) or not words[1].isdecimal():
             raise FormatError(what=what, field="SHA256", problem=f"has the line {line.strip()!r}")
         found.append((words[2], (words[0].lower(), int(words[1]))))
     return found

@@ -97,9 +97,11 @@ class _Resolver:
             if any(other.offers(relation) for other in self._provided.get(relation.name, ())):
                 return
         for relation in clause:
-            if relation.name in self._excluded:
-                self._left_out.add(relation.name)
+            excluded = self._excluded_for(relation)
+            if excluded:
+                self._left_out.add(excluded)
                 return
+        for relation in clause:
             found = self._candidate(relation)
             if found is not None:
                 self._choose(found, package.name)
@@ -110,6 +112,12 @@ class _Resolver:
             + self._because(package.name),
             hint=f"leave {package.name} out of the set, or declare an exclusion with its reason",
         )
+
+    def _excluded_for(self, relation: Relation) -> str:
+        """The excluded package that counts as there for `relation`; empty without one."""
+        if relation.name in self._excluded:
+            return relation.name
+        return next((name for name in self._index.providers(relation.name) if name in self._excluded), "")
 
     def _candidate(self, relation: Relation) -> DebianPackage | None:
         package = self._index.package(relation.name)

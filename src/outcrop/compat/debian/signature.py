@@ -20,6 +20,11 @@ KEYRINGS = (
 """Where distributions install the archive's public keys: Debian's own package, and others' packages of it."""
 
 _SECONDS = 60
+_HASH_FIELD = 7
+"""Where VALIDSIG names the algorithm of the digest, as RFC 9580 numbers them."""
+_BROKEN_HASHES = ("1", "2", "3")
+"""MD5, SHA-1 and RIPEMD-160."""
+
 _KEYRING_HINT = "install the package `debian-archive-keyring`, or name a file with the keys with `--keyring`"
 
 
@@ -68,25 +73,50 @@ def signed_text(
                 timeout=_SECONDS,
                 env={"LC_ALL": "C", "GNUPGHOME": place},
             )
-            if checked.returncode == 0 and plain.exists():
+            said = checked.stderr.decode("utf-8", "replace")
+            if is_proof(said) and plain.exists():
                 return plain.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise storage_error(error) from error
     except subprocess.TimeoutExpired as error:
         raise TrustError(what=what, problem=f"`{GPGV}` did not answer in {_SECONDS} s") from error
-    raise TrustError(
-        what=what, problem=_problem(checked.stderr.decode("utf-8", "replace"), keyring), hint=_KEYRING_HINT
-    )
+    raise TrustError(what=what, problem=_problem(said, keyring), hint=_KEYRING_HINT)
+
+
+def is_proof(said: str) -> bool:
+    """Whether `said`, the status lines of `gpgv`, prove a text: one signature by a known key that holds today, over a
+    digest that is not broken, and none that contradicts it. A signature by an unknown key proves nothing, and does no
+    harm. Source: GnuPG's `doc/DETAILS`."""
+    good = proven = False
+    for name, words in _states(said):
+        if name in ("BADSIG", "NODATA", "BADARMOR"):
+            return False
+        if name == "NEWSIG":
+            good = False
+        elif name == "GOODSIG":
+            good = True
+        elif name in ("EXPSIG", "EXPKEYSIG", "REVKEYSIG"):
+            good = False
+        elif name == "VALIDSIG" and good and len(words) > _HASH_FIELD:
+            proven |= words[_HASH_FIELD] not in _BROKEN_HASHES
+    return proven
+
+
+def _states(said: str) -> list[tuple[str, list[str]]]:
+    lines = (line.split() for line in said.splitlines())
+    return [(words[1], words[2:]) for words in lines if len(words) > 1 and words[0] == "[GNUPG:]"]
 
 
 def _problem(said: str, keyring: Path) -> str:
-    states = {
-        words[1]: words[2:] for line in said.splitlines() if len(words := line.split()) > 1 and words[0] == "[GNUPG:]"
-    }
+    states = dict(_states(said))
     if "BADSIG" in states:
         return "its text was changed after it was signed"
     if "EXPKEYSIG" in states or "KEYEXPIRED" in states:
         return "it is signed by a key that has expired"
+    if "REVKEYSIG" in states:
+        return "it is signed by a key that was revoked"
+    if "GOODSIG" in states:
+        return "it is signed over a digest that anybody can forge"
     if "NO_PUBKEY" in states:
         return f"it is signed by the key {states['NO_PUBKEY'][0]}, which is not in {keyring}"
     return "it has no signature that holds"

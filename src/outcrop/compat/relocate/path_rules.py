@@ -4,9 +4,9 @@ A distribution's files name each other by absolute paths: `/usr/share/terminfo`,
 P they are P + the same path. What a program is to find on the machine that runs it stays as it is: devices, processes,
 temporary files, homes.
 
-`/usr` and `/etc` move whole, also what is not in the layer: a program that asks there for a file of ours must not be
-given the host's. Of `/bin`, `/lib`, `/sbin`, `/lib64` and `/var` moves what the layer has, since as parts of longer
-paths (`/lib` after a prefix that is only known at run time) they often mean something else.
+`/usr`, `/etc`, `/var/lib` and `/var/cache` move whole, also what is not in the layer: a program that asks there for a
+file of ours must not be given the host's. Of `/bin`, `/lib`, `/sbin`, `/lib64` and `/var` moves what the layer has:
+as parts of longer paths (`/lib` after a prefix that is only known at run time) they often mean something else.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-_WHOLE = (b"usr", b"etc")
+_WHOLE = (b"usr", b"etc", b"var/lib", b"var/cache")
+_SEARCHED = (b"/bin", b"/sbin")
 _WHERE_PRESENT = (b"bin", b"sbin", b"lib", b"lib64", b"libx32", b"lib32", b"var")
 
-_BEFORE = rb"(?:(?<![A-Za-z0-9_.~$)}%*+@\]\\/-])|(?<=-[BFILR]))"
+_BEFORE = rb"(?:(?<![A-Za-z0-9_.~$)}%*+@\]\\/-])|(?<=-[BFILR])|(?<=:-))"
 """What a path cannot follow: there it is the rest of a longer one, such as `$prefix/usr` or `../etc`. It can follow an
-option of a compiler."""
+option of a compiler, and be what a shell takes for a variable that is not set."""
 
 _NAME = rb"[A-Za-z0-9_.+@%{}$-]"
 _CANDIDATE = re.compile(
@@ -63,4 +64,12 @@ class PathRules:
             return True
         # A pattern (`/lib/%s`) is judged by the directories before it.
         literal = re.split(rb"/[^/]*[%{$]", path, maxsplit=1)[0]
-        return literal.count(b"/") > 1 and literal in self.present
+        if literal.count(b"/") == 1:
+            return literal in _SEARCHED and _in_list(match)
+        return literal in self.present
+
+
+def _in_list(match: re.Match[bytes]) -> bool:
+    """Whether a path is an element of a list such as PATH."""
+    before, after = match.string[max(0, match.start() - 1) : match.start()], match.string[match.end() : match.end() + 1]
+    return before == b":" or after == b":"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 
 def _any_of(*patterns: str) -> re.Pattern[str]:
@@ -22,13 +23,35 @@ LOADER = _any_of(r"usr/lib/[^/]+/ld-linux[^/]*\.so\.\d+", r"usr/lib/[^/]+/ld-2[^
 LIBC = _any_of(r"usr/lib/[^/]+/libc\.so\.6", r"usr/lib/[^/]+/libc-2[^/]*\.so")
 """glibc's main library."""
 
-KEEPS_STRINGS = _any_of(
-    # GCC's programs look for headers and libraries below `--sysroot`, which their specs give, and for each other from
-    # where they are themselves.
-    r"usr/bin/(?:[a-z0-9_]+-linux-gnu-)?(?:gcc|g\+\+|cpp|gfortran)-\d+",
-    r"usr/lib(?:exec)?/gcc/.*/(?:cc1|cc1plus|f951|lto1|collect2|lto-wrapper)",
-)
-"""Programs that get the layer's loader and run path, and whose paths stay."""
+COMPILERS = _any_of(r"usr/lib(?:exec)?/gcc/.*/(?:cc1|cc1plus|f951|lto1)")
+"""GCC's compilers proper."""
+
+COMPILERS_KEEP = (b"/usr/include", b"/usr/local/include")
+"""Directories before which they put `--sysroot`, which the specs give: these stay."""
 
 KEPT_PATHS = (b"/var/tmp", b"/var/run", b"/var/lock", b"/var/spool", b"/var/mail")
 """What is the running machine's, although the layer has a directory of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """In the files that match `path`, `old` becomes `new`, which has as many bytes: a path that is nowhere."""
+
+    path: re.Pattern[str]
+    old: bytes
+    new: bytes
+
+
+_DRIVERS = _any_of(r"usr/bin/[a-z0-9_]+-linux-gnu-(?:gcc|g\+\+|cpp|gfortran|gcc-ar|gcc-nm|gcc-ranlib)-\d+")
+
+EDITS = (
+    # The drivers put `/usr/lib/gcc/` together from two numbers in their code (x86_64). Everything of that kind they
+    # also look for beside themselves.
+    Edit(_DRIVERS, b"\xb8/usr/lib", b"\xb8/dev/nul"),
+    Edit(_DRIVERS, b"\xb8lib/gcc/", b"\xb8nul/gcc/"),
+    # The default is an array in the program. What `locale -a` lists is told by a script in its place.
+    Edit(_any_of(r"usr/bin/locale"), b"\0/usr/lib/locale\0", b"\0/dev/null/lcale\0"),
+    # Programs in Go know the lengths of their strings.
+    Edit(_any_of(r"usr/bin/git-lfs"), b"/usr/share/locale", b"/dev/null/.locale"),
+)
+"""Paths that are part of instructions or of arrays, where nothing longer fits."""

@@ -115,7 +115,12 @@ def _word(image: ElfImage, offset: int, value: int) -> Reference:
 # --- x86_64 ------------------------------------------------------------------------------------------------------
 
 _LEA = re.compile(rb"[\x48\x4c]\x8d[\x05\x0d\x15\x1d\x25\x2d\x35\x3d]", re.DOTALL)
-_IMMEDIATE = re.compile(rb"[\xb8-\xbf]|\x48\xc7[\xc0-\xc7]|\x68", re.DOTALL)
+_IMMEDIATE = re.compile(
+    rb"[\xb8-\xbf]|\x68|\xc7(?:[\xc0-\xc7]|[\x00-\x03\x06\x07]|\x04.|\x05....|[\x40-\x43\x45-\x47].|\x44..|"
+    rb"[\x80-\x83\x85-\x87]....|\x84.....)",
+    re.DOTALL,
+)
+"""`mov register, number`, `push number` and `mov [anywhere], number`, up to the number."""
 _DISPLACEMENT = struct.Struct("<i")
 
 

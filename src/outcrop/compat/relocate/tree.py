@@ -7,7 +7,7 @@ import re
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +15,7 @@ from outcrop.compat.relocate.elf_image import ET_DYN, ET_EXEC, MAGIC, PT_DYNAMIC
 from outcrop.compat.relocate.libc import mend_libc
 from outcrop.compat.relocate.loader import has_trusted_directories, move_loader
 from outcrop.compat.relocate.path_rules import QUICK, PathRules
-from outcrop.compat.relocate.programs import LIBC, LOADER
+from outcrop.compat.relocate.programs import COMPILERS, COMPILERS_KEEP, EDITS, LIBC, LOADER
 from outcrop.compat.relocate.strings_of_elf import re_point
 from outcrop.errors import FormatError, InvalidValue, storage_error
 from outcrop.progress import SILENT, Progress
@@ -30,8 +30,7 @@ _BATCH = 64
 @dataclass(frozen=True, slots=True)
 class TreeRules:
     """How a tree moves. `directories` are where libraries are looked for; `loader` is the interpreter of programs.
-    `untouched` matches paths (relative to the tree) of files that stay as they are, `keeps_strings` those of programs
-    in which only loader and run path change."""
+    `untouched` matches paths (relative to the tree) of files that stay as they are."""
 
     paths: PathRules
     machine: int
@@ -39,7 +38,6 @@ class TreeRules:
     loader: bytes
     directories: tuple[str, ...]
     untouched: re.Pattern[str]
-    keeps_strings: re.Pattern[str]
 
 
 @dataclass(slots=True)
@@ -152,7 +150,7 @@ def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | 
     if not data.startswith(SUPPORTED):
         return None, None
     try:
-        image = ElfImage(data)
+        image = ElfImage(edited(path, data))
         if image.kind not in (ET_EXEC, ET_DYN) or image.machine != rules.machine or not image.loaded:
             return None, None
         if image.segment(PT_INTERP):
@@ -161,8 +159,9 @@ def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | 
             image.set_run_path(":".join(rules.directories).encode())
         if LOADER.fullmatch(path):
             move_loader(image, rules.paths.prefix, rules.triplet, rules.directories)
-        elif not (rules.keeps_strings.fullmatch(path) or has_trusted_directories(data, rules.triplet)):
-            strings = re_point(image, rules.paths)
+        elif not has_trusted_directories(data, rules.triplet):
+            kept = COMPILERS_KEEP if COMPILERS.fullmatch(path) else ()
+            strings = re_point(image, replace(rules.paths, kept=(*rules.paths.kept, *kept)))
             changes.moved = len(strings.moved)
             changes.lengths, changes.left, changes.inlined = strings.lengths, strings.left, strings.inlined
             if LIBC.fullmatch(path):
@@ -173,6 +172,14 @@ def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | 
             raise  # without it nothing runs
         changes.refused = error.message
         return changes, None
+
+
+def edited(path: str, data: bytes) -> bytes:
+    """The contents of the program `path` after what has to be changed by name."""
+    for edit in EDITS:
+        if edit.path.fullmatch(path):
+            data = data.replace(edit.old, edit.new)
+    return data
 
 
 def _moved_text(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | None, bytes | None]:

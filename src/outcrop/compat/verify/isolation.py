@@ -1,0 +1,188 @@
+"""That a layer needs nothing of its host: it works in roots that hold nothing, or something else, and a tracer sees
+what it asks for.
+
+- *empty*: nothing but the layer, devices, processes and a directory for temporary files.
+- *hostile*: a host whose loader is told to load rubbish before everything else, with other C libraries where ours would
+  be found by mistake, settings that break shell, git and Lua, no accounts, and a locale that nobody has.
+- *another host*: a root with another C library and BusyBox, where there is one to be had.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from outcrop.compat.layout import LayerLayout
+from outcrop.compat.sealed_root import SealedRoot
+from outcrop.compat.verify.jobs import JOBS, Job
+from outcrop.compat.verify.programs import LEFT_ALONE, programs_in, start_script
+from outcrop.compat.verify.report import Checked, Finding, checked
+from outcrop.strace.asked_paths import AccessKind, AskedPath, AskedPaths
+from outcrop.strace.lines import LineReader
+from outcrop.strace.run import Tracer
+
+_ACCOUNTS = {
+    "passwd": "root:x:0:0:root:/tmp:/bin/sh\ntester:x:4711:4711:Tester:/tmp:/bin/sh\n",
+    "group": "root:x:0:\ntester:x:4711:\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    "hosts": "127.0.0.1 localhost\n",
+}
+
+_RUBBISH = "this is no library\n"
+_HOSTILE = {
+    "etc/ld.so.preload": "/lib/evil.so\n",
+    "etc/ld.so.cache": _RUBBISH,
+    "etc/gitconfig": "[core\n",
+    "etc/profile": "echo hostile; exit 1\n",
+    "etc/bash.bashrc": "echo hostile; exit 1\n",
+    "etc/inputrc": "rubbish\n",
+    "etc/ssl/openssl.cnf": "rubbish\n",
+    "lib/evil.so": _RUBBISH,
+    "lib/libc.so.6": _RUBBISH,
+    "lib/{triplet}/libc.so.6": _RUBBISH,
+    "lib/{triplet}/libtinfo.so.6": _RUBBISH,
+    "usr/lib/{triplet}/libz.so.1": _RUBBISH,
+    "lib64/libc.so.6": _RUBBISH,
+    "usr/share/lua/5.3/posix.lua": "error('hostile')\n",
+    "usr/lib/python3/dist-packages/sitecustomize.py": "raise SystemExit('hostile')\n",
+}
+
+_ALLOWED = ("/proc", "/dev", "/sys", "/tmp", "/selinux")
+"""What is the kernel's, or for temporary files. SELinux was below `/selinux` once, and its library still asks."""
+
+_NO_PATHS = re.compile(rb"/\*std(?:in|out)\*\\")
+"""Names that zstd gives to standard input and output, and asks the kernel for."""
+
+
+_TRACE_SECONDS = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """The roots to try, made below `directory`; `traced` is what strace is run with, None where it cannot be."""
+
+    root: SealedRoot
+    directory: Path
+    host_paths: tuple[str, ...]
+    tracer: Tracer | None
+
+    def with_accounts(self) -> SealedRoot:
+        """A root with a few accounts, and nothing else."""
+        return self._with(self._files("accounts", {f"etc/{name}": text for name, text in _ACCOUNTS.items()}))
+
+    def hostile(self) -> SealedRoot:
+        """A root whose files do harm if they are read."""
+        triplet = self.root.layout.family.triplet
+        return self._with(
+            self._files("hostile", {path.format(triplet=triplet): text for path, text in _HOSTILE.items()})
+        )
+
+    def _files(self, name: str, texts: Mapping[str, str]) -> dict[PurePosixPath, Path]:
+        binds = {}
+        for path, text in texts.items():
+            place = self.directory / name / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text, encoding="utf-8")
+            binds[PurePosixPath("/", path)] = place
+        return binds
+
+    def _with(self, binds: Mapping[PurePosixPath, Path]) -> SealedRoot:
+        return replace(self.root, binds={**self.root.binds, **binds})
+
+
+def run_jobs(root: SealedRoot, jobs: Sequence[Job] = JOBS, extra: Mapping[str, str] | None = None) -> Checked:
+    """Every job that the layer has the programs for gives its answer in `root`, with `extra` in its environment."""
+    there = programs_in(root.tree)
+    findings, skipped, number = [], [], 0
+    for job in jobs:
+        missing = [name for name in job.needs if name not in there]
+        if missing:
+            skipped.append(Finding(job.name, f"the layer has no {missing[0]}"))
+            continue
+        number += 1
+        finding = _wrong(root, job, extra or {})
+        if finding is not None:
+            findings.append(finding)
+    return checked(number, findings, skipped)
+
+
+def job_script(job: Job) -> str:
+    """The whole script of a job, for the layer's shell."""
+    return f"set -e; mkdir /tmp/job.$$; cd /tmp/job.$$\n{job.script}\n"
+
+
+def _wrong(root: SealedRoot, job: Job, extra: Mapping[str, str]) -> Finding | None:
+    prefix = str(root.layout.prefix)
+    environment = root.environment() | {"EPREFIX": prefix} | dict(extra)
+    ended = root.run([f"{prefix}/usr/bin/bash", "-c", job_script(job)], environment, seconds=300)
+    if ended.returncode == 0 and ended.stdout == job.answer:
+        return None
+    said = (ended.stderr.strip().splitlines() or ended.stdout.strip().splitlines() or ["nothing"])[-1]
+    return Finding(job.name, f"answers wrongly (exit code {ended.returncode}): {said}")
+
+
+def nothing_of_the_host(roots: Roots) -> Checked:
+    """A tracer sees all programs start and all jobs run, and no path of the host asked for but the declared ones."""
+    assert roots.tracer is not None
+    root = roots.with_accounts()
+    prefix = str(root.layout.prefix)
+    paths = [path for name, path in programs_in(root.tree).items() if name not in LEFT_ALONE]
+    there = programs_in(root.tree)
+    scripts = [f"({job_script(job)}) >/dev/null 2>&1" for job in JOBS if all(name in there for name in job.needs)]
+    script = roots.directory / "traced.sh"
+    script.write_text(
+        f"export EPREFIX={prefix}\ncd /tmp\n" + start_script(prefix, paths) + "\n" + "\n".join(scripts) + "\n",
+        encoding="utf-8",
+    )
+    place = PurePosixPath("/tmp/traced.sh")
+    root = replace(root, binds={**root.binds, place: script})
+    trace = roots.directory / "trace"
+    command = root.command_line([f"{prefix}/usr/bin/bash", str(place)])
+    subprocess.run(
+        [roots.tracer.program, *roots.tracer.options, "-o", str(trace), "--", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+        timeout=_TRACE_SECONDS,
+    )
+    # strace itself sees where files really are.
+    real = (str(place), os.path.realpath(root.tree), *(os.path.realpath(source) for source in root.binds.values()))
+    seen = _Seen(root.layout, (*_ALLOWED, *roots.host_paths, *real))
+    reader, asked = LineReader(), AskedPaths(b"/tmp")
+    with trace.open("rb") as lines:
+        for text in lines:
+            line = reader.read(text)
+            if line is not None:
+                seen.take(asked.read(line))
+    foreign = sorted(seen.foreign.items())
+    return checked(seen.number, (Finding(os.fsdecode(path), f"is asked for {count} times") for path, count in foreign))
+
+
+class _Seen:
+    """Sorts the paths that a run asks for, once the layer's first program is started."""
+
+    def __init__(self, layout: LayerLayout, allowed: Iterable[str]) -> None:
+        self.number = 0
+        self.foreign: Counter[bytes] = Counter()
+        self._prefix = os.fsencode(layout.prefix)
+        self._allowed = tuple(os.fsencode(path) for path in (*allowed, str(layout.mount_root)))
+        self._started = False
+
+    def take(self, asked: Iterable[AskedPath]) -> None:
+        for one in asked:
+            path = os.path.normpath(one.path)
+            self._started |= one.kind is AccessKind.EXEC and path.startswith(self._prefix)
+            if not self._started:
+                continue
+            self.number += 1
+            if not (path == b"/" or _NO_PATHS.fullmatch(one.path) or self._is_allowed(path)):
+                self.foreign[path] += 1
+
+    def _is_allowed(self, path: bytes) -> bool:
+        return any(path == allowed or path.startswith(allowed + b"/") for allowed in self._allowed)

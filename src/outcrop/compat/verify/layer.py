@@ -1,0 +1,82 @@
+"""All checks of one layer, in an order in which the cheap ones come first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from outcrop.compat.layout import LayerLayout
+from outcrop.compat.package_sets import HostLink
+from outcrop.compat.sealed_root import SealedRoot, sealed_root
+from outcrop.compat.verify import contents
+from outcrop.compat.verify.isolation import Roots, nothing_of_the_host, run_jobs
+from outcrop.compat.verify.jobs import JOBS, Job
+from outcrop.compat.verify.programs import all_start, wanted_programs
+from outcrop.compat.verify.report import Checked, Finding, Report, Result, checked
+from outcrop.compat.verify.shown import show_as_client
+from outcrop.errors import MissingCapability
+from outcrop.scratch import scratch_directory
+from outcrop.strace.run import Tracer, find_tracer
+
+_ODD_ENVIRONMENT = {"LC_ALL": "xx_YY.UTF-9", "LANG": "rubbish", "TERM": "nothing", "ENV": "/etc/profile"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The layer `tree` (a directory on this machine), what its prefix is, what its sets name, and which of its paths
+    are the host's."""
+
+    tree: Path
+    layout: LayerLayout
+    programs: tuple[str, ...]
+    host_links: tuple[HostLink, ...]
+    build_places: tuple[str, ...] = ()
+
+
+def verify_layer(layer: Verification, told: Callable[[Result], None] = lambda _: None) -> Report:
+    """Makes all checks; `told` hears each result when it is there. NotFound for what is no layer; MissingCapability
+    where this machine cannot run it in a root of its own; StorageError."""
+    report = Report()
+
+    def check(name: str, look: Callable[[], Checked]) -> None:
+        told(report.add(name, look))
+
+    tree = layer.tree
+    check("the files of the record", lambda: contents.recorded_files(tree))
+    check("permissions", lambda: contents.permissions(tree))
+    check("links", lambda: contents.links(tree))
+    check("paths of the build machine", lambda: contents.build_machine_paths(tree, layer.build_places))
+    check("programs that sets name", lambda: wanted_programs(tree, layer.programs))
+    with scratch_directory("verify") as scratch:
+        shown = scratch.directory / "layer"
+        show_as_client(tree, shown)
+        root = sealed_root(layer.layout, shown)
+        roots = Roots(root, scratch.directory, tuple(link.host for link in layer.host_links), _tracer())
+        check("programs start in an empty root", lambda: all_start(root))
+        check("jobs in a root with accounts", lambda: run_jobs(roots.with_accounts()))
+        check("programs start on a hostile host", lambda: all_start(_odd(roots.hostile())))
+        check("jobs on a hostile host", lambda: run_jobs(roots.hostile(), _without_accounts(), _ODD_ENVIRONMENT))
+        check("nothing of the host", lambda: _traced(roots))
+    return report
+
+
+def _odd(root: SealedRoot) -> SealedRoot:
+    return replace(root, extra_environment=_ODD_ENVIRONMENT)
+
+
+def _without_accounts() -> list[Job]:
+    return [job for job in JOBS if not job.user]
+
+
+def _tracer() -> Tracer | None:
+    try:
+        return find_tracer()
+    except MissingCapability:
+        return None
+
+
+def _traced(roots: Roots) -> Checked:
+    if roots.tracer is None:
+        return checked(0, (), [Finding("tracing", "strace is not installed, or not allowed")])
+    return nothing_of_the_host(roots)

@@ -1,0 +1,70 @@
+"""Only the links that are set before anything runs: they come from texts of packages."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from outcrop.compat.debian.alternatives import Alternative
+from outcrop.compat.family import family_named
+from outcrop.compat.finish import add_links
+from outcrop.compat.layout import LayerLayout
+from outcrop.compat.package_sets import DeclaredLink, HostLink, LayerDescription, read_description
+from outcrop.cvmfs.names import repository_name
+from outcrop.errors import OutcropError
+
+LAYOUT = LayerLayout(repository_name("software.example.org"), "2026.06", family_named("x86_64"))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "a" / "tree"
+    (root / "usr" / "bin").mkdir(parents=True)
+    (root / "usr" / "bin" / "mawk").touch()
+    return root
+
+
+def description(*, host: tuple[HostLink, ...] = (), links: tuple[DeclaredLink, ...] = ()) -> LayerDescription:
+    return replace(read_description(), host_links=host, links=links, trusted_directories=())
+
+
+def links_below(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): os.readlink(path) for path in root.rglob("*") if path.is_symlink()}
+
+
+def test_alternatives_are_linked_where_their_targets_are(tree: Path) -> None:
+    asked = [Alternative("/usr/bin/awk", "/usr/bin/mawk", 5), Alternative("/usr/bin/pager", "/usr/bin/less", 5)]
+    add_links(tree, LAYOUT, description(), asked)
+    assert links_below(tree) == {"usr/bin/awk": "/usr/bin/mawk"}
+
+
+def test_a_file_of_a_package_is_kept_where_a_script_wants_a_link(tree: Path) -> None:
+    (tree / "usr" / "bin" / "awk").write_text("a file")
+    add_links(tree, LAYOUT, description(), [Alternative("/bin/awk", "/bin/mawk", 5)])
+    assert (tree / "usr" / "bin" / "awk").read_text() == "a file"
+
+
+def test_a_host_s_file_is_a_link_that_a_site_can_redirect(tree: Path) -> None:
+    host = HostLink("etc/passwd", "/etc/passwd", "a reason")
+    add_links(tree, LAYOUT, description(host=(host,)), [])
+    assert links_below(tree) == {"etc/passwd": "$(EESSI_202606_COMPAT_ETC_PASSWD:-/etc/passwd)"}
+
+
+def test_a_declared_link_replaces_what_is_there(tree: Path) -> None:
+    (tree / "usr" / "bin" / "sh").write_text("old")
+    add_links(tree, LAYOUT, description(links=(DeclaredLink("usr/bin/sh", "dash", "a reason"),)), [])
+    assert links_below(tree) == {"usr/bin/sh": "dash"}
+
+
+@pytest.mark.parametrize("link", ["/usr/../../outside/planted", "/../planted", "/usr/way/planted"])
+def test_a_script_s_link_does_not_leave_the_tree(tree: Path, link: str) -> None:
+    outside = tree.parent / "outside"
+    outside.mkdir()
+    (tree / "usr" / "way").symlink_to(outside)
+    with suppress(OutcropError):  # refusing it is as good as leaving it out
+        add_links(tree, LAYOUT, description(), [Alternative(link, "/usr/bin/mawk", 5)])
+    assert links_below(tree.parent) == {"tree/usr/way": str(outside)}

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outcrop.compat.family import family_named
+from outcrop.compat.layout import LayerLayout
+from outcrop.compat.lock import read_lock
+from outcrop.compat.package_sets import read_description
+from outcrop.compat.record import (
+    FILES,
+    LAYER_FILE,
+    LOCK_FILE,
+    BuildLog,
+    Difference,
+    differences,
+    digests,
+    latest_record,
+    recorded_layout,
+    recorded_lock,
+    write_record,
+)
+from outcrop.compat.relocate.tree import FileChanges
+from outcrop.cvmfs.names import repository_name
+from outcrop.errors import FormatError, NotFound, StorageError
+from tests.compat.test_lock import LOCK
+
+MOMENT = datetime(2026, 6, 15, 12, 30, 5, tzinfo=UTC)
+LAYOUT = LayerLayout(
+    repository_name("software.example.org"), "2026.06", family_named("aarch64"), PurePosixPath("/mnt"), "OURS_"
+)
+SHA256SUM = shutil.which("sha256sum")
+TREES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["1", "2", "-> x"]))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small layer."""
+    root = tmp_path / "layer"
+    (root / "usr" / "bin").mkdir(parents=True)
+    (root / "usr" / "bin" / "a").write_bytes(b"program")
+    (root / "usr" / "bin" / "with a space").write_bytes(b"")
+    (root / "usr" / "bin" / "é\\x2d").write_bytes(b"x")
+    (root / "usr" / "bin" / "b").symlink_to("a")
+    (root / "bin").symlink_to("usr/bin")
+    (root / "etc").symlink_to("/nowhere")
+    return root
+
+
+def recorded(tree: Path, moment: datetime = MOMENT, *changes: FileChanges) -> Path:
+    log = BuildLog()
+    log.say(MOMENT, "begun")
+    tool = tree.parent / "tool"
+    if not tool.exists():
+        tool.write_text("#!/bin/sh\necho tool 1.2\necho more\n")
+        tool.chmod(0o755)
+    return write_record(tree, LAYOUT, moment, LOCK, read_description(), changes, log, [[str(tool), "--version"]])
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_every_file_and_link_of_a_tree_has_a_digest(tree: Path) -> None:
+    assert digests(tree) == {
+        "usr/bin/a": sha256(b"program"),
+        "usr/bin/with a space": sha256(b""),
+        "usr/bin/é\\x2d": sha256(b"x"),
+        "usr/bin/b": "-> a",
+        "bin": "-> usr/bin",
+        "etc": "-> /nowhere",
+    }
+
+
+def test_only_the_records_of_the_tree_itself_are_passed_over(tree: Path) -> None:
+    before = digests(tree)
+    recorded(tree)
+    assert digests(tree) == before
+    (tree / "usr" / "reprod").mkdir()
+    (tree / "usr" / "reprod" / "x").touch()
+    assert digests(tree).keys() - before.keys() == {"usr/reprod/x"}
+
+
+def test_what_is_neither_a_file_nor_a_link_has_no_digest(tree: Path) -> None:
+    before = digests(tree)
+    os.mkfifo(tree / "usr" / "pipe")
+    (tree / "usr" / "empty").mkdir()
+    assert digests(tree) == before
+
+
+def test_a_tree_that_has_no_files_has_no_digests(tmp_path: Path) -> None:
+    assert digests(tmp_path) == {}
+
+
+def test_a_tree_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="none"):
+        digests(tmp_path / "none")
+
+
+def test_differences_come_in_the_order_of_their_paths() -> None:
+    before = {"same": "1", "gone": "2", "changed": "3", "link": "-> a"}
+    after = {"same": "1", "new": "4", "changed": "5", "link": "-> b"}
+    assert differences(before, after) == (
+        Difference("changed", "3", "5"),
+        Difference("gone", "2", ""),
+        Difference("link", "-> a", "-> b"),
+        Difference("new", "", "4"),
+    )
+
+
+@pytest.mark.property
+@given(TREES, TREES)
+def test_differences_lead_from_one_tree_to_the_other(before: dict[str, str], after: dict[str, str]) -> None:
+    changed = dict(before)
+    for one in differences(before, after):
+        assert one.before != one.after
+        assert before.get(one.path, "") == one.before
+        changed.pop(one.path, None)
+        if one.after:
+            changed[one.path] = one.after
+    assert changed == after
+    assert differences(before, before) == ()
+
+
+def test_a_record_says_how_a_layer_was_made(tree: Path) -> None:
+    changes = FileChanges("usr/bin/a", "elf", 2, [b"/usr/lib"], [b"/etc\xff"], [], "")
+    directory = recorded(tree, MOMENT, changes)
+    assert directory == tree / "reprod" / "20260615_123005UTC"
+    assert {path.name for path in directory.iterdir()} == {
+        "layer.json",
+        "lock.json",
+        "sets.json",
+        "relocation.json",
+        "tools.json",
+        "files.sha256",
+        "build.log",
+    }
+    assert read_lock(directory / LOCK_FILE) == LOCK
+    assert json.loads((directory / "sets.json").read_text())["release"] == "bookworm"
+    assert json.loads((directory / "relocation.json").read_text()) == [
+        {"path": "usr/bin/a", "kind": "elf", "moved": 2, "lengths": ["/usr/lib"], "left": ["/etc\\xff"]}
+    ]
+    tools = json.loads((directory / "tools.json").read_text())
+    assert {"outcrop", "python", "kernel", "tool"} <= tools.keys()
+    assert tools["tool"] == "tool 1.2"
+    assert (directory / "build.log").read_text() == "2026-06-15T12:30:05Z begun\n"
+
+
+def test_digests_of_a_record_are_of_files_only_and_in_order(tree: Path) -> None:
+    lines = (recorded(tree) / FILES).read_text().splitlines()
+    assert lines[0] == f"{sha256(b'program')}  usr/bin/a"
+    assert [line[66:] for line in lines] == ["usr/bin/a", "usr/bin/with a space", "usr/bin/é\\x2d"]
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(SHA256SUM is None, reason="sha256sum, which checks a record's digests, is not installed")
+def test_a_record_is_read_by_sha256sum(tree: Path) -> None:
+    (tree / os.fsdecode(b"usr/bin/latin-\xe9")).write_bytes(b"x")
+    command = [str(SHA256SUM), "--check", "--strict", str(recorded(tree) / FILES)]
+    assert subprocess.run(command, cwd=tree, capture_output=True, check=False).returncode == 0
+    (tree / "usr" / "bin" / "a").write_bytes(b"changed")
+    assert subprocess.run(command, cwd=tree, capture_output=True, check=False).returncode == 1
+
+
+def test_a_path_that_is_no_utf_8_is_recorded(tree: Path) -> None:
+    path = os.fsdecode(b"usr/bin/latin-\xe9")
+    (tree / path).write_bytes(b"x")
+    directory = recorded(tree, MOMENT, FileChanges(path, "text", 1))
+    assert b"latin-\xe9" in (directory / FILES).read_bytes()
+    assert "latin-" in (directory / "relocation.json").read_text()
+
+
+def test_a_record_is_the_same_for_the_same_tree(tree: Path, tmp_path: Path) -> None:
+    shutil.copytree(tree, tmp_path / "other", symlinks=True)
+    one, other = recorded(tree), recorded(tmp_path / "other")
+    for path in one.iterdir():
+        assert path.read_bytes() == (other / path.name).read_bytes()
+
+
+def test_a_record_is_never_written_over(tree: Path) -> None:
+    recorded(tree)
+    with pytest.raises(StorageError):
+        recorded(tree)
+
+
+def test_the_newest_record_is_found(tree: Path) -> None:
+    assert latest_record(tree) is None
+    recorded(tree, datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC))
+    newest = recorded(tree)
+    (tree / "reprod" / "99999999_000000UTC").touch()
+    (tree / "reprod" / "notes").mkdir()
+    assert latest_record(tree) == newest
+
+
+def test_a_record_says_which_layer_it_is_and_what_it_is_made_of(tree: Path) -> None:
+    recorded(tree)
+    assert recorded_layout(tree) == LAYOUT
+    assert recorded_lock(tree) == LOCK
+
+
+def test_a_directory_without_a_record_is_told(tree: Path) -> None:
+    for asked in (recorded_layout, recorded_lock):
+        with pytest.raises(NotFound, match="record"):
+            asked(tree)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"family": "ppc64"}, {"repository": "no name/"}, {"version": 1}, {"family": None}, {"mount_root": None}]
+)
+def test_a_layer_that_a_record_cannot_mean_is_told_by_the_record_s_name(
+    tree: Path, changed: dict[str, object | None]
+) -> None:
+    path = recorded(tree) / LAYER_FILE
+    document: dict[str, Any] = json.loads(path.read_text()) | changed
+    path.write_text(json.dumps({name: value for name, value in document.items() if value is not None}))
+    with pytest.raises(FormatError, match=r"layer\.json"):
+        recorded_layout(tree)
+
+
+def test_a_record_without_one_of_its_files_is_told(tree: Path) -> None:
+    directory = recorded(tree)
+    (directory / LAYER_FILE).write_text("{")
+    with pytest.raises(FormatError, match=r"layer\.json"):
+        recorded_layout(tree)
+    (directory / LAYER_FILE).unlink()
+    with pytest.raises(NotFound, match=r"layer\.json"):
+        recorded_layout(tree)
