@@ -37,6 +37,7 @@ READS_ONLY: dict[Path, str] = {
     ("cat",): "reads a repository",
     ("completion",): "prints a script",
     ("compat", "plan"): "is the plan itself",
+    ("compat", "verify"): "looks at a layer",
     ("config", "list"): "reads settings",
     ("config", "show"): "reads settings",
     ("detect",): "reads about this machine",

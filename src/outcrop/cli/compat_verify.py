@@ -76,8 +76,9 @@ def _show(console: Console, result: Result) -> None:
     findings = result.checked.findings
     state = "ok" if result.passed else counted(len(findings), "finding")
     console.note(f"{result.name}: {result.checked.number:,} looked at, {state}, {result.seconds:.1f} s")
-    for one in result.checked.skipped:
-        console.note(f"  not looked at: {one.subject}: {one.problem}")
+    if result.checked.skipped:
+        left_out = ", ".join(f"{one.subject} ({one.problem})" for one in result.checked.skipped)
+        console.note(f"  not looked at: {left_out}")
     for one in findings[:_SHOWN]:
         console.warning(f"{one.subject} {one.problem}")
     if len(findings) > _SHOWN:

@@ -6,9 +6,11 @@ that holds nothing else.
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from outcrop.compat.debian.alternatives import Alternative, chosen
@@ -16,11 +18,12 @@ from outcrop.compat.layout import STARTPREFIX, LayerLayout
 from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.sealed_root import SealedRoot
 from outcrop.compat.unpack import merged_path
-from outcrop.errors import FormatError, storage_error
+from outcrop.errors import CommandFailed, FormatError, storage_error
 from outcrop.progress import SILENT, Progress
 
 _AUTHORITIES = "usr/share/ca-certificates"
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
+_LOCALE_HINT = "check the locale's name in `layer.toml`"
 _LMOD_PACKAGE_PATH = 'getenv("LMOD_PACKAGE_PATH") or '
 _BEHIND = "usr/libexec/outcrop"
 """Programs that are only to be called by the scripts in their places."""
@@ -148,12 +151,13 @@ def _compiler_specs(root: SealedRoot, description: LayerDescription) -> None:
         "self_spec": _SYSROOT.format(prefix=layout.prefix),
         "link": _LINK.format(loader=layout.loader, run_path=" ".join(f"-rpath={place}" for place in directories)),
     }
-    for program in sorted((root.tree / "usr/lib/gcc" / layout.family.triplet).glob("*/collect2")):
-        driver = f"{layout.prefix}/usr/bin/{layout.family.triplet}-gcc-{program.parent.name}"
+    # Newer releases have the programs below `usr/libexec`; specs are read from beside the libraries.
+    for library in sorted((root.tree / "usr/lib/gcc" / layout.family.triplet).glob("*/libgcc.a")):
+        driver = f"{layout.prefix}/usr/bin/{layout.family.triplet}-gcc-{library.parent.name}"
         specs = root.require([driver, "-dumpspecs"]).stdout
         for name, text in added.items():
             specs = re.sub(rf"(?m)^(\*{name}:\n.*)$", lambda match, text=text: match[1] + text, specs)  # type: ignore[misc]
-        (program.parent / "specs").write_text(specs, encoding="utf-8")
+        (library.parent / "specs").write_text(specs, encoding="utf-8")
 
 
 def _lmod_places(root: SealedRoot, _: LayerDescription) -> None:
@@ -233,7 +237,25 @@ def _locales(root: SealedRoot, description: LayerDescription) -> None:
         if (sources / name).is_file():
             place = f"{prefix}/usr/lib/locale/{name}.{charset.lower().replace('-', '')}"
             command = [localedef, "--no-archive", "-c", "-i", f"{prefix}/usr/share/i18n/locales/{name}"]
-            root.run([*command, "-f", charset, place], environment)
+            with _unpacked(root.tree / "usr/share/i18n/charmaps" / charset):
+                root.run([*command, "-f", charset, place], environment)
+            if not (root.tree / "usr/lib/locale" / Path(place).name).is_dir():
+                raise CommandFailed(what="the layer's `localedef`", problem=f"it made no {locale}", hint=_LOCALE_HINT)
+
+
+@contextmanager
+def _unpacked(place: Path) -> Iterator[None]:
+    """The file `place` while the block runs, which packages have compressed: the layer's program would call another one
+    to unpack it, which QEMU cannot do for a foreign processor."""
+    packed = place.with_name(f"{place.name}.gz")
+    if place.exists() or not packed.exists():
+        yield
+        return
+    place.write_bytes(gzip.decompress(packed.read_bytes()))
+    try:
+        yield
+    finally:
+        place.unlink()
 
 
 def _bytecode(root: SealedRoot, _: LayerDescription) -> None:

@@ -25,9 +25,10 @@ SUPPORTED = MAGIC + b"\x02\x01"
 
 ET_EXEC, ET_DYN = 2, 3
 PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE, PT_PHDR = 1, 2, 3, 4, 6
+PT_GNU_EH_FRAME = 0x6474E550
 PF_X, PF_W, PF_R = 1, 2, 4
 SHT_NOBITS, SHT_PROGBITS = 8, 1
-SHF_ALLOC = 2
+SHF_ALLOC, SHF_EXECINSTR = 2, 4
 DT_NULL, DT_NEEDED, DT_STRTAB, DT_STRSZ, DT_SONAME, DT_RPATH, DT_RUNPATH = 0, 1, 5, 10, 14, 15, 29
 DT_RELA, DT_RELASZ, DT_RELR, DT_RELRSZ = 7, 8, 36, 35
 
@@ -102,6 +103,7 @@ class ElfImage:
                 refuse("a segment", "lies outside of the file")
         self.new = bytearray()
         self.in_padding = False
+        self._new_flags = PF_R
         self._placed: dict[bytes, int] = {}
         self._base = self._new_address()
 
@@ -124,6 +126,13 @@ class ElfImage:
         """The text from `offset` of the file to the next zero byte."""
         end = self.data.find(0, offset)
         return bytes(self.data[offset : end if end >= 0 else None])
+
+    def in_memory(self, address: int, size: int) -> bytes:
+        """At most `size` bytes from `address` on, also of those that were placed."""
+        if self.new and self._base <= address < self._base + len(self.new):
+            return bytes(self.new[address - self._base :][:size])
+        offset = self.offset(address)
+        return bytes(self.data[offset : offset + size])
 
     @property
     def interpreter(self) -> bytes | None:
@@ -180,6 +189,14 @@ class ElfImage:
             address = self._placed[data] = segment.address + segment.size - len(data)
             return address
         refuse("the padding of its segments", f"has no room for {len(data)} bytes")
+
+    def make_code(self, address: int, code: bytes) -> None:
+        """Puts `code` where `place` has made room for it, at `address`; the new segment's bytes can be run then."""
+        if self.in_padding:
+            refuse("the padding of its segments", "takes no code")
+        start = address - self._base
+        self.new[start : start + len(code)] = code
+        self._new_flags = PF_R | PF_X
 
     def place_string(self, text: bytes) -> int:
         return self.place(text + b"\0")
@@ -251,7 +268,7 @@ class ElfImage:
         for segment in self.segments:
             if segment.kind == PT_INTERP and segment.address >= self._base:
                 segment.offset = segment.address - self._base + offset
-        added = Segment(PT_LOAD, PF_R, offset, self._base, self._base, size, size, self._alignment)
+        added = Segment(PT_LOAD, self._new_flags, offset, self._base, self._base, size, size, self._alignment)
         # Loadable segments stand in the order of their addresses. The last note is that of the build's number only
         # where there is just one.
         del self.segments[notes[0] if len(notes) == 1 else self._spare_note(notes)]

@@ -16,52 +16,26 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Sequence
 
-from outcrop.compat.relocate.elf_image import PF_W, PF_X, ElfImage, Segment, refuse
-from outcrop.compat.relocate.string_references import X86_64, Reference, references
+from outcrop.compat.relocate import loader_aarch64, loader_riscv64
+from outcrop.compat.relocate.elf_image import ElfImage, refuse
+from outcrop.compat.relocate.loader_arrays import (
+    COUNT,
+    LENGTHS,
+    Arrays,
+    Mover,
+    address_of,
+    only,
+    redirect,
+    require,
+    unset_data,
+)
+from outcrop.compat.relocate.string_references import AARCH64, RISCV64, X86_64, references
 
-_COUNT = 4
-_LENGTHS = struct.Struct(f"<{_COUNT}Q")
 _NUMBER = struct.Struct("<i")
 _LONGEST_DIRECTORY = 1500
 """Far below the pages of stack that the loader has for a path."""
-
-T = TypeVar("T")
-
-
-def _only(found: Iterable[T], what: str) -> T:
-    """The one element of `found`; FormatError for none or several."""
-    elements = list(found)
-    if len(elements) != 1:
-        refuse(f"the loader's {what}", f"was found {len(elements)} times, not once")
-    return elements[0]
-
-
-def _require(condition: bool, what: str) -> None:
-    if not condition:
-        refuse(f"the loader's {what}", "is not as the source says")
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrays:
-    """Where the arrays are: addresses in memory, and the old directories' bytes."""
-
-    directories: int
-    lengths: int
-    diagnostics: int
-    old: tuple[bytes, ...]
-
-    @property
-    def bytes(self) -> int:
-        return sum(len(directory) + 1 for directory in self.old)
-
-    @property
-    def second(self) -> int:
-        """The address of the second directory, which the code takes as a pointer beyond the first."""
-        return self.directories + len(self.old[0]) + 1
 
 
 def move_trusted_directories(image: ElfImage, triplet: str, directories: Sequence[str]) -> None:
@@ -69,16 +43,15 @@ def move_trusted_directories(image: ElfImage, triplet: str, directories: Sequenc
 
     FormatError where the loader is not built as the source says."""
     new = [directory.encode() + b"/" for directory in directories]
-    _require(len(new) == _COUNT and all(len(one) < _LONGEST_DIRECTORY for one in new), "number of directories")
+    require(len(new) == COUNT and all(len(one) < _LONGEST_DIRECTORY for one in new), "number of directories")
     arrays = _arrays(image, triplet.encode())
     block = b"\0".join(new) + b"\0\0"
     address = image.place(block)
-    if image.machine == X86_64:
-        _x86_64(image, arrays, address, new)
-    else:
+    if image.machine not in _MOVERS:
         refuse("the loader", f"is for processor {image.machine}, whose code is not known")
+    _MOVERS[image.machine](image, arrays, address, new)
     offset = image.offset(arrays.lengths)
-    _LENGTHS.pack_into(image.data, offset, *map(len, new))
+    LENGTHS.pack_into(image.data, offset, *map(len, new))
 
 
 _CACHE = b"/etc/ld.so.cache"
@@ -90,12 +63,12 @@ def move_loader(image: ElfImage, prefix: bytes, triplet: str, directories: Seque
     libraries are the layer's, and no file makes it load libraries before all others. FormatError."""
     image.in_padding = True
     move_trusted_directories(image, triplet, directories)
-    cache = _address(image, _text(image, _CACHE))
+    cache = address_of(image, _text(image, _CACHE))
     new = image.place_string(prefix + _CACHE)
-    users = list(references(image, cache.__eq__))
-    _require(len(users) == 3, "references to its index of libraries")
+    users = list(references(image, (cache,)))
+    require(len(users) == 3, "references to its index of libraries")
     for user in users:
-        _redirect(user, new)
+        redirect(user, new)
     # A path below a device, which can never be.
     place = _text(image, _PRELOAD)
     image.data[place : place + len(_NO_PRELOAD)] = _NO_PRELOAD
@@ -103,7 +76,7 @@ def move_loader(image: ElfImage, prefix: bytes, triplet: str, directories: Seque
 
 def _text(image: ElfImage, text: bytes) -> int:
     """Where in the file the whole string `text` is."""
-    return _only(
+    return only(
         (match.start() + 1 for match in re.finditer(b"\0" + re.escape(text) + b"\0", image.data)), text.decode()
     )
 
@@ -117,30 +90,15 @@ def _old_directories(triplet: bytes) -> tuple[bytes, ...]:
     return (b"/lib/" + triplet + b"/", b"/usr/lib/" + triplet + b"/", b"/lib/", b"/usr/lib/")
 
 
-def _arrays(image: ElfImage, triplet: bytes) -> _Arrays:
+def _arrays(image: ElfImage, triplet: bytes) -> Arrays:
     old = _old_directories(triplet)
     data = bytes(image.data)
     block = b"\0".join(old) + b"\0"
     places = [match.start() for match in re.finditer(re.escape(block), data)]
-    _require(len(places) == 2, "arrays of directories")
-    lengths = _only((m.start() for m in re.finditer(re.escape(_LENGTHS.pack(*map(len, old))), data)), "lengths")
+    require(len(places) == 2, "arrays of directories")
+    lengths = only((m.start() for m in re.finditer(re.escape(LENGTHS.pack(*map(len, old))), data)), "lengths")
     directories, diagnostics = sorted(places, key=lambda place: abs(place - lengths))
-    return _Arrays(_address(image, directories), _address(image, lengths), _address(image, diagnostics), old)
-
-
-def _address(image: ElfImage, offset: int) -> int:
-    segment = _only((one for one in image.loaded if one.offset <= offset < one.offset + one.size), "arrays in memory")
-    return offset - segment.offset + segment.address
-
-
-def _code(image: ElfImage) -> Segment:
-    return _only((segment for segment in image.loaded if segment.flags & PF_X), "code")
-
-
-def _unset_data(image: ElfImage) -> range:
-    """The addresses of variables that are zero at first (.bss)."""
-    segment = _only((segment for segment in image.loaded if segment.flags & PF_W), "variables")
-    return range(segment.address + segment.size, segment.address + segment.memory)
+    return Arrays(address_of(image, directories), address_of(image, lengths), address_of(image, diagnostics), old)
 
 
 # --- x86_64 ------------------------------------------------------------------------------------------------------
@@ -152,43 +110,40 @@ _INIT_BYTES = 512
 _NEAR = 128
 
 
-def _x86_64(image: ElfImage, arrays: _Arrays, address: int, new: Sequence[bytes]) -> None:
-    span = range(arrays.directories, arrays.directories + arrays.bytes)
-    found = list(references(image, span.__contains__))
+def _x86_64(image: ElfImage, arrays: Arrays, address: int, new: Sequence[bytes]) -> None:
+    found = list(references(image, arrays.span))
     # Where the array of lengths ends and that of directories begins is one address: a reference that is compared after
     # a call of memcmp is to the end.
     ends = [
         one
         for one in found
-        if arrays.lengths + _LENGTHS.size == arrays.directories == one.target
+        if arrays.lengths + LENGTHS.size == arrays.directories == one.target
         and image.data[one.offset + 4 : one.offset + 6] == _AFTER_COMPARISON
         and image.data[one.offset - 8] == _CALL
     ]  # fmt: skip
-    _require(len(ends) in (0, 2), "loops over the lengths")
+    require(len(ends) in (0, 2), "loops over the lengths")
     starts = [one for one in found if one.target == arrays.directories and one not in ends]
-    _require(len(starts) == 3, "references to its directories")
-    second = _only((one for one in found if one.target == arrays.second), "reference to its second directory")
-    _require(len(found) == len(ends) + len(starts) + 1, "other references to its directories")
-    init = _only((one for one in starts if 0 < second.offset - one.offset < _NEAR // 2), "table of directories").offset
+    require(len(starts) == 3, "references to its directories")
+    second = only((one for one in found if one.target == arrays.second), "reference to its second directory")
+    require(len(found) == len(ends) + len(starts) + 1, "other references to its directories")
+    init = only((one for one in starts if 0 < second.offset - one.offset < _NEAR // 2), "table of directories").offset
     _set_number(image, init, _NEAR, rb"[\x48\x49]\xc7[\x40-\x47]\x20", len(arrays.old[0]), len(new[0]), "first length")
-    longest = max(map(len, arrays.old))
-    store = _only(
+    store = only(
         (
             match
-            for match in re.finditer(_STORE + re.escape(_NUMBER.pack(longest)), _window(image, init), re.S)
-            if _stored_at(image, init, match) in _unset_data(image)
+            for match in re.finditer(_STORE + re.escape(_NUMBER.pack(arrays.longest)), _window(image, init), re.S)
+            if _stored_at(image, init, match) in unset_data(image)
         ),
         "longest length",
     )
     _NUMBER.pack_into(image.data, init + store.end() - _NUMBER.size, max(map(len, new)))
     for one in starts:
-        _redirect(one, address)
-    _redirect(second, address + len(new[0]) + 1)
-    told = range(arrays.diagnostics, arrays.diagnostics + arrays.bytes)
-    diagnostics = _only(references(image, told.__contains__), "diagnostics")
+        redirect(one, address)
+    redirect(second, address + len(new[0]) + 1)
+    diagnostics = only(references(image, arrays.told), "diagnostics")
     before = diagnostics.offset - _NEAR
     _set_number(image, before, _NEAR, rb"(?:\x41)?[\xb8-\xbf]", len(arrays.old[0]), len(new[0]), "told first length")
-    _redirect(diagnostics, address)
+    redirect(diagnostics, address)
 
 
 def _window(image: ElfImage, start: int) -> bytes:
@@ -198,16 +153,18 @@ def _window(image: ElfImage, start: int) -> bytes:
 def _stored_at(image: ElfImage, start: int, match: re.Match[bytes]) -> int:
     """The address that the instruction `match`, found in the window from `start` on, stores to."""
     (distance,) = _NUMBER.unpack(match[1])
-    return _address(image, start + match.end()) + int(distance)
+    return address_of(image, start + match.end()) + int(distance)
 
 
 def _set_number(image: ElfImage, start: int, size: int, opcode: bytes, old: int, new: int, what: str) -> None:
     """In the one instruction `opcode` with the number `old` within `size` bytes from `start` on, puts `new`."""
     window = bytes(image.data[start : start + size])
-    match = _only(re.finditer(opcode + re.escape(_NUMBER.pack(old)), window, re.S), what)
+    match = only(re.finditer(opcode + re.escape(_NUMBER.pack(old)), window, re.S), what)
     _NUMBER.pack_into(image.data, start + match.end() - _NUMBER.size, new)
 
 
-def _redirect(reference: Reference, address: int) -> None:
-    if not reference.redirect(address):
-        refuse("the loader's code", "is too far from the new directories")
+_MOVERS: dict[int, Mover] = {
+    X86_64: _x86_64,
+    AARCH64: loader_aarch64.move_directories,
+    RISCV64: loader_riscv64.move_directories,
+}

@@ -15,7 +15,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-_WHOLE = (b"usr", b"etc", b"var/lib", b"var/cache")
+_WHOLE = (b"usr", b"etc", b"var/lib", b"var/cache", b"lib/terminfo")
 _SEARCHED = (b"/bin", b"/sbin")
 _WHERE_PRESENT = (b"bin", b"sbin", b"lib", b"lib64", b"libx32", b"lib32", b"var")
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from outcrop.compat.relocate import aarch64, riscv64
 from outcrop.compat.relocate.elf_image import ET_EXEC, PF_X, PT_LOAD, SHF_ALLOC, ElfImage
 from outcrop.compat.relocate.path_rules import QUICK, PathRules
-from outcrop.compat.relocate.string_references import X86_64, references
+from outcrop.compat.relocate.string_references import AARCH64, RISCV64, X86_64, references
 
 MAXIMUM_STRING_BYTES = 64 * 1024
 """Longer ones are data, not text; the linker's scripts inside `ld` have 15 kB."""
@@ -30,8 +32,9 @@ _SHORTEST_LENGTH = 5
 
 @dataclass(slots=True)
 class StringChanges:
-    """What became of a file's paths. `moved`: old to new text; `lengths`: those whose length was mended too; `left`:
-    those that nothing refers to in a way that is known; `inlined`: those inside instructions."""
+    """What became of a file's paths. `moved`: old to new text; `lengths`: those whose length was mended too,
+    once for each place; `left`: those that nothing refers to in a way that is known, or something in one that cannot be
+    changed; `inlined`: those inside instructions."""
 
     moved: dict[bytes, bytes] = field(default_factory=dict)
     lengths: list[bytes] = field(default_factory=list)
@@ -47,8 +50,8 @@ class _Candidate:
     last_path: int
 
 
-def re_point(image: ElfImage, rules: PathRules) -> StringChanges:
-    """Makes `image` use the layer's paths; what could be moved and what not."""
+def re_point(image: ElfImage, rules: PathRules, kept: Collection[bytes] = ()) -> StringChanges:
+    """Makes `image` use the layer's paths, but for the texts `kept`; what could be moved and what not."""
     changes = StringChanges()
     candidates = _candidates(image, rules, changes)
     if not candidates:
@@ -60,18 +63,22 @@ def re_point(image: ElfImage, rules: PathRules) -> StringChanges:
     }  # fmt: skip
     exact = {candidate.start for candidate in candidates} if image.kind == ET_EXEC else by_address
     used: set[int] = set()
-    for reference in references(image, exact.__contains__):
+    refused: set[int] = set()
+    for reference in references(image, exact):
         old = image.string(image.offset(reference.target))
         new = rules.moved(old)
-        if new == old:
+        if new == old or old in kept:
             continue
-        if reference.redirect(image.place_string(new)):
-            used.add(by_address[reference.target].start)
-            changes.moved[old] = new
-            if image.machine == X86_64 and _mend_length(image, reference.offset, old, new):
-                changes.lengths.append(old)
+        start = by_address[reference.target].start
+        if not reference.redirect(image.place_string(new)):
+            refused.add(start)
+            continue
+        used.add(start)
+        changes.moved[old] = new
+        if _mend_length(image, reference.offset, old, new):
+            changes.lengths.append(old)
     for candidate in candidates:
-        if candidate.start not in used:
+        if candidate.start not in used or candidate.start in refused:
             changes.left.append(image.string(image.offset(candidate.start)))
     return changes
 
@@ -84,7 +91,8 @@ def _candidates(image: ElfImage, rules: PathRules, changes: StringChanges) -> li
             continue
         data = bytes(image.data[segment.offset : segment.offset + segment.size])
         for match in QUICK.finditer(data):
-            begin = data.rfind(b"\0", 0, match.start()) + 1
+            section = _section_start(image, segment.offset + match.start()) - segment.offset
+            begin = max(data.rfind(b"\0", 0, match.start()) + 1, section)
             end = data.find(b"\0", match.end())
             if end < 0 or end - begin > MAXIMUM_STRING_BYTES or not _TEXT.fullmatch(data, begin, end):
                 # Not a text from zero to zero: the text may begin behind other data, or inside an instruction.
@@ -124,6 +132,16 @@ def _tables(image: ElfImage) -> list[tuple[int, int]]:
     return tables
 
 
+def _section_start(image: ElfImage, offset: int) -> int:
+    """Where the section begins that the byte at `offset` is in: no text begins before. 0 where there is none."""
+    starts = (
+        section.offset
+        for section in image.sections
+        if section.flags & SHF_ALLOC and section.kind != 8 and section.offset <= offset < section.offset + section.size
+    )
+    return max(starts, default=0)
+
+
 def _is_read_only_data(image: ElfImage, offset: int) -> bool:
     """Whether the byte at `offset` is in a section without instructions, although its segment has some."""
     return any(
@@ -137,6 +155,10 @@ def _mend_length(image: ElfImage, offset: int, old: bytes, new: bytes) -> bool:
     """Where an argument beside the reference at `offset` is the length of `old`, makes it that of `new`."""
     if len(old) < _SHORTEST_LENGTH or not _is_code(image, offset):
         return False
+    return _MEND_LENGTH[image.machine](image, offset, old, new)
+
+
+def _mend_length_x86_64(image: ElfImage, offset: int, old: bytes, new: bytes) -> bool:
     mended = False
     low = max(0, offset - _WINDOW)
     window = bytes(image.data[low : offset + 4 + _WINDOW])
@@ -147,6 +169,9 @@ def _mend_length(image: ElfImage, offset: int, old: bytes, new: bytes) -> bool:
             _LENGTH.pack_into(image.data, place, value - len(old) + len(new))
             mended = True
     return mended
+
+
+_MEND_LENGTH = {X86_64: _mend_length_x86_64, AARCH64: aarch64.mend_length, RISCV64: riscv64.mend_length}
 
 
 def _is_code(image: ElfImage, offset: int) -> bool:

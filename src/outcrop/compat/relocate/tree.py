@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
 from outcrop.compat.relocate.elf_image import ET_DYN, ET_EXEC, MAGIC, PT_DYNAMIC, PT_INTERP, SUPPORTED, ElfImage
-from outcrop.compat.relocate.libc import mend_libc
+from outcrop.compat.relocate.libc import conversions, mend_libc
 from outcrop.compat.relocate.loader import has_trusted_directories, move_loader
 from outcrop.compat.relocate.path_rules import QUICK, PathRules
 from outcrop.compat.relocate.programs import COMPILERS, COMPILERS_KEEP, EDITS, LIBC, LOADER
@@ -161,11 +161,12 @@ def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | 
             move_loader(image, rules.paths.prefix, rules.triplet, rules.directories)
         elif not has_trusted_directories(data, rules.triplet):
             kept = COMPILERS_KEEP if COMPILERS.fullmatch(path) else ()
-            strings = re_point(image, replace(rules.paths, kept=(*rules.paths.kept, *kept)))
+            untouched = (conversions(rules.triplet),) if LIBC.fullmatch(path) else ()
+            strings = re_point(image, replace(rules.paths, kept=(*rules.paths.kept, *kept)), untouched)
             changes.moved = len(strings.moved)
             changes.lengths, changes.left, changes.inlined = strings.lengths, strings.left, strings.inlined
             if LIBC.fullmatch(path):
-                mend_libc(image, rules.paths.prefix, rules.triplet)
+                mend_libc(image, rules.paths.prefix, rules.triplet, strings.lengths)
         return changes, image.finished()
     except FormatError as error:
         if LOADER.fullmatch(path) or LIBC.fullmatch(path):

@@ -100,9 +100,9 @@ def run_jobs(root: SealedRoot, jobs: Sequence[Job] = JOBS, extra: Mapping[str, s
     there = programs_in(root.tree)
     findings, skipped, number = [], [], 0
     for job in jobs:
-        missing = [name for name in job.needs if name not in there]
+        missing = job.missing(root.tree, there)
         if missing:
-            skipped.append(Finding(job.name, f"the layer has no {missing[0]}"))
+            skipped.append(Finding(job.name, f"the layer has no {missing}"))
             continue
         number += 1
         finding = _wrong(root, job, extra or {})
@@ -133,7 +133,7 @@ def nothing_of_the_host(roots: Roots) -> Checked:
     prefix = str(root.layout.prefix)
     paths = [path for name, path in programs_in(root.tree).items() if name not in LEFT_ALONE]
     there = programs_in(root.tree)
-    scripts = [f"({job_script(job)}) >/dev/null 2>&1" for job in JOBS if all(name in there for name in job.needs)]
+    scripts = [f"({job_script(job)}) >/dev/null 2>&1" for job in JOBS if not job.missing(root.tree, there)]
     script = roots.directory / "traced.sh"
     script.write_text(
         f"export EPREFIX={prefix}\ncd /tmp\n" + start_script(prefix, paths) + "\n" + "\n".join(scripts) + "\n",

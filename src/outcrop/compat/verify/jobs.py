@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """`script` runs in an empty directory; its standard output must be `answer`. It is left out where the layer has not
-    all programs in `needs`. `user`: it looks accounts up, so it needs some."""
+    all in `needs`: programs, and paths (those with a slash). `user`: it looks accounts up, so it needs some."""
 
     name: str
     needs: tuple[str, ...]
     script: str
     answer: str
     user: bool = False
+
+    def missing(self, tree: Path, programs: Collection[str]) -> str:
+        """What it needs and the layer `tree`, with these `programs`, does not have; empty where nothing is missing."""
+        for need in self.needs:
+            if not ((tree / need).exists() if "/" in need else need in programs):
+                return need
+        return ""
 
 
 def _python(*lines: str) -> str:
@@ -72,11 +81,16 @@ JOBS = (
     ),
     Job(
         "locale",
-        ("locale", "date"),
+        ("locale", "date", "grep", "usr/lib/locale/de_DE.utf8", "usr/lib/locale/en_US.utf8"),
         "LC_ALL=de_DE.UTF-8 date -u -d 2026-11-22 +%A; LC_ALL=C.UTF-8 locale charmap; locale -a | grep -c en_US",
         "Sonntag\nUTF-8\n1\n",
     ),
-    Job("time zone", ("date",), "TZ=Europe/Berlin date -d 2026-07-01T10:00Z +%H", "12\n"),
+    Job(
+        "time zone",
+        ("date", "usr/share/zoneinfo/Europe/Berlin"),
+        "TZ=Europe/Berlin date -d 2026-07-01T10:00Z +%H",
+        "12\n",
+    ),
     Job("character sets", ("iconv", "od"), "printf 'é' | iconv -f UTF-8 -t ISO-8859-15 | od -An -tx1", " e9\n"),
     Job("terminals", ("tput",), "TERM=xterm tput cols; TERM=vt100 tput cols", "80\n80\n"),
     Job("accounts", ("getent", "id"), "getent passwd tester | cut -d: -f5; id -un 4711", "Tester\ntester\n", user=True),

@@ -1,0 +1,205 @@
+"""References to strings in machine code for riscv64, and how to make them refer elsewhere.
+
+An address takes two instructions, `auipc` and `addi`, which compilers for RISC-V keep together: the second one's number
+counts from the place of the first. What is not so (GCC moves them apart at times) is left, and told so; so is
+a text whose length is beside it in an instruction of two bytes, which has no room for a longer one's.
+
+Sources: RISC-V unprivileged ISA, "AUIPC", "ADDI", "C" extension; RISC-V ELF psABI, "PC-Relative Symbol Addresses".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Iterator
+
+import numpy as np
+
+from outcrop.compat.relocate.elf_image import ElfImage, Segment, refuse
+from outcrop.compat.relocate.reference import Reference
+
+_PAIR = struct.Struct("<II")
+_WORD = struct.Struct("<I")
+_HALF = struct.Struct("<H")
+_AUIPC, _ADDI = 0x17, 0x13
+NOP = 0x13
+_SHORTEST_LENGTH, _LARGEST_SHORT = 5, 31
+"""Lengths that are looked for in instructions of two bytes: below, a number is more likely to be something else, and
+above there is no such instruction."""
+_LENGTH_REACH = 16
+"""How many bytes before and behind a reference its length is looked for."""
+_USE_REACH = 64
+"""How many bytes behind a reference loads from its text are looked for, which the compiler puts close to it."""
+CAVE_BYTES = 16
+"""How much room `set_with_length` needs."""
+LARGEST_IMMEDIATE = 2047
+"""The largest number of an `addi`."""
+
+
+def references_in_code(image: ElfImage, segment: Segment, wanted: Collection[int]) -> Iterator[Reference]:
+    """The pairs of instructions of `segment` that form a `wanted` address."""
+    size = segment.size - segment.size % 2
+    halves = np.frombuffer(bytes(image.data[segment.offset : segment.offset + size]), dtype="<u2").astype(np.int64)
+    if len(halves) < 4 or not wanted:
+        return
+    first = halves[:-3] | halves[1:-2] << 16
+    second = halves[2:-1] | halves[3:] << 16
+    pairs = np.flatnonzero(
+        (first & 0x7F == _AUIPC) & (second & 0x707F == _ADDI) & (second >> 15 & 31 == first >> 7 & 31)
+    )
+    upper, lower = first[pairs] & 0xFFFFF000, second[pairs] >> 20
+    targets = segment.address + 2 * pairs + upper - (upper >> 31 << 32) + lower - (lower >> 11 << 12)
+    found = np.isin(targets, np.array(sorted(wanted), dtype=np.int64))
+    for index, target in zip(pairs[found].tolist(), targets[found].tolist(), strict=True):
+        yield _pair(image, segment, 2 * index, target)
+
+
+def _pair(image: ElfImage, segment: Segment, place: int, target: int) -> Reference:
+    offset, address = segment.offset + place, segment.address + place
+
+    def redirect(new: int) -> bool:
+        length = len(image.string(image.offset(target)))
+        if not _is_near(new - address) or _has_short_length(image, offset, length) or _is_taken_apart(image, offset):
+            return False
+        first, second = _PAIR.unpack_from(image.data, offset)
+        image.data[offset : offset + _PAIR.size] = _with_distance(first, second, new - address)
+        return True
+
+    return Reference(offset, target, redirect)
+
+
+def _has_short_length(image: ElfImage, offset: int, length: int) -> bool:
+    """Whether the text's `length` is beside the pair at `offset`, in an instruction of two bytes: a longer text's has
+    no room there."""
+    if not _SHORTEST_LENGTH <= length <= _LARGEST_SHORT:
+        return False
+    behind = set(_straight_on(image, offset + _PAIR.size, offset + _PAIR.size + _LENGTH_REACH))
+    before = (
+        place
+        for place in range(max(offset - _LENGTH_REACH, 0), offset, 2)
+        if offset in _straight_on(image, place, offset + 2)
+    )
+    beside = behind.union(before)
+    return any(
+        place in beside
+        for number in (length, length + 1)
+        for place, _ in numbers_set_short(image, offset - _LENGTH_REACH, 2 * _LENGTH_REACH + _PAIR.size, number)
+    )
+
+
+def _is_taken_apart(image: ElfImage, offset: int) -> bool:
+    """Whether what comes behind the pair at `offset` loads from the text, which it must know then, or forms another
+    address from it. A look at its first character does not count."""
+    register = _WORD.unpack_from(image.data, offset + 4)[0] >> 7 & 31
+    for place in _straight_on(image, offset + _PAIR.size, offset + _PAIR.size + _USE_REACH):
+        (word,) = _WORD.unpack_from(image.data, place)
+        if word & 3 != 3:
+            base, destination, counts = _short_registers(word)
+            if register in (base, counts):
+                return True
+        else:
+            operation, kind, number = word & 0x7F, word >> 12 & 7, word >> 20
+            destination = 0 if operation in (0x23, 0x27) else word >> 7 & 31
+            if word >> 15 & 31 == register:
+                if operation == 0x07 or (operation == 0x03 and (kind not in (0, 4) or number)):
+                    return True
+                if operation == _ADDI and kind == 0 and number:
+                    return True
+        if destination == register:
+            return False
+    return False
+
+
+def _short_registers(word: int) -> tuple[int, int, int]:
+    """Of an instruction of two bytes: the register that it loads from, the one it sets, the one it counts on; 0 for
+    none."""
+    quadrant, kind = word & 3, word >> 13 & 7
+    full = word >> 7 & 31
+    if quadrant == 0:
+        return (8 + (word >> 7 & 7), 8 + (word >> 2 & 7), 0) if kind in (1, 2, 3) else (0, 0, 0)
+    if quadrant == 1:
+        return 0, full if kind in (1, 2, 3) else 0, full if kind == 0 else 0
+    return 0, full if kind in (0, 1, 2, 3, 4) else 0, 0
+
+
+def _straight_on(image: ElfImage, begin: int, end: int) -> Iterator[int]:
+    """Where the instructions from `begin` to `end` are, until control goes elsewhere."""
+    place = begin
+    while place < min(end, len(image.data) - 3):
+        yield place
+        (word,) = _WORD.unpack_from(image.data, place)
+        if word & 3 == 3:
+            if word & 0x7F in (0x63, 0x67, 0x6F):  # branches, jalr, jal
+                return
+            place += 4
+        else:
+            if (word & 3 == 1 and word >> 13 & 7 >= 5) or word & 0xF07F == 0x8002 or word & 0xF07F == 0x9002:
+                return  # c.j, c.beqz, c.bnez, c.jr, c.jalr
+            place += 2
+
+
+def _is_near(distance: int) -> bool:
+    return -(1 << 31) <= distance + 0x800 < 1 << 31
+
+
+def _with_distance(first: int, second: int, distance: int) -> bytes:
+    """The pair `first` and `second`, counting `distance` from the place of the first."""
+    upper = distance + 0x800 & 0xFFFFF000
+    return _PAIR.pack(first & 0xFFF | upper, second & 0xFFFFF | (distance & 0xFFF) << 20)
+
+
+def pair_to(register: int, place: int, address: int) -> bytes:
+    """`auipc` at `place` and `addi`, which form `address` in `register`."""
+    return _with_distance(register << 7 | _AUIPC, register << 15 | register << 7 | _ADDI, address - place)
+
+
+def load_immediate(register: int, number: int) -> int:
+    """`li register, number`, in four bytes."""
+    assert 0 <= number <= LARGEST_IMMEDIATE
+    return number << 20 | register << 7 | _ADDI
+
+
+def jump(distance: int) -> int:
+    """`j . + distance`; FormatError where that is too far."""
+    if not -(1 << 20) <= distance < 1 << 20:
+        refuse("the code", "is too far from what is added to it")
+    return (
+        (distance >> 20 & 1) << 31
+        | (distance >> 1 & 0x3FF) << 21
+        | (distance >> 11 & 1) << 20
+        | (distance >> 12 & 0xFF) << 12
+        | 0x6F
+    )
+
+
+def numbers_set_short(image: ElfImage, begin: int, reach: int, number: int) -> Iterator[tuple[int, int]]:
+    """Where, from the offset `begin` on for `reach` bytes, `c.li` puts `number` into a register, and into which."""
+    for place in range(max(begin, 0), min(begin + reach, len(image.data) - 1), 2):
+        (half,) = _HALF.unpack_from(image.data, place)
+        if half & 0xE003 == 0x4001 and ((half >> 12 & 1) << 5 | half >> 2 & 31) == number:
+            yield place, half >> 7 & 31
+
+
+def set_with_length(image: ElfImage, pair: Reference, address: int, cave: int, register: int, length: int) -> None:
+    """Lets new code at the address `cave`, where nothing is needed any more, form `address` in place of what `pair`
+    holds, and set `register` to `length`; the pair becomes a jump there. FormatError where that is too far."""
+    segment = next(one for one in image.loaded if one.offset <= pair.offset < one.offset + one.size)
+    place = pair.offset - segment.offset + segment.address
+    first, _ = _PAIR.unpack_from(image.data, pair.offset)
+    code = pair_to(first >> 7 & 31, cave, address)
+    code += _PAIR.pack(load_immediate(register, length), jump(place + _PAIR.size - cave - CAVE_BYTES + 4))
+    offset = image.offset(cave)
+    image.data[offset : offset + len(code)] = code
+    _PAIR.pack_into(image.data, pair.offset, jump(cave - place), NOP)
+
+
+def mend_length(image: ElfImage, offset: int, old: bytes, new: bytes) -> bool:
+    """Where a number that is put into a register next to the reference at `offset` is the length of `old`, makes it
+    that of `new`, if its instruction has room for it."""
+    mended = False
+    for place in (offset - 4, offset + _PAIR.size):
+        (word,) = _WORD.unpack_from(image.data, place)
+        length = (word >> 20) - len(old)
+        if word & 0xFF07F == _ADDI and length in (0, 1) and length + len(new) <= LARGEST_IMMEDIATE:
+            _WORD.pack_into(image.data, place, load_immediate(word >> 7 & 31, length + len(new)))
+            mended = True
+    return mended

@@ -1,0 +1,33 @@
+"""Tiny ELF files for tests: a segment with code, one with texts, a table of functions if wanted."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+CODE = 0x1000
+TEXTS = 0x2000
+
+
+def elf(machine: int, code: bytes, texts: bytes, *, functions: Sequence[int] = (), texts_at: int = TEXTS) -> bytes:
+    """A shared library whose code is at the address CODE, and whose texts are at `texts_at`; addresses are offsets."""
+    frames = b""
+    if functions:
+        frames = struct.pack("<BBBBiI", 1, 0x1B, 0x03, 0x3B, 0, len(functions))
+    frames_at = 0x800
+    for start in functions:
+        frames += struct.pack("<ii", start - frames_at, 0)
+    headers = [
+        (1, 5, 0, 0, 0, texts_at, texts_at, 0x10000),
+        (1, 4, texts_at, texts_at, texts_at, len(texts), len(texts), 0x10000),
+        (4, 4, 0x400, 0x400, 0x400, 16, 16, 4),
+        (0x6474E550, 4, frames_at, frames_at, frames_at, len(frames), len(frames), 4),
+    ]
+    data = struct.pack(
+        "<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 3, machine, 1, CODE, 64, 0, 0, 64, 56, len(headers), 0, 0, 0
+    )
+    for header in headers:
+        data += struct.pack("<IIQQQQQQ", *header)
+    data = data.ljust(frames_at, b"\0") + frames
+    data = data.ljust(CODE, b"\0") + code
+    return data.ljust(texts_at, b"\0") + texts

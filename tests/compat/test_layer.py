@@ -1,0 +1,178 @@
+"""A small layer from a real release, from its plan to its proof.
+
+The packages come from the mirror that this machine's apt is set up for; a machine without one skips these.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from outcrop.compat.debian.signature import KEYRINGS
+from outcrop.software.sources.apt_sources import read_apt_sources
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.xdist_group("layer"),
+    pytest.mark.skipif(not any(path.is_file() for path in KEYRINGS), reason="this machine does not know Debian's keys"),
+    pytest.mark.skipif(not read_apt_sources(), reason="this machine's apt has no mirror"),
+    pytest.mark.skipif(shutil.which("gpgv") is None, reason="gpgv is not installed"),
+    pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
+]
+
+LAYER = """
+back_end = "debian"
+release = "bookworm"
+standard_sets = false
+trusted_directories = ["lib/override", "lib/nvidia", "lib/amd"]
+locales = []
+
+[[drop]]
+paths = ["usr/share/doc/**", "!usr/share/doc/*/copyright", "usr/share/man/**", "usr/share/locale/**"]
+reason = "nobody reads it here"
+
+[[drop]]
+paths = ["usr/sbin/**", "!usr/sbin/ldconfig", "!usr/sbin/iconvconfig", "etc/init.d/**", "etc/rmt", "usr/bin/bashbug"]
+reason = "an administrator's"
+
+[[exclude]]
+name = "debconf"
+reason = "asks questions on a host"
+
+[[host]]
+path = "etc/passwd"
+host = "/etc/passwd"
+reason = "accounts"
+
+[[host]]
+path = "etc/nsswitch.conf"
+host = "/etc/nsswitch.conf"
+reason = "where accounts are"
+"""
+
+SMALL = """
+purpose = "the least that a proof needs"
+
+[[package]]
+name = "bash"
+reason = "the shell"
+programs = ["bash"]
+
+[[package]]
+name = "dash"
+reason = "the system's shell"
+programs = ["sh"]
+
+[[package]]
+name = "coreutils"
+reason = "the tools"
+programs = ["ls", "timeout"]
+
+[[package]]
+name = "libc-bin"
+reason = "the loader's index, and conversions"
+programs = ["iconv"]
+"""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A stack's directory, the mirror of packages, and the layer that was built."""
+
+    stack: Path
+    mirror: Path
+    trees: Path
+
+    @property
+    def layer(self) -> Path:
+        return self.trees / "versions/2026.06/compat/linux/x86_64"
+
+    def outcrop(self, *words: str, code: int = 0) -> str:
+        """What `outcrop compat …` answers."""
+        command = [sys.executable, "-m", "outcrop", "compat", *words]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("OUTCROP_")}
+        ended = subprocess.run(command, cwd=self.stack, env=environment, capture_output=True, text=True, check=False)
+        assert ended.returncode == code, ended.stderr
+        return ended.stdout if code == 0 else ended.stderr
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    place = tmp_path_factory.mktemp("layer")
+    (place / "stack/compat").mkdir(parents=True)
+    (place / "stack/stack.toml").write_text('repository = "software.example.org"\nversion = "2026.06"\n')
+    (place / "stack/compat/layer.toml").write_text(LAYER)
+    (place / "stack/compat/small.toml").write_text(SMALL)
+    made = Workplace(place / "stack", place / "mirror", place / "trees")
+    made.outcrop("build", "--family", "x86_64", "--mirror", str(made.mirror), "--tree", str(made.trees))
+    return made
+
+
+def test_the_plan_says_why_each_package_is_there(workplace: Workplace) -> None:
+    plan = json.loads(workplace.outcrop("plan", "--family", "x86_64", "--mirror", str(workplace.mirror), "--json"))
+    packages = {one["name"]: one for one in plan["layers"][0]["packages"]}
+    assert packages["bash"]["reason"] == "the shell"
+    assert packages["libtinfo6"]["reason"] == "needed by bash"
+    assert "debconf" not in packages
+    assert any(one["licences"] for one in packages.values())
+    assert plan["layers"][0]["size"] < 20e6
+
+
+def test_the_layer_is_what_it_promises(workplace: Workplace) -> None:
+    report = json.loads(workplace.outcrop("verify", str(workplace.layer), "--json"))
+    assert report["passed"], [check for check in report["checks"] if check["findings"]]
+    numbers = {check["name"]: check["number"] for check in report["checks"]}
+    assert numbers["programs start in an empty root"] > 100
+    assert numbers["jobs on a hostile host"] >= 3
+
+
+def test_it_is_built_again_without_a_network(workplace: Workplace, tmp_path: Path) -> None:
+    again = ["rebuild", str(workplace.layer), "--mirror", str(workplace.mirror), "--tree", str(tmp_path / "again")]
+    assert json.loads(workplace.outcrop(*again, "--json"))["differences"] == []
+
+
+def test_a_package_that_was_damaged_in_the_mirror_is_not_built_in(workplace: Workplace, tmp_path: Path) -> None:
+    shutil.copytree(workplace.mirror, tmp_path / "mirror")
+    lock = next(workplace.layer.glob("reprod/*/lock.json"))
+    digest = next(one["sha256"] for one in json.loads(lock.read_text())["packages"] if one["name"] == "bash")
+    place = tmp_path / "mirror/sha256" / digest[:2] / digest
+    place.write_bytes(place.read_bytes()[:-1] + b"x")
+    again = ["rebuild", str(workplace.layer), "--mirror", str(tmp_path / "mirror"), "--tree", str(tmp_path / "again")]
+    said = workplace.outcrop(*again, code=1)
+    assert f"bash 5.2.15-2+b13 (SHA-256 {digest}) does not exist" in said or digest in said
+    assert not (tmp_path / "again").exists()
+
+
+def test_what_was_changed_afterwards_is_found(workplace: Workplace, tmp_path: Path) -> None:
+    shutil.copytree(workplace.layer, tmp_path / "layer", symlinks=True)
+    (tmp_path / "layer/usr/bin/ls").chmod(0o4755)
+    (tmp_path / "layer/usr/bin/new").write_text("#!/bin/sh\n")
+    (tmp_path / "layer/usr/bin/dangling").symlink_to("nothing")
+    with (tmp_path / "layer/usr/bin/cat").open("ab") as file:
+        file.write(b"x")
+    (tmp_path / "layer/usr/bin/timeout").unlink()
+    said = workplace.outcrop("verify", str(tmp_path / "layer"), code=1)
+    for words in (
+        "usr/bin/ls runs with the rights of its owner",
+        "usr/bin/new was not there when the layer was built",
+        "usr/bin/dangling leads to nothing, which does not exist",
+        "usr/bin/cat has changed since the layer was built",
+        "usr/bin/timeout is missing",
+        "timeout is named by a set, and is not there",
+    ):
+        assert words in said
+
+
+def test_a_layer_that_is_there_is_not_overwritten_unasked(workplace: Workplace) -> None:
+    said = workplace.outcrop(
+        "build", "--family", "x86_64", "--mirror", str(workplace.mirror), "--tree", str(workplace.trees), code=1
+    )
+    assert "already exists" in said
+    assert "--replace" in said
