@@ -112,6 +112,7 @@ SECTIONS: Sections = {
                 "plan": CommandPlace("outcrop.cli.compat_plan", "Show what a layer will be made of."),
                 "build": CommandPlace("outcrop.cli.compat_build", "Build a layer for one family."),
                 "rebuild": CommandPlace("outcrop.cli.compat_rebuild", "Build a layer again from its lock."),
+                "audit": CommandPlace("outcrop.cli.compat_audit", "Say which packages of a layer have known faults."),
                 "verify": CommandPlace("outcrop.cli.compat_verify", "Prove that a layer is what it promises."),
             },
         ),

@@ -1,0 +1,1 @@
+"""Care after release: which packages of a layer have known faults, and how badly."""
