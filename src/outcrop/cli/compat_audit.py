@@ -28,8 +28,8 @@ _FAIL_ON = ("any", "fixable", "never")
     name="audit",
     epilog=examples(
         "outcrop compat audit versions/2026.06/compat/linux/x86_64",
-        "outcrop compat audit --advisories tracker.json.xz layer.json   # without a network",
-        "outcrop compat audit --fail-on fixable layer.json              # for a timer: only what can be mended",
+        "outcrop compat audit --advisories tracker.json.xz layer.json  # no network",
+        "outcrop compat audit --fail-on fixable layer.json   # only what can be mended",
     ),
 )
 @click.argument("layer", type=click.Path(path_type=Path, exists=True), metavar="LAYER|LOCK")

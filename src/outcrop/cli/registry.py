@@ -113,6 +113,7 @@ SECTIONS: Sections = {
                 "build": CommandPlace("outcrop.cli.compat_build", "Build a layer for one family."),
                 "rebuild": CommandPlace("outcrop.cli.compat_rebuild", "Build a layer again from its lock."),
                 "audit": CommandPlace("outcrop.cli.compat_audit", "Say which packages of a layer have known faults."),
+                "update": CommandPlace("outcrop.cli.compat_update", "Make a lock with the packages that mend faults."),
                 "verify": CommandPlace("outcrop.cli.compat_verify", "Prove that a layer is what it promises."),
             },
         ),

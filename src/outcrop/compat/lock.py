@@ -14,7 +14,7 @@ from typing import NoReturn
 import msgspec
 
 from outcrop.compat.debian.archive import ReleaseMetadata
-from outcrop.compat.debian.packages import SHA256
+from outcrop.compat.debian.packages import SHA256, DebianPackage
 from outcrop.compat.debian.resolve import Resolution
 from outcrop.errors import FormatError
 from outcrop.toml_text import read_text
@@ -25,7 +25,8 @@ FORMAT = 1
 
 class LockedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A package, by the digest of its file. `path` starts at a mirror of the archive; `size` and `installed` are in
-    bytes; `needed_by` is the package that brought it, empty where a set names it."""
+    bytes; `needed_by` is the package that brought it, empty where a set names it. What it needs and provides is written
+    as in Debian's control files."""
 
     name: str
     version: str
@@ -38,6 +39,8 @@ class LockedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str
     needed_by: str
     ships: bool = True
+    needs: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
 
 
 class LockedSuite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,28 +82,39 @@ def lock_of(
         metadata.release,
         family,
         tuple(sets),
-        tuple(
-            LockedSuite(one.suite, one.version, f"{one.date:%Y-%m-%dT%H:%M:%SZ}", one.in_release, one.packages)
-            for one in metadata.suites
-        ),
+        locked_suites(metadata),
         tuple(sorted(resolution.left_out)),
         tuple(
-            LockedPackage(
-                name=package.name,
-                version=package.version,
-                architecture=package.architecture,
-                source=package.source,
-                source_version=package.source_version,
-                sha256=package.sha256,
-                size=package.size,
-                installed=package.installed,
-                path=package.path,
-                needed_by=chosen.needed_by,
-                ships=package.name in ships,
-            )
+            locked(chosen.package, chosen.needed_by, ships=chosen.package.name in ships)
             for chosen in resolution.chosen.values()
-            for package in (chosen.package,)
         ),
+    )
+
+
+def locked_suites(metadata: ReleaseMetadata) -> tuple[LockedSuite, ...]:
+    """How a lock records the suites of a release."""
+    return tuple(
+        LockedSuite(one.suite, one.version, f"{one.date:%Y-%m-%dT%H:%M:%SZ}", one.in_release, one.packages)
+        for one in metadata.suites
+    )
+
+
+def locked(package: DebianPackage, needed_by: str, *, ships: bool) -> LockedPackage:
+    """How a lock records `package`."""
+    return LockedPackage(
+        name=package.name,
+        version=package.version,
+        architecture=package.architecture,
+        source=package.source,
+        source_version=package.source_version,
+        sha256=package.sha256,
+        size=package.size,
+        installed=package.installed,
+        path=package.path,
+        needed_by=needed_by,
+        ships=ships,
+        needs=tuple(" | ".join(map(str, clause)) for clause in package.needs),
+        provides=tuple(map(str, package.provides)),
     )
 
 
