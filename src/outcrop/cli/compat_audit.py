@@ -36,9 +36,8 @@ _FAIL_ON = ("any", "fixable", "never")
 @click.option(
     "--advisories",
     default=TRACKER,
-    show_default=True,
     metavar="FILE|URL",
-    help="The data of Debian's security tracker, also compressed.",
+    help="The data of Debian's security tracker, by default from its own server.",
 )
 @click.option("--all", "show_all", is_flag=True, help="Show faults that are judged unimportant, too.")
 @click.option(

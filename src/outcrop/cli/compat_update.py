@@ -41,9 +41,8 @@ from outcrop.software.sources.download import Downloads
 @click.option(
     "--advisories",
     default=TRACKER,
-    show_default=True,
     metavar="FILE|URL",
-    help="With --security: the data of Debian's security tracker, also compressed.",
+    help="With --security: the data of Debian's security tracker, by default from its server.",
 )
 @click.option("--lock", type=click.Path(path_type=Path, dir_okay=False), help="Where the new lock goes.")
 @click.option("--allow-libc", is_flag=True, help="Update the C library, too, below programs that run.")
