@@ -35,9 +35,8 @@ _FAIL_ON = ("any", "fixable", "never")
 @click.argument("layer", type=click.Path(path_type=Path, exists=True), metavar="LAYER|LOCK")
 @click.option(
     "--advisories",
-    default=TRACKER,
     metavar="FILE|URL",
-    help="The data of Debian's security tracker, by default from its own server.",
+    help="The data of Debian's security tracker; by default what its server has now.",
 )
 @click.option("--all", "show_all", is_flag=True, help="Show faults that are judged unimportant, too.")
 @click.option(
@@ -45,15 +44,15 @@ _FAIL_ON = ("any", "fixable", "never")
 )
 @json_option
 @click.pass_obj
-def command(console: Console, layer: Path, advisories: str, show_all: bool, fail_on: str, as_json: bool) -> None:
+def command(console: Console, layer: Path, advisories: str | None, show_all: bool, fail_on: str, as_json: bool) -> None:
     """Compare a layer with what is known of faults.
 
     LAYER is a layer's directory, or a lock. Every fault of a shipped package is listed with its severity and the
     version that mends it. Faults that Debian judges unimportant do not count.
     """
     lock = read_lock(layer) if layer.is_file() else recorded_lock(Path(os.path.realpath(layer)))
-    known = read_advisories(advisories, Downloads(cache_directory() / "partial"))
-    found = audit(lock, known, advisories)
+    place = advisories or TRACKER
+    found = audit(lock, read_advisories(place, Downloads(cache_directory() / "partial")), place)
     serious = [one for one in found if one.severity is not Severity.UNIMPORTANT and one.state is not State.UNDETERMINED]
     fixable = [one for one in serious if one.state is State.FIXABLE]
     if as_json:

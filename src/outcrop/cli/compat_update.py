@@ -40,9 +40,8 @@ from outcrop.software.sources.download import Downloads
 )
 @click.option(
     "--advisories",
-    default=TRACKER,
     metavar="FILE|URL",
-    help="With --security: the data of Debian's security tracker, by default from its server.",
+    help="With --security: the data of Debian's security tracker; by default what its server has.",
 )
 @click.option("--lock", type=click.Path(path_type=Path, dir_okay=False), help="Where the new lock goes.")
 @click.option("--allow-libc", is_flag=True, help="Update the C library, too, below programs that run.")
@@ -55,7 +54,7 @@ def command(
     layer: Path,
     security: bool,
     sources: tuple[str, ...],
-    advisories: str,
+    advisories: str | None,
     lock: Path | None,
     allow_libc: bool,
     debian_mirrors: tuple[str, ...],
@@ -74,7 +73,7 @@ def command(
     if lock is None and not dry_run:
         raise click.UsageError("say where the new lock goes: --lock FILE (or --dry-run).")
     old = read_lock(layer) if layer.is_file() else recorded_lock(Path(os.path.realpath(layer)))
-    wanted = {*sources, *(_faulty(old, advisories) if security else ())}
+    wanted = {*sources, *(_faulty(old, advisories or TRACKER) if security else ())}
     unknown = wanted - {package.source for package in old.packages}
     if unknown:
         raise InvalidValue(
