@@ -1,8 +1,11 @@
 """A root that holds nothing but a layer: what runs in it proves that the layer needs nothing else.
 
 The layer's directory is at its prefix, `/tmp`, `/dev` and `/proc` are there, and by choice a few more files. Made by
-bubblewrap, without a privilege where users may have namespaces. A layer for another family runs under QEMU, whose
-static program is then in the root as well.
+bubblewrap, without a privilege where users may have namespaces.
+
+A layer for another family runs under QEMU. Since Linux 6.7 a namespace of users has its own list of what starts which
+programs (binfmt_misc): there QEMU is entered, for the layer and for nobody else, and everything that a program starts
+is emulated as well. Elsewhere QEMU's static program is in the root, and runs one program at a time.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from outcrop.compat.family import Family
 from outcrop.compat.layout import LayerLayout
 from outcrop.errors import CommandFailed, MissingCapability
 from outcrop.software.sandbox import BUBBLEWRAP, INSTALL_HINT, NAMESPACE_HINT
@@ -28,7 +32,7 @@ _PATH = ("usr/bin", "usr/sbin")
 @dataclass(frozen=True, slots=True)
 class SealedRoot:
     """The root of the layer `tree` (a directory on this machine). `binds` are further paths, by where they appear;
-    `qemu` is the static program that runs another family's, and `processor` the one that it plays."""
+    `qemu` is the static program that runs another family's; `children_too` whether also what these start."""
 
     layout: LayerLayout
     tree: Path
@@ -36,7 +40,7 @@ class SealedRoot:
     writable: bool = False
     binds: Mapping[PurePosixPath, Path] = field(default_factory=dict)
     qemu: Path | None = None
-    processor: str = ""
+    children_too: bool = True
     extra_environment: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
@@ -61,11 +65,11 @@ class SealedRoot:
         line += ["--clearenv", "--chdir", "/tmp"]
         for name, value in (self.environment() if environment is None else environment).items():
             line += ["--setenv", name, value]
-        program: list[str] = []
-        if self.qemu is not None:
-            line += ["--ro-bind", str(self.qemu), str(QEMU_PLACE)]
-            program = [str(QEMU_PLACE), *(["-cpu", self.processor] if self.processor else [])]
-        return [*line, "--", *program, *command]
+        if self.qemu is None:
+            return [*line, "--", *command]
+        if self.children_too:
+            return [*entered(self.layout.family, self.qemu), *line, "--", *command]
+        return [*line, "--ro-bind", str(self.qemu), str(QEMU_PLACE), "--", str(QEMU_PLACE), *command]
 
     def run(
         self, command: Sequence[str], environment: Mapping[str, str] | None = None, stdin: str = "", seconds: int = 600
@@ -115,7 +119,41 @@ def sealed_root(
     if trial.returncode != 0:
         said = trial.stderr.strip().splitlines() or [f"exit code {trial.returncode}"]
         raise MissingCapability(what="a root of its own", problem=f"bubblewrap says: {said[-1]}", hint=NAMESPACE_HINT)
-    return SealedRoot(layout, tree, bubblewrap, writable, qemu=_qemu(layout, find_program))
+    qemu = _qemu(layout, find_program)
+    children_too = qemu is None or _can_enter(layout.family, qemu)
+    return SealedRoot(layout, tree, bubblewrap, writable, qemu=qemu, children_too=children_too)
+
+
+_ENTER = """\
+set -e
+mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+printf '%s' "$1" > /proc/sys/fs/binfmt_misc/register
+shift
+exec "$@"
+"""
+"""The list lasts as long as it is mounted, which nobody else sees."""
+
+_MASK = "\\xff" * 7 + "\\x00" + "\\xff" * 8 + "\\xfe\\xff\\xff\\xff"
+"""What of the first bytes counts: not the system's name, and fixed addresses or not."""
+
+
+def entered(family: Family, qemu: Path) -> list[str]:
+    """The beginning of a command line in which QEMU runs the programs of `family`. Source: the kernel's
+    `admin-guide/binfmt-misc`; `F` opens QEMU now, so that it need not be in the root."""
+    machine = f"\\x{family.machine & 0xFF:02x}\\x{family.machine >> 8:02x}"
+    magic = "\\x7fELF\\x02\\x01\\x01" + "\\x00" * 9 + "\\x02\\x00" + machine
+    rule = f":{family.qemu}:M::{magic}:{_MASK}:{qemu}:F"
+    return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _ENTER, "sh", rule]
+
+
+def _can_enter(family: Family, qemu: Path) -> bool:
+    try:
+        trial = subprocess.run(
+            [*entered(family, qemu), "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+    except OSError:
+        return False
+    return trial.returncode == 0
 
 
 def _qemu(layout: LayerLayout, find_program: Callable[[str], str | None]) -> Path | None:

@@ -52,11 +52,11 @@ _HOSTILE = {
     "usr/lib/python3/dist-packages/sitecustomize.py": "raise SystemExit('hostile')\n",
 }
 
-_ALLOWED = ("/proc", "/dev", "/sys", "/tmp", "/selinux")
-"""What is the kernel's, or for temporary files. SELinux was below `/selinux` once, and its library still asks."""
+_ALLOWED = ("/proc", "/dev", "/sys", "/tmp", "/selinux", "/usr/gnemul", "/etc/qemu-binfmt")
+"""What is the kernel's, for temporary files, or QEMU's own. SELinux's library still asks for its old place."""
 
-_NO_PATHS = re.compile(rb"/\*std(?:in|out)\*\\")
-"""Names that zstd gives to standard input and output, and asks the kernel for."""
+_NO_PATHS = re.compile(rb"/\*std(?:in|out)\*\\|/memfd:.*")
+"""Names that zstd gives to standard input and output, and asks the kernel for; and memory that QEMU opens as a file."""
 
 
 _TRACE_SECONDS = 900
@@ -101,8 +101,9 @@ def run_jobs(root: SealedRoot, jobs: Sequence[Job] = JOBS, extra: Mapping[str, s
     findings, skipped, number = [], [], 0
     for job in jobs:
         missing = job.missing(root.tree, there)
-        if missing:
-            skipped.append(Finding(job.name, f"the layer has no {missing}"))
+        if missing or not root.children_too:
+            problem = f"the layer has no {missing}" if missing else "QEMU runs no shell's programs on this kernel"
+            skipped.append(Finding(job.name, problem))
             continue
         number += 1
         finding = _wrong(root, job, extra or {})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from outcrop.compat.relocate.elf_image import MAGIC
 from outcrop.compat.sealed_root import SealedRoot
 from outcrop.compat.verify.report import Checked, Finding, checked
 
@@ -57,11 +58,27 @@ def all_start(root: SealedRoot) -> Checked:
     """Every program of the layer starts in `root` and ends by itself: what it answers to `--version` is its own
     business."""
     paths = [path for name, path in programs_in(root.tree).items() if name not in LEFT_ALONE]
-    shell = f"{root.layout.prefix}/usr/bin/bash"
-    ended = root.run([shell], stdin=start_script(str(root.layout.prefix), paths), seconds=len(paths) * 2)
-    answers = {path: code for code, _, path in (line.partition(" ") for line in ended.stdout.splitlines())}
-    findings = [finding for path in paths if (finding := started(path, int(answers.get(path, "127")))) is not None]
+    codes = _codes(root, paths) if root.children_too else _codes_one_by_one(root, paths)
+    findings = [finding for path in paths if (finding := started(path, codes.get(path, 127))) is not None]
     return checked(len(paths), findings)
+
+
+def _codes(root: SealedRoot, paths: Sequence[str]) -> dict[str, int]:
+    shell = f"{root.layout.prefix}/usr/bin/bash"
+    ended = root.run([shell], stdin=start_script(str(root.layout.prefix), paths), seconds=len(paths) * _STARTS_SECONDS)
+    return {path: int(code) for code, _, path in (line.partition(" ") for line in ended.stdout.splitlines())}
+
+
+def _codes_one_by_one(root: SealedRoot, paths: Sequence[str]) -> dict[str, int]:
+    """The exit codes of programs that QEMU runs without what they start; scripts, which are started by another program,
+    count as started."""
+    codes = {}
+    for path in paths:
+        with (root.tree / path).open("rb") as file:
+            is_program = file.read(len(MAGIC)) == MAGIC
+        command = [f"{root.layout.prefix}/{path}", "--version"]
+        codes[path] = root.run(command, seconds=_STARTS_SECONDS).returncode if is_program else 0
+    return codes
 
 
 def started(path: str, code: int) -> Finding | None:
