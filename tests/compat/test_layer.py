@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from outcrop.compat.debian.signature import KEYRINGS
+from outcrop.compat.family import this_family
 from outcrop.software.sources.apt_sources import read_apt_sources
 
 pytestmark = [
@@ -26,6 +27,8 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("gpgv") is None, reason="gpgv is not installed"),
     pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
 ]
+
+FAMILY = this_family().name
 
 LAYER = """
 back_end = "debian"
@@ -92,7 +95,7 @@ class Workplace:
 
     @property
     def layer(self) -> Path:
-        return self.trees / "versions/2026.06/compat/linux/x86_64"
+        return self.trees / "versions/2026.06/compat/linux" / FAMILY
 
     def outcrop(self, *words: str, code: int = 0) -> str:
         """What `outcrop compat …` answers."""
@@ -111,12 +114,12 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     (place / "stack/compat/layer.toml").write_text(LAYER)
     (place / "stack/compat/small.toml").write_text(SMALL)
     made = Workplace(place / "stack", place / "mirror", place / "trees")
-    made.outcrop("build", "--family", "x86_64", "--mirror", str(made.mirror), "--tree", str(made.trees))
+    made.outcrop("build", "--family", FAMILY, "--mirror", str(made.mirror), "--tree", str(made.trees))
     return made
 
 
 def test_the_plan_says_why_each_package_is_there(workplace: Workplace) -> None:
-    plan = json.loads(workplace.outcrop("plan", "--family", "x86_64", "--mirror", str(workplace.mirror), "--json"))
+    plan = json.loads(workplace.outcrop("plan", "--family", FAMILY, "--mirror", str(workplace.mirror), "--json"))
     packages = {one["name"]: one for one in plan["layers"][0]["packages"]}
     assert packages["bash"]["reason"] == "the shell"
     assert packages["libtinfo6"]["reason"] == "needed by bash"
@@ -146,7 +149,7 @@ def test_a_package_that_was_damaged_in_the_mirror_is_not_built_in(workplace: Wor
     place.write_bytes(place.read_bytes()[:-1] + b"x")
     again = ["rebuild", str(workplace.layer), "--mirror", str(tmp_path / "mirror"), "--tree", str(tmp_path / "again")]
     said = workplace.outcrop(*again, code=1)
-    assert f"bash 5.2.15-2+b13 (SHA-256 {digest}) does not exist" in said or digest in said
+    assert f"(SHA-256 {digest}) does not exist" in said
     assert not (tmp_path / "again").exists()
 
 
@@ -172,7 +175,7 @@ def test_what_was_changed_afterwards_is_found(workplace: Workplace, tmp_path: Pa
 
 def test_a_layer_that_is_there_is_not_overwritten_unasked(workplace: Workplace) -> None:
     said = workplace.outcrop(
-        "build", "--family", "x86_64", "--mirror", str(workplace.mirror), "--tree", str(workplace.trees), code=1
+        "build", "--family", FAMILY, "--mirror", str(workplace.mirror), "--tree", str(workplace.trees), code=1
     )
     assert "already exists" in said
     assert "--replace" in said
