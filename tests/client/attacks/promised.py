@@ -31,6 +31,9 @@ from tests.client.published import (
 
 WEEK = timedelta(days=7)
 HOUR = timedelta(hours=1)
+EXPIRED = f"expired on {NOW - HOUR + WEEK:%Y-%m-%d at %H:%M} UTC"
+"""What is said of a record that was issued an hour before the beginning of a test."""
+
 FILES = ("edition", "shelf/book", "shelf/large")
 OBJECTS = ("root", "nested", "file", "chunk")
 """The objects of an edition that a server can spoil."""

@@ -25,6 +25,7 @@ from tests.client.attacks.conftest import STATED_SECONDS, Machine
 from tests.client.attacks.open_mount import HELD
 from tests.client.attacks.private_program import PrivateProgram, reason_against
 from tests.client.attacks.promised import (
+    EXPIRED,
     FILES,
     HOUR,
     OBJECTS,
@@ -210,7 +211,7 @@ def test_indefinite_freeze(mount: Mount) -> None:
     """The same files for ever: told of when the record ends, by which time what is shown may be old."""
     later = NOW + WEEK
     mount.ask(do="now", now=later.isoformat())
-    assert mount.withstands(FIRST, "expired on 2026-11-28")["check"]["outcome"] == "failed"
+    assert mount.withstands(FIRST, EXPIRED)["check"]["outcome"] == "failed"
     forged = {**promising(FIRST).files}
     forged[FRESHNESS_NAME] = signed_record(record_of(promising(FIRST), later - HOUR), keys("attacker").signing)
     mount.site.files = forged

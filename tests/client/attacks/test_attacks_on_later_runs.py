@@ -21,7 +21,17 @@ from outcrop.cvmfs.names import RepositoryName
 from outcrop.cvmfs.objects import MANIFEST_NAME, WHITELIST_NAME, ObjectKind, ObjectName
 from tests.client.attacks.conftest import Machine, Victim, is_right, never_wrong
 from tests.client.attacks.private_program import reason_against
-from tests.client.attacks.promised import HOUR, OBJECTS, WEEK, contents, edition, promising, record_of, signed_record
+from tests.client.attacks.promised import (
+    EXPIRED,
+    HOUR,
+    OBJECTS,
+    WEEK,
+    contents,
+    edition,
+    promising,
+    record_of,
+    signed_record,
+)
 from tests.client.attacks.reading_once import NOTES, RUNS, Answer
 from tests.client.attacks.test_attacks import EVERY_KIND, FAR_AHEAD, SIGNED, path_of
 from tests.client.published import NOW, Published, keys
@@ -171,7 +181,7 @@ def test_fast_forward(runs: Runs) -> None:
 def test_indefinite_freeze(runs: Runs) -> None:
     """The same files for ever: what is in the cache is not shown for longer than the record holds."""
     runs.now = NOW + WEEK
-    runs.refuses("expired on 2026-11-28")
+    runs.refuses(EXPIRED)
     forged = dict(promising(FIRST).files)
     forged[FRESHNESS_NAME] = signed_record(record_of(promising(FIRST), runs.now - HOUR), keys("attacker").signing)
     runs.site.files = forged
@@ -187,7 +197,7 @@ def test_indefinite_freeze_by_not_answering(runs: Runs, fault: Behaviour) -> Non
     runs.site.every = fault
     assert is_right(runs.next(), FIRST)
     runs.now = NOW + WEEK
-    runs.refuses("expired on 2026-11-28")
+    runs.refuses(EXPIRED)
     runs.recovers(promising(3, issued=runs.now - HOUR))
 
 
