@@ -1,6 +1,7 @@
 """A small layer from a real release, from its plan to its proof.
 
-The packages come from the mirror that this machine's apt is set up for; a machine without one skips these.
+The packages come from the mirror that this machine's apt is set up for; a machine without one skips these. Only the
+release itself is read, without its updates: of those, a mirror that is not renewed for a week has nothing that holds.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ FAMILY = this_family().name
 LAYER = """
 back_end = "debian"
 release = "bookworm"
+suites = ["bookworm"]
 standard_sets = false
 trusted_directories = ["lib/override", "lib/nvidia", "lib/amd"]
 locales = []

@@ -42,6 +42,16 @@ def stack_options(command: Command) -> Command:
     return command
 
 
+def sets_option(command: Command) -> Command:
+    """`--stack`, where only its sets matter."""
+    return click.option(
+        "--stack",
+        "stack_directory",
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        help=f"The directory with the sets in {_COMPAT_DIRECTORY}/, by default this one.",
+    )(command)
+
+
 def set_options(command: Command) -> Command:
     """`--family`, `--release`, `--with`: what the layer is made of."""
     for option in (

@@ -15,6 +15,7 @@ from outcrop.cli.compat_options import (
     chosen_packages,
     mirror_options,
     set_options,
+    sets_option,
 )
 from outcrop.cli.console import Console
 from outcrop.cli.options import examples, json_option
@@ -41,12 +42,7 @@ _NAMES = tuple(family.name for family in FAMILIES)
     "--family", "families", multiple=True, type=click.Choice(_NAMES), help="A family, by default this machine's."
 )
 @set_options
-@click.option(
-    "--stack",
-    "stack_directory",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="The directory with the sets in compat/, by default this one.",
-)
+@sets_option
 @click.option("--lock", type=click.Path(path_type=Path, dir_okay=False), help="Write the lock of the one family there.")
 @mirror_options
 @json_option

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from outcrop.cli.compat_options import chosen_description, chosen_packages, packages_option
+from outcrop.cli.compat_options import chosen_description, chosen_packages, packages_option, sets_option
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.quantities import counted
@@ -38,12 +38,7 @@ _SHOWN = 20
     type=click.Path(path_type=Path, file_okay=False),
     help="The directory that takes the files.",
 )
-@click.option(
-    "--stack",
-    "stack_directory",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="The directory with the sets in compat/, by default this one.",
-)
+@sets_option
 @packages_option
 @dry_run_option
 @json_option

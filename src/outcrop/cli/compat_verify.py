@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from outcrop.cli.compat_options import chosen_description
+from outcrop.cli.compat_options import chosen_description, sets_option
 from outcrop.cli.console import Console
 from outcrop.cli.options import examples, json_option
 from outcrop.cli.quantities import counted
@@ -30,12 +30,7 @@ _SHOWN = 20
     ),
 )
 @click.argument("path", type=click.Path(path_type=Path, file_okay=False, exists=True))
-@click.option(
-    "--stack",
-    "stack_directory",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="The directory with the sets in compat/, by default this one.",
-)
+@sets_option
 @json_option
 @click.pass_obj
 def command(console: Console, path: Path, stack_directory: Path | None, as_json: bool) -> None:
