@@ -101,6 +101,7 @@ def command(
     started = time.monotonic()
     files = fetch_packages(exact, packages, chosen_archives(debian_mirrors), console.progress())
     built = build_layer(place, exact, description, files, console.progress())
+    _warn(console, built)
     _show(console, layout, exact, built, time.monotonic() - started, as_json)
 
 
@@ -120,6 +121,12 @@ def _show_plan(console: Console, place: BuildPlace, lock: Lock, as_json: bool) -
     console.result(
         f"{place.tree}: {counted(len(lock.packages), 'package')} of {lock.release} for {place.layout.prefix}"
     )
+
+
+def _warn(console: Console, built: BuiltLayer) -> None:
+    for one in built.changes:
+        if one.refused:
+            console.warning(f"{one.path} keeps the host's loader and paths: {one.refused}")
 
 
 def _show(console: Console, layout: LayerLayout, lock: Lock, built: BuiltLayer, seconds: float, as_json: bool) -> None:

@@ -146,13 +146,12 @@ def _remove(tree: Path, paths: Iterable[str]) -> None:
 
 def tree_rules(tree: Path, layout: LayerLayout, description: LayerDescription) -> TreeRules:
     """How the unpacked `tree` moves to its prefix."""
-    directories = [*(f"{layout.prefix}/{place}" for place in description.trusted_directories), layout.libraries]
     return TreeRules(
         paths=PathRules(os.fsencode(layout.prefix), paths_present(tree), KEPT_PATHS),
         machine=layout.family.machine,
         triplet=layout.family.triplet,
         loader=layout.loader.encode(),
-        directories=tuple(directories),
+        directories=layout.library_directories(description.trusted_directories),
         untouched=UNTOUCHED,
     )
 

@@ -19,13 +19,12 @@ class Family:
     loader: str
     machine: int
     qemu: str
-    oldest_processor: str
 
 
 FAMILIES = (
-    Family("x86_64", "amd64", "x86_64-linux-gnu", "/lib64/ld-linux-x86-64.so.2", 62, "qemu-x86_64", "qemu64"),
-    Family("aarch64", "arm64", "aarch64-linux-gnu", "/lib/ld-linux-aarch64.so.1", 183, "qemu-aarch64", "cortex-a53"),
-    Family("riscv64", "riscv64", "riscv64-linux-gnu", "/lib/ld-linux-riscv64-lp64d.so.1", 243, "qemu-riscv64", "rv64"),
+    Family("x86_64", "amd64", "x86_64-linux-gnu", "/lib64/ld-linux-x86-64.so.2", 62, "qemu-x86_64"),
+    Family("aarch64", "arm64", "aarch64-linux-gnu", "/lib/ld-linux-aarch64.so.1", 183, "qemu-aarch64"),
+    Family("riscv64", "riscv64", "riscv64-linux-gnu", "/lib/ld-linux-riscv64-lp64d.so.1", 243, "qemu-riscv64"),
 )
 
 

@@ -89,12 +89,9 @@ def finish(root: SealedRoot, description: LayerDescription, progress: Progress =
     progress.finish()
 
 
-def _program(root: SealedRoot, *places: str) -> str | None:
-    """The first of `places`, relative to the layer, that it has, as the layer's own programs name it."""
-    for place in places:
-        if (root.tree / place).exists():
-            return f"{root.layout.prefix}/{place}"
-    return None
+def _program(root: SealedRoot, place: str) -> str | None:
+    """The program at `place`, relative to the layer, as the layer's own programs name it; None without it."""
+    return f"{root.layout.prefix}/{place}" if (root.tree / place).exists() else None
 
 
 def _write_startprefix(root: SealedRoot, _: LayerDescription) -> None:
@@ -146,7 +143,7 @@ def _compiler_specs(root: SealedRoot, description: LayerDescription) -> None:
     """The compilers' own file of specs: headers and libraries are the layer's, and what they link finds its loader and
     libraries there. A driver that finds such a file uses no built-in specs, so these are in it, too."""
     layout = root.layout
-    directories = [*(f"{layout.prefix}/{place}" for place in description.trusted_directories), layout.libraries]
+    directories = layout.library_directories(description.trusted_directories)
     added = {
         "self_spec": _SYSROOT.format(prefix=layout.prefix),
         "link": _LINK.format(loader=layout.loader, run_path=" ".join(f"-rpath={place}" for place in directories)),
@@ -156,8 +153,13 @@ def _compiler_specs(root: SealedRoot, description: LayerDescription) -> None:
         driver = f"{layout.prefix}/usr/bin/{layout.family.triplet}-gcc-{library.parent.name}"
         specs = root.require([driver, "-dumpspecs"]).stdout
         for name, text in added.items():
-            specs = re.sub(rf"(?m)^(\*{name}:\n.*)$", lambda match, text=text: match[1] + text, specs)  # type: ignore[misc]
+            specs = _with_added(specs, name, text)
         (library.parent / "specs").write_text(specs, encoding="utf-8")
+
+
+def _with_added(specs: str, name: str, text: str) -> str:
+    """`specs` with `text` at the end of the one that is called `name`."""
+    return re.sub(rf"(?m)^\*{name}:\n.*$", lambda match: match[0] + text, specs)
 
 
 def _lmod_places(root: SealedRoot, _: LayerDescription) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -42,6 +43,11 @@ class LayerLayout:
     def libraries(self) -> str:
         """The directory of the layer's own libraries."""
         return f"{self.prefix}/usr/lib/{self.family.triplet}"
+
+    def library_directories(self, trusted: Iterable[str]) -> tuple[str, ...]:
+        """Where the layer's programs look for libraries, best first: in the `trusted` directories, relative to the
+        prefix, then among the layer's own."""
+        return (*(f"{self.prefix}/{place}" for place in trusted), self.libraries)
 
     def variable(self, name: str) -> str:
         """The variable of a client by which a site redirects `name`, such as EESSI_202606_COMPAT_ETC_PASSWD."""

@@ -17,7 +17,11 @@ from outcrop.compat.package_sets import (
     require_one_python,
     wanted_names,
 )
+from outcrop.errors import InvalidValue
 from outcrop.progress import SILENT, Progress
+
+BACK_END = "debian"
+"""What layers can be made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,9 @@ def plan_layer(
     """The layer of `family` as the release stands at this time.
 
     Raises InvalidValue for sets that cannot be satisfied, and what reading the release raises."""
+    if description.back_end != BACK_END:
+        hint = f'write `back_end = "{BACK_END}"` in `layer.toml`'
+        raise InvalidValue(what=f"the back end {description.back_end!r}", problem="is not there", hint=hint)
     sets = description.sets_for(family, asked_for)
     suites = description.suites or suites_of(description.release)
     metadata = read_release(archive, description.release, suites, family.debian, now, progress)

@@ -1,5 +1,6 @@
 """What a layer keeps of how it was made: `reprod/<UTC time>/`, as EESSI's installations have it.
 
+layer.json        which layer it is: repository, version, family, and so its prefix
 lock.json         the packages, by digest
 sets.json         the sets and declarations that the lock was resolved from
 relocation.json   what was changed in which file, and which paths could not be

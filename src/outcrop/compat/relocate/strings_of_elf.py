@@ -14,7 +14,20 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from outcrop.compat.relocate import aarch64, riscv64
-from outcrop.compat.relocate.elf_image import ET_EXEC, PF_X, PT_LOAD, SHF_ALLOC, ElfImage
+from outcrop.compat.relocate.elf_image import (
+    ET_EXEC,
+    PF_X,
+    PT_INTERP,
+    PT_LOAD,
+    SHF_ALLOC,
+    SHF_EXECINSTR,
+    SHT_DYNSYM,
+    SHT_NOBITS,
+    SHT_NOTE,
+    SHT_STRTAB,
+    ElfImage,
+    Section,
+)
 from outcrop.compat.relocate.path_rules import QUICK, PathRules
 from outcrop.compat.relocate.string_references import AARCH64, RISCV64, X86_64, references
 
@@ -124,31 +137,33 @@ def _tables(image: ElfImage) -> list[tuple[int, int]]:
     """The parts of the file that the loader reads, and no instruction: names of symbols, libraries and versions."""
     tables = []
     for section in image.sections:
-        if section.kind in (3, 11, 7) and section.flags & SHF_ALLOC:  # SHT_STRTAB, SHT_DYNSYM, SHT_NOTE
+        if section.kind in (SHT_STRTAB, SHT_DYNSYM, SHT_NOTE) and section.flags & SHF_ALLOC:
             tables.append((section.offset, section.offset + section.size))
-    interpreter = image.segment(3)
+    interpreter = image.segment(PT_INTERP)
     if interpreter:
         tables.append((interpreter.offset, interpreter.offset + interpreter.size))
     return tables
 
 
+def _sections_at(image: ElfImage, offset: int) -> list[Section]:
+    """The sections in memory that the byte at `offset` of the file is in: one, or none where they were taken away."""
+    return [
+        section
+        for section in image.sections
+        if section.flags & SHF_ALLOC
+        and section.kind != SHT_NOBITS
+        and section.offset <= offset < section.offset + section.size
+    ]
+
+
 def _section_start(image: ElfImage, offset: int) -> int:
     """Where the section begins that the byte at `offset` is in: no text begins before. 0 where there is none."""
-    starts = (
-        section.offset
-        for section in image.sections
-        if section.flags & SHF_ALLOC and section.kind != 8 and section.offset <= offset < section.offset + section.size
-    )
-    return max(starts, default=0)
+    return max((section.offset for section in _sections_at(image, offset)), default=0)
 
 
 def _is_read_only_data(image: ElfImage, offset: int) -> bool:
     """Whether the byte at `offset` is in a section without instructions, although its segment has some."""
-    return any(
-        section.offset <= offset < section.offset + section.size and not section.flags & 4 and section.kind != 8
-        for section in image.sections
-        if section.flags & SHF_ALLOC
-    )
+    return any(not section.flags & SHF_EXECINSTR for section in _sections_at(image, offset))
 
 
 def _mend_length(image: ElfImage, offset: int, old: bytes, new: bytes) -> bool:

@@ -11,7 +11,16 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
-from outcrop.compat.relocate.elf_image import ET_DYN, ET_EXEC, MAGIC, PT_DYNAMIC, PT_INTERP, SUPPORTED, ElfImage
+from outcrop.compat.relocate.elf_image import (
+    DT_NEEDED,
+    ET_DYN,
+    ET_EXEC,
+    MAGIC,
+    PT_DYNAMIC,
+    PT_INTERP,
+    SUPPORTED,
+    ElfImage,
+)
 from outcrop.compat.relocate.libc import conversions, mend_libc
 from outcrop.compat.relocate.loader import has_trusted_directories, move_loader
 from outcrop.compat.relocate.path_rules import QUICK, PathRules
@@ -155,7 +164,7 @@ def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | 
             return None, None
         if image.segment(PT_INTERP):
             image.set_interpreter(rules.loader)
-        if image.segment(PT_DYNAMIC) and image.dynamic_values(1):
+        if image.segment(PT_DYNAMIC) and image.dynamic_values(DT_NEEDED):
             image.set_run_path(":".join(rules.directories).encode())
         if LOADER.fullmatch(path):
             move_loader(image, rules.paths.prefix, rules.triplet, rules.directories)

@@ -4,7 +4,6 @@ what it asks for.
 - *empty*: nothing but the layer, devices, processes and a directory for temporary files.
 - *hostile*: a host whose loader is told to load rubbish before everything else, with other C libraries where ours would
   be found by mistake, settings that break shell, git and Lua, no accounts, and a locale that nobody has.
-- *another host*: a root with another C library and BusyBox, where there is one to be had.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ _TRACE_SECONDS = 900
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """The roots to try, made below `directory`; `traced` is what strace is run with, None where it cannot be."""
+    """The roots to try, made below `directory`; `tracer` is the strace to run, None where there is none."""
 
     root: SealedRoot
     directory: Path
