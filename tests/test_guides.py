@@ -8,16 +8,24 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from outcrop.client.ladder.ways import Way
+from outcrop.compat.family import this_family
+from outcrop.compat.package_sets import STANDARD_DIRECTORY, read_description
+from outcrop.compat.verify.choices import choices_for
 from outcrop.software.demo_stack import system_gcc_version, write_demo_stack
+from tests.compat.debian.archive_made_here import GPG, WITHOUT_GPG, gnupg_home
+from tests.compat.debian.guided_archive import advisories, archives
+from tests.faulty_server import Site, serving
 
 GUIDES = Path(__file__).parent.parent / "docs" / "guides"
 _BLOCK = re.compile(r"^(?P<indent> *)```console\n(?P<text>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"^```toml\n# (?P<path>\S+/\S+\.toml)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 
 pytestmark = pytest.mark.integration
 
@@ -28,8 +36,16 @@ def commands(guide: Path) -> list[str]:
     return [line.removeprefix("$ ") for line in lines if line.startswith("$ ") and not line.startswith("$ make ")]
 
 
-def follow(guide: str, home: Path) -> None:
-    """Runs a guide in `home`; the port in it is exchanged for one that is free."""
+def write_files(guide: str, home: Path) -> None:
+    """The files of a guide: its `toml` blocks that begin with a path."""
+    for block in _FILE.finditer((GUIDES / guide).read_text()):
+        place = home / block["path"]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(block["text"])
+
+
+def follow(guide: str, home: Path, settings: Mapping[str, str] | None = None) -> None:
+    """Runs a guide in `home`, with `settings` in its environment; the port in it is exchanged for one that is free."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -37,6 +53,7 @@ def follow(guide: str, home: Path) -> None:
     lines = ["set -eumo pipefail", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT", *commands(GUIDES / guide)]
     script = "\n".join(lines).replace("8000", port)
     environment = {**os.environ, "HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment.update(settings or {})
     finished = subprocess.run(
         ["bash", "-c", script], cwd=home, env=environment, capture_output=True, text=True, check=False, timeout=500
     )
@@ -104,3 +121,39 @@ def test_configure_a_client(tmp_path: Path) -> None:
 def test_build_a_stack(tmp_path: Path) -> None:
     write_demo_stack(tmp_path / "stack", system_gcc_version(), version("easybuild"))
     follow("build-a-stack.md", tmp_path)
+
+
+def test_what_a_guide_declares_can_be_read(tmp_path: Path) -> None:
+    guide = "own-a-compatibility-layer.md"
+    write_files(guide, tmp_path)
+    own = tmp_path / "stack/compat"
+    assert {file.name for file in own.iterdir()} == {"layer.toml", "analysis.toml", "instructions.toml"}
+    read_description(own)
+    assert len(choices_for(this_family(), own)) >= len(choices_for(this_family()))
+    (wheel,) = re.findall(r"^```toml\n(\[\[wheel]].*?)^```", (GUIDES / guide).read_text(), re.MULTILINE | re.DOTALL)
+    assert wheel in (STANDARD_DIRECTORY / "python.toml").read_text()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(GPG is None, reason=WITHOUT_GPG)
+@pytest.mark.skipif(
+    any(shutil.which(name) is None for name in ("gcc", "gpgv", "bwrap")), reason="no compiler, gpgv or bubblewrap"
+)
+def test_own_a_compatibility_layer(tmp_path: Path) -> None:
+    """What the guide asks of Debian is asked of an archive that has its packages and no others, so the sets that come
+    with Outcrop stay out. Updates come from what that archive is a month later."""
+    home = tmp_path / "home"
+    write_files("own-a-compatibility-layer.md", home)
+    layer = home / "stack/compat/layer.toml"
+    layer.write_text(f'back_end = "debian"\nsuites = ["bookworm"]\nstandard_sets = false\n{layer.read_text()}')
+    tracker = tmp_path / "tracker.json"
+    tracker.write_bytes(advisories())
+    with gnupg_home() as gnupg:
+        key = gnupg.make_key("Archive <archive@example.org>")
+        old, mended = archives(tmp_path, key)
+        with serving(Site(old.files)) as now, serving(Site(mended.files)) as later:
+            settings = {f"OUTCROP_COMPAT_{command}_ADVISORIES": str(tracker) for command in ("AUDIT", "UPDATE")}
+            for command, mirror in {"PLAN": now, "BUILD": now, "UPDATE": later}.items():
+                settings[f"OUTCROP_COMPAT_{command}_DEBIAN_MIRROR"] = mirror
+                settings[f"OUTCROP_COMPAT_{command}_KEYRING"] = str(key.keyring)
+            follow("own-a-compatibility-layer.md", home, settings)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.compat.lock import FORMAT, Lock, LockedPackage, write_lock
+from outcrop.compat.lock import FORMAT, Lock, LockedPackage, LockedWheel, write_lock
 from tests.cli.conftest import CommandLine
 
 FEED = {
@@ -37,6 +37,16 @@ def test_faults_are_told_and_make_it_fail(outcrop: CommandLine, place: Path) -> 
     assert "6.0" in ended.out
     assert "CVE-2026-3" not in ended.out
     assert "has 2 known faults, of which 1 can be mended" in ended.err
+
+
+def test_wheels_are_told_as_not_looked_at(outcrop: CommandLine, place: Path) -> None:
+    wheel = LockedWheel("thing", "1.0", "thing-1.0-py3-none-any.whl", "0" * 64, 1)
+    write_lock(Lock(FORMAT, "bookworm", "x86_64", (), (), (), (), (wheel,)), place / "lock.json")
+    words = ["compat", "audit", "--advisories", str(place / "feed.json"), str(place / "lock.json")]
+    ended = outcrop(*words)
+    assert ended.code == 0
+    assert "not looked at: Python's wheels (thing 1.0)" in " ".join(ended.err.split())
+    assert json.loads(outcrop(*words, "--json").out)["not_looked_at"] == [wheel.file]
 
 
 @pytest.mark.parametrize(("fail_on", "code"), [("any", 1), ("fixable", 1), ("never", 0)])
@@ -82,3 +92,13 @@ def test_an_update_needs_to_know_what_and_where(
     ended = outcrop("compat", "update", *words, str(place / "lock.json"))
     assert ended.code in (1, 2)
     assert problem in ended.err
+
+
+def test_an_update_leaves_the_c_library_out_and_says_so(outcrop: CommandLine, place: Path) -> None:
+    libc = LockedPackage("libc6", "2.36-9", "amd64", "glibc", "2.36-9", "0" * 64, 1, 1, "pool/libc6.deb", "")
+    write_lock(Lock(FORMAT, "bookworm", "x86_64", (), (), (), (libc,)), place / "lock.json")
+    fault = {"releases": {"bookworm": {"status": "resolved", "fixed_version": "2.36-10", "urgency": "high"}}}
+    (place / "feed.json").write_text(json.dumps({"glibc": {"CVE-2026-4": fault}}))
+    words = ["compat", "update", "--security", "--advisories", str(place / "feed.json"), "--dry-run"]
+    told = outcrop(*words, "--debian-mirror", "http://127.0.0.1:9/", str(place / "lock.json")).err
+    assert "it stays as it is without `--allow-libc`" in " ".join(told.split())

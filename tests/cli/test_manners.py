@@ -36,6 +36,7 @@ READS_ONLY: dict[Path, str] = {
     ("cache", "verify"): "shows what is damaged before `--repair` removes it",
     ("cat",): "reads a repository",
     ("completion",): "prints a script",
+    ("compat", "abi"): "looks at two layers",
     ("compat", "audit"): "looks at a layer",
     ("compat", "plan"): "is the plan itself",
     ("compat", "verify"): "looks at a layer",

@@ -1,12 +1,14 @@
-"""What tests of the compatibility layer share: keys, made once."""
+"""What tests of the compatibility layer share: keys and a layer, made once."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.compat.debian.archive_made_here import GPG, WITHOUT_GPG, Gnupg, MadeKey, gnupg_home
+from tests.compat.layers import SharedLayer, shared_layer
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +30,10 @@ def archive_key(gnupg: Gnupg) -> MadeKey:
 def foreign_key(gnupg: Gnupg) -> MadeKey:
     """A key that nobody trusts."""
     return gnupg.make_key("Somebody <somebody@example.org>")
+
+
+@pytest.fixture(scope="session")
+def layer_with_compilers(tmp_path_factory: pytest.TempPathFactory) -> SharedLayer:
+    """A layer with all standard sets and the compilers, shared by all workers of a run."""
+    base = tmp_path_factory.getbasetemp()
+    return shared_layer((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "layer-with-compilers")

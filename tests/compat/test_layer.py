@@ -1,7 +1,6 @@
 """A small layer from a real release, from its plan to its proof.
 
-The packages come from the mirror that this machine's apt is set up for; a machine without one skips these. Only the
-release itself is read, without its updates: of those, a mirror that is not renewed for a week has nothing that holds.
+Where the packages come from, and what a machine needs for that, is said in `layers.py`.
 """
 
 from __future__ import annotations
@@ -13,23 +12,31 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from outcrop.compat.debian.signature import KEYRINGS
 from outcrop.compat.family import this_family
-from outcrop.software.sources.apt_sources import read_apt_sources
+from outcrop.compat.record import latest_record, recorded_layout, recorded_lock
+from outcrop.compat.sealed_root import sealed_root
+from outcrop.compat.verify.choices import choices_for
+from outcrop.compat.verify.instructions import instructions
+from outcrop.compat.verify.oldest import emulated
+from outcrop.compat.verify.packages import wanted_packages
+from outcrop.compat.wheels.placing import PURE
+from tests.compat.layers import NEEDS_A_RELEASE
+from tests.compat.wheels.wheels_made_here import MadeWheel
+from tests.faulty_server import Site, serving
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.xdist_group("layer"),
-    pytest.mark.skipif(not any(path.is_file() for path in KEYRINGS), reason="this machine does not know Debian's keys"),
-    pytest.mark.skipif(not read_apt_sources(), reason="this machine's apt has no mirror"),
-    pytest.mark.skipif(shutil.which("gpgv") is None, reason="gpgv is not installed"),
-    pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
+    *NEEDS_A_RELEASE,
 ]
 
 FAMILY = this_family().name
+NO_SUCH_INSTRUCTION = 132
+"""The exit code of a program that SIGILL ended."""
 
 LAYER = """
 back_end = "debian"
@@ -84,7 +91,18 @@ programs = ["ls", "timeout"]
 name = "libc-bin"
 reason = "the loader's index, and conversions"
 programs = ["iconv"]
+
+[[package]]
+name = "python3-minimal"
+reason = "runs the wheel"
+programs = ["python3"]
 """
+
+WHEEL = MadeWheel(
+    files={"thing/__init__.py": b"import sys\n\ndef main():\n    print('made here')\n"},
+    fields=["Requires-Python: >=3.9", "License: MIT"],
+    entry_points="[console_scripts]\nthing = thing:main\n",
+)
 
 
 @dataclass(frozen=True)
@@ -99,10 +117,12 @@ class Workplace:
     def layer(self) -> Path:
         return self.trees / "versions/2026.06/compat/linux" / FAMILY
 
-    def outcrop(self, *words: str, code: int = 0) -> str:
-        """What `outcrop compat …` answers."""
+    def outcrop(self, *words: str, code: int = 0, index: str = "http://127.0.0.1:9") -> str:
+        """What `outcrop compat …` answers; `index` is where pip looks, by default nowhere."""
         command = [sys.executable, "-m", "outcrop", "compat", *words]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("OUTCROP_")}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("OUTCROP_", "PIP_"))
+        } | {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": index}
         ended = subprocess.run(command, cwd=self.stack, env=environment, capture_output=True, text=True, check=False)
         assert ended.returncode == code, ended.stderr
         return ended.stdout if code == 0 else ended.stderr
@@ -114,9 +134,12 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     (place / "stack/compat").mkdir(parents=True)
     (place / "stack/stack.toml").write_text('repository = "software.example.org"\nversion = "2026.06"\n')
     (place / "stack/compat/layer.toml").write_text(LAYER)
-    (place / "stack/compat/small.toml").write_text(SMALL)
+    (place / "stack/compat/small.toml").write_text(SMALL + WHEEL.described())
     made = Workplace(place / "stack", place / "mirror", place / "trees")
-    made.outcrop("build", "--family", FAMILY, "--mirror", str(made.mirror), "--tree", str(made.trees))
+    site = Site({urlsplit(url).path.removeprefix("/"): data for url, data in WHEEL.pages().items()})
+    words = ["build", "--family", FAMILY, "--mirror", str(made.mirror), "--tree", str(made.trees)]
+    with serving(site) as url:
+        made.outcrop(*words, index=f"{url}/simple")
     return made
 
 
@@ -128,6 +151,18 @@ def test_the_plan_says_why_each_package_is_there(workplace: Workplace) -> None:
     assert "debconf" not in packages
     assert any(one["licences"] for one in packages.values())
     assert plan["layers"][0]["size"] < 20e6
+    (wheel,) = plan["layers"][0]["wheels"]
+    assert (wheel["name"], wheel["reason"], wheel["licences"]) == ("thing", "thing is wanted", ["MIT"])
+
+
+def test_the_wheel_is_a_part_of_the_layer(workplace: Workplace) -> None:
+    layout = recorded_layout(workplace.layer)
+    root = sealed_root(layout, workplace.layer)
+    assert root.require([f"{layout.prefix}/usr/bin/thing"]).stdout == "made here\n"
+    assert (workplace.layer / PURE / "thing-1.0.dist-info/RECORD").is_file()
+    record = latest_record(workplace.layer)
+    assert record is not None
+    assert f"placed the wheel {WHEEL.file}" in (record / "build.log").read_text()
 
 
 def test_the_layer_is_what_it_promises(workplace: Workplace) -> None:
@@ -136,6 +171,33 @@ def test_the_layer_is_what_it_promises(workplace: Workplace) -> None:
     numbers = {check["name"]: check["number"] for check in report["checks"]}
     assert numbers["programs start in an empty root"] > 100
     assert numbers["jobs on a hostile host"] >= 3
+    assert numbers["packages"] > 10
+    assert numbers["instructions"] > 100
+
+
+def test_a_program_that_needs_a_newer_processor_is_found(workplace: Workplace, tmp_path: Path) -> None:
+    compiler = shutil.which("gcc")
+    if FAMILY != "x86_64" or compiler is None or " avx2 " not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("needs a compiler, and a processor of x86_64 that has AVX2")
+    shutil.copytree(workplace.layer, tmp_path / "layer", symlinks=True)
+    source = tmp_path / "t.c"
+    source.write_text('int main(void) { __asm__ volatile ("vpxor %ymm0, %ymm0, %ymm0"); return 0; }')
+    program = tmp_path / "layer/usr/bin/newer"
+    subprocess.run([compiler, "-static", str(source), "-o", str(program)], check=True)
+    layout = recorded_layout(workplace.layer)
+    looked = instructions(tmp_path / "layer", layout.family, choices_for(layout.family), 1)
+    assert [(one.subject, "avx2 (" in one.problem) for one in looked.findings] == [("usr/bin/newer", True)]
+    strays = wanted_packages(tmp_path / "layer", recorded_lock(workplace.layer), ["bash"]).findings
+    assert [one.subject for one in strays] == ["usr/bin/newer"]
+    root = sealed_root(layout, tmp_path / "layer")
+    oldest = emulated(root, tmp_path / "oldest")
+    if isinstance(oldest, str):
+        pytest.skip(oldest)
+    command = [f"{layout.prefix}/usr/bin/newer"]
+    assert root.run(command).returncode == 0
+    assert oldest.run(command).returncode == NO_SUCH_INSTRUCTION
+    within = [f"{layout.prefix}/usr/bin/bash", "-c", f"{command[0]}; echo $?"]
+    assert oldest.run(within).stdout == f"{NO_SUCH_INSTRUCTION}\n"
 
 
 def test_it_is_built_again_without_a_network(workplace: Workplace, tmp_path: Path) -> None:

@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from outcrop.compat.debian.archive import ReleaseMetadata, SuiteFacts
 from outcrop.compat.debian.packages import PackageIndex
 from outcrop.compat.debian.resolve import resolve
-from outcrop.compat.lock import FORMAT, Lock, LockedPackage, LockedSuite, lock_of, read_lock, render_lock, write_lock
+from outcrop.compat.lock import (
+    FORMAT,
+    Lock,
+    LockedPackage,
+    LockedSuite,
+    LockedWheel,
+    lock_of,
+    read_lock,
+    render_lock,
+    write_lock,
+)
 from outcrop.errors import FormatError, NotFound, StorageError
 from tests.compat.debian.archive_made_here import index_text
 from tests.compat.debian.packages_made_here import MadePackage
@@ -42,12 +52,16 @@ LOCK = Lock(
     left_out=("dpkg",),
     packages=(BASH, msgspec.structs.replace(BASH, name="libc6", needed_by="bash", ships=False)),
 )
+WHEEL = LockedWheel("archspec", "0.2.7", "archspec-0.2.7-py3-none-any.whl", DIGEST, 87319, ">=3.6", ("rich>=13",))
 
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 COUNTS = st.integers(0, 2**53)
-PATHS = st.text(st.characters(exclude_characters="/."))
+PATHS = st.text(st.characters(exclude_characters="/.", exclude_categories=["Cs"]))
 DATES = st.datetimes().map(lambda date: f"{date:%Y-%m-%dT%H:%M:%SZ}".zfill(20))
 PACKAGES = st.builds(LockedPackage, *(st.text(),) * 5, DIGESTS, COUNTS, COUNTS, PATHS, st.text(), st.booleans())
+WHEELS = st.builds(
+    LockedWheel, st.just(WHEEL.name), st.just(WHEEL.version), st.just(WHEEL.file), DIGESTS, COUNTS, st.text()
+)
 SUITES = st.builds(LockedSuite, st.text(), st.text(), DATES, st.text(), st.text())
 LOCKS = st.builds(
     Lock,
@@ -58,6 +72,7 @@ LOCKS = st.builds(
     st.lists(SUITES, max_size=2).map(tuple),
     st.lists(st.text()).map(tuple),
     st.lists(PACKAGES, max_size=3, unique_by=lambda package: package.name).map(tuple),
+    st.lists(WHEELS, max_size=1).map(tuple),
 )
 
 
@@ -90,6 +105,42 @@ def test_a_lock_without_packages_is_read_as_it_was_written(tmp_path: Path) -> No
     lock = msgspec.structs.replace(LOCK, sets=(), suites=(), left_out=(), packages=())
     write_lock(lock, tmp_path / "lock.json")
     assert read_lock(tmp_path / "lock.json") == lock
+
+
+def test_a_lock_without_wheels_does_not_speak_of_them(tmp_path: Path) -> None:
+    # So one of before there were any is read, and written as it was.
+    assert b"wheels" not in render_lock(LOCK)
+    assert read_lock(written(tmp_path)).wheels == ()
+
+
+def test_a_lock_has_one_wheel_a_line(tmp_path: Path) -> None:
+    lock = msgspec.structs.replace(LOCK, wheels=(WHEEL,))
+    write_lock(lock, tmp_path / "lock.json")
+    assert read_lock(tmp_path / "lock.json") == lock
+    (line,) = [line for line in render_lock(lock).decode().splitlines() if "archspec" in line]
+    assert json.loads(line)["needs"] == ["rich>=13"]
+    assert lock.all == (*LOCK.packages, WHEEL)
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"sha256": DIGEST[1:]}, "sha256 of archspec is no SHA-256"),
+        ({"file": "../archspec-0.2.7-py3-none-any.whl"}, "is not the name of a wheel"),
+        ({"file": "archspec-0.2.7-cp311-cp311-linux_x86_64.whl"}, "pure-Python wheels only"),
+        ({"version": "0.2.8"}, r"file of archspec is of archspec 0\.2\.7"),
+        ({"name": "other"}, r"file of other is of archspec 0\.2\.7"),
+        ({"other": 1}, "other"),
+    ],
+)
+def test_a_lock_with_a_bad_wheel_is_refused(tmp_path: Path, changed: dict[str, object], problem: str) -> None:
+    with pytest.raises(FormatError, match=problem):
+        read_lock(written(tmp_path, wheels=[msgspec.to_builtins(WHEEL) | changed]))
+
+
+def test_a_lock_that_names_a_wheel_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="wheels have one twice"):
+        read_lock(written(tmp_path, wheels=[msgspec.to_builtins(WHEEL)] * 2))
 
 
 @pytest.mark.property

@@ -19,6 +19,8 @@ from outcrop.compat.package_sets import (
     read_description,
     require_one_python,
     wanted_names,
+    wanted_programs,
+    wanted_wheels,
 )
 from outcrop.errors import FormatError, InvalidValue, NotFound, OutcropError, StorageError
 
@@ -118,6 +120,73 @@ def test_wanted_packages_have_the_names_of_the_release_and_stand_once() -> None:
     assert list(wanted) == ["bash", "p7zip-full"]
     assert wanted["bash"].reason == "the shell"
     assert list(wanted_names([first, second], ARM, "trixie")) == ["bash"]
+
+
+# ---- Wheels ----
+
+WHEEL = f"""\
+purpose = "processors"
+
+[[wheel]]
+name = "archspec"
+version = "0.2.7"
+file = "archspec-0.2.7-py3-none-any.whl"
+sha256 = "{"0" * 64}"
+reason = "names them"
+programs = ["archspec"]
+families = ["x86_64"]
+"""
+
+
+def test_a_set_names_wheels() -> None:
+    found = parse_set(WHEEL, "python", "python.toml")
+    (wheel,) = found.wheel
+    assert (wheel.name, wheel.version, wheel.reason) == ("archspec", "0.2.7", "names them")
+    assert wanted_wheels([found, found], X86) == {"archspec": wheel}
+    assert wanted_wheels([found], ARM) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (WHEEL.replace("0.2.7-py3", "0.2.6-py3"), "file of archspec is of archspec 0.2.6, not of archspec 0.2.7"),
+        (WHEEL.replace('"archspec-', '"other-'), "is of other 0.2.7"),
+        (WHEEL.replace('name = "archspec"', 'name = "Archspec"'), "not of Archspec"),
+        (WHEEL.replace("py3-none-any.whl", "tar.gz"), "is not the name of a wheel"),
+        (WHEEL.replace("py3-none-any", "cp311-cp311-manylinux_2_17_x86_64"), "a layer takes pure-Python wheels only"),
+        (WHEEL.replace("0" * 64, "0" * 63), "sha256 of archspec is no SHA-256"),
+        (WHEEL.replace('"names them"', '" "'), "reason of archspec is empty"),
+        (WHEEL.replace("x86_64", "amd64"), "names amd64"),
+        (WHEEL.replace("programs", "program"), "program"),
+        (f"ships = false\n{WHEEL}", "there is no use for wheels in building"),
+        ('purpose = "nothing"\n', "names neither a package nor a wheel"),
+    ],
+)
+def test_a_wrong_wheel_is_told_by_its_file_and_field(text: str, problem: str) -> None:
+    with pytest.raises(FormatError, match=re.escape(problem)) as raised:
+        parse_set(text, "python", "python.toml")
+    assert "python.toml" in raised.value.message
+
+
+def test_two_files_of_one_name_are_refused() -> None:
+    newer = WHEEL.replace("0.2.7", "0.2.8").replace("0" * 64, "1" * 64)
+    sets = [parse_set(text, "python", "python.toml") for text in (WHEEL, newer)]
+    with pytest.raises(InvalidValue, match=r"archspec-0\.2\.7-.* and as archspec-0\.2\.8-"):
+        wanted_wheels(sets, X86)
+
+
+def test_programs_are_those_of_packages_and_wheels() -> None:
+    sets = [parse_set(SET, "a", "a"), parse_set(WHEEL, "b", "b")]
+    assert wanted_programs(sets, X86, "bookworm") == ("archspec", "bash")
+    assert wanted_programs(sets, ARM, "bookworm") == ("bash",)
+
+
+def test_the_standard_layer_has_the_archspec_that_outcrop_is_tested_with() -> None:
+    wheel = wanted_wheels(read_description().sets, X86)["archspec"]
+    pins = (Path(__file__).parents[2] / "requirements/runtime.txt").read_text()
+    pinned = pins.partition("archspec==")[2].partition("==")[0]
+    assert pinned.startswith(f"{wheel.version} ")
+    assert f"sha256:{wheel.sha256}" in pinned
 
 
 # ---- One Python ----
@@ -401,7 +470,7 @@ def test_the_variable_of_a_host_s_file_follows_from_its_path(path: str, variable
 
 def test_every_standard_file_has_a_set_and_every_package_one_place() -> None:
     description = read_description()
-    files = {path.stem for path in STANDARD_DIRECTORY.glob("*.toml")} - {"layer"}
+    files = {path.stem for path in STANDARD_DIRECTORY.glob("*.toml")} - {"layer", "instructions"}
     assert {one.name for one in description.sets} == files
     for release in ("bookworm", "trixie"):
         named = [package.name_in(release) for one in description.sets for package in one.package]

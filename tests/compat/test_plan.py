@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from outcrop.compat.build import fetch_packages
 from outcrop.compat.debian.archive import Archive
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.family import family_named
 from outcrop.compat.package_sets import LayerDescription, read_description
 from outcrop.compat.plan import LayerPlan, plan_layer
-from outcrop.errors import InvalidValue
+from outcrop.errors import InvalidValue, NotFound
 from tests.compat.debian.archive_made_here import ADDRESS, NOW, MadeArchive, MadeKey, MadeSuite
 from tests.compat.debian.packages_made_here import MadePackage
+from tests.compat.wheels.wheels_made_here import INDEX, MadeWheel
 
 pytestmark = pytest.mark.integration  # gpgv
 
@@ -32,10 +36,13 @@ PACKAGES = (
     MadePackage("dpkg"),
     MadePackage("locales", fields={"Depends": "libc6, libc-l10n"}),
     MadePackage("libc-l10n"),
-    MadePackage("python3.11", fields={"Depends": "libc6"}),
+    MadePackage("python3.11", "3.11.2-6", fields={"Depends": "libc6"}),
     MadePackage("python3.13", fields={"Depends": "libc6"}),
     MadePackage("elfx86exts"),
 )
+
+WHEEL = MadeWheel(fields=["Requires-Python: >=3.9", "Requires-Dist: rich"])
+NEWER = MadeWheel(name="newer", fields=["Requires-Python: >=3.12"])
 
 
 def set_of(*names: str, **fields: str) -> str:
@@ -61,7 +68,10 @@ def planned(
 ) -> LayerPlan:
     made = MadeArchive()
     made.add_suite(MadeSuite("bookworm", architectures=("amd64", "arm64")), packages, key)
-    archive = Archive((ADDRESS,), PackageMirror(directory / "mirror", made.network()), key.keyring)
+    network = made.network()
+    for wheel in (WHEEL, NEWER):
+        network.pages.update(wheel.pages())
+    archive = Archive((ADDRESS,), PackageMirror(directory / "mirror", network), key.keyring)
     return plan_layer(described(directory / "compat", **sets), family_named(family), asked_for, archive, NOW)
 
 
@@ -117,3 +127,40 @@ def test_a_plan_of_the_same_metadata_is_the_same(tmp_path: Path, archive_key: Ma
     one = planned(tmp_path / "a", archive_key, base=set_of("bash", "python3.11"))
     other = planned(tmp_path / "b", archive_key, base=set_of("bash", "python3.11"))
     assert one.lock.packages == other.lock.packages
+
+
+# ---- Wheels ----
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip knows one index."""
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", INDEX)
+
+
+@pytest.mark.usefixtures("index")
+def test_a_plan_names_every_wheel_and_what_it_needs(tmp_path: Path, archive_key: MadeKey) -> None:
+    plan = planned(tmp_path, archive_key, python=set_of("python3.11") + WHEEL.described())
+    (wheel,) = plan.lock.wheels
+    assert (wheel.name, wheel.version, wheel.file, wheel.sha256) == ("thing", "1.0", WHEEL.file, WHEEL.sha256)
+    assert (wheel.size, wheel.python, wheel.needs) == (len(WHEEL.data), ">=3.9", ("rich",))
+    assert plan.reason(wheel) == "thing is wanted"
+
+
+@pytest.mark.usefixtures("index")
+def test_a_planned_wheel_is_in_the_mirror(tmp_path: Path, archive_key: MadeKey) -> None:
+    plan = planned(tmp_path, archive_key, python=set_of("python3.11") + WHEEL.described())
+    without_packages = msgspec.structs.replace(plan.lock, packages=())
+    files = fetch_packages(without_packages, PackageMirror(tmp_path / "mirror"), ())
+    assert files[WHEEL.file].read_bytes() == WHEEL.data
+    with pytest.raises(NotFound, match=r"the wheel thing 1\.0"):
+        fetch_packages(without_packages, PackageMirror(tmp_path / "empty"), ())
+
+
+@pytest.mark.usefixtures("index")
+def test_a_wheel_that_the_python_of_the_layer_is_too_old_for_is_refused(tmp_path: Path, archive_key: MadeKey) -> None:
+    with pytest.raises(InvalidValue, match=r"is for Python >=3\.12, and the layer has 3\.11\.2"):
+        planned(tmp_path, archive_key, a=set_of("python3.11") + NEWER.described())
+    with pytest.raises(InvalidValue, match="the sets bring no Python"):
+        planned(tmp_path / "without", archive_key, a=set_of("bash") + WHEEL.described())

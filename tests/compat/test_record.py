@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from outcrop.compat.family import family_named
 from outcrop.compat.layout import LayerLayout
-from outcrop.compat.lock import read_lock
+from outcrop.compat.lock import read_lock, render_lock
 from outcrop.compat.package_sets import read_description
 from outcrop.compat.record import (
     FILES,
@@ -23,11 +23,13 @@ from outcrop.compat.record import (
     LOCK_FILE,
     BuildLog,
     Difference,
+    LayerOrigin,
     differences,
     digests,
     latest_record,
     recorded_layout,
     recorded_lock,
+    recorded_origin,
     write_record,
 )
 from outcrop.compat.relocate.tree import FileChanges
@@ -64,7 +66,9 @@ def recorded(tree: Path, moment: datetime = MOMENT, *changes: FileChanges) -> Pa
     if not tool.exists():
         tool.write_text("#!/bin/sh\necho tool 1.2\necho more\n")
         tool.chmod(0o755)
-    return write_record(tree, LAYOUT, moment, LOCK, read_description(), changes, log, [[str(tool), "--version"]])
+    return write_record(
+        tree, LAYOUT, moment, render_lock(LOCK), read_description(), changes, log, [[str(tool), "--version"]]
+    )
 
 
 def sha256(data: bytes) -> str:
@@ -206,6 +210,7 @@ def test_a_record_says_which_layer_it_is_and_what_it_is_made_of(tree: Path) -> N
     recorded(tree)
     assert recorded_layout(tree) == LAYOUT
     assert recorded_lock(tree) == LOCK
+    assert recorded_origin(tree) == LayerOrigin(LOCK.release, LOCK.sets)
 
 
 def test_a_directory_without_a_record_is_told(tree: Path) -> None:

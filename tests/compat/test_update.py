@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from outcrop.compat.debian.archive import ReleaseMetadata, SuiteFacts
 from outcrop.compat.debian.packages import PackageIndex
 from outcrop.compat.debian.resolve import resolve
-from outcrop.compat.lock import Lock, lock_of
+from outcrop.compat.lock import Lock, LockedWheel, lock_of
 from outcrop.compat.update import Change, update_lock
 from outcrop.errors import InvalidValue
 
@@ -138,3 +139,9 @@ def test_what_was_left_out_still_counts_as_there() -> None:
     without = lock_of(old, resolve(old.index, ["app"], ["debconf"]), "x86_64", [], ["app"])
     new = newer(app={"Version": "2", "Depends": "debconf-2.0"}, debconf={"Provides": "debconf-2.0"})
     assert versions(update_lock(without, new, {"app"}).lock) == {"app": "2"}
+
+
+def test_wheels_stay_as_they_are() -> None:
+    wheel = LockedWheel("thing", "1.0", "thing-1.0-py3-none-any.whl", DIGEST, 1)
+    old = msgspec.structs.replace(lock(), wheels=(wheel,))
+    assert update_lock(old, newer(liba={"Version": "1.1"}), {"liba"}).lock.wheels == (wheel,)

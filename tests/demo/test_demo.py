@@ -19,15 +19,17 @@ from typing import Any
 
 import pytest
 
+from outcrop.compat.relocate.elf_image import DT_RPATH, ElfImage
 from outcrop.demo.workshop import remove_tree
+from outcrop.software.demo_stack import DEMO_REPOSITORY, DEMO_VERSION
+from tests.compat.layers import NEEDS_A_RELEASE
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.xdist_group("demo"),
-    pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler"),
-    pytest.mark.skipif(not Path("/usr/share/lmod").exists() and not os.environ.get("LMOD_CMD"), reason="no Lmod"),
+    *NEEDS_A_RELEASE,
 ]
 
 ENDING = "The stack was built, signed, published, read with every byte verified, loaded and run."
@@ -131,8 +133,19 @@ def test_ended_in_the_middle_it_leaves_nothing_and_runs_again(
     assert again.returncode == 0, again.stderr
 
 
+def test_the_program_is_built_on_the_layer_alone(workshop: Path) -> None:
+    (program,) = workshop.glob("tree/versions/*/software/linux/**/bin/seqtk")
+    image = ElfImage(program.read_bytes())
+    prefix = f"/cvmfs/{DEMO_REPOSITORY}/"
+    assert (image.interpreter or b"").startswith(f"{prefix}versions/{DEMO_VERSION}/compat/linux/".encode())
+    places = [place for path in image.dynamic_strings(DT_RPATH) for place in path.decode().split(":")]
+    assert all(place.startswith((prefix, "$ORIGIN")) for place in places)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler")
+@pytest.mark.skipif(not Path("/usr/share/lmod").exists() and not os.environ.get("LMOD_CMD"), reason="no Lmod")
 def test_without_a_sandbox_the_stack_is_built_for_a_place_of_its_own(tmp_path: Path, workshop: Path) -> None:
-    """No bubblewrap on the search path. Sources are taken from the other run."""
+    """No bubblewrap on the search path, so no layer either. Sources are taken from the other run."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for folder in os.environ["PATH"].split(":"):
@@ -146,6 +159,7 @@ def test_without_a_sandbox_the_stack_is_built_for_a_place_of_its_own(tmp_path: P
     finished = demo(directory, PATH=str(programs))
     assert finished.returncode == 0, finished.stderr
     assert "is built for" in finished.stderr
+    assert "the Lmod of this machine are used" in finished.stderr
     assert ENDING in finished.stdout
     assert nothing_is_left(directory)
 

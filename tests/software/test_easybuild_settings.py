@@ -2,7 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from outcrop.software.easybuild_settings import BuildSettings, build_variables, clean_environment, reader_arguments
+from outcrop.software.easybuild_settings import (
+    PROGRAM_DIRECTORIES,
+    BuildSettings,
+    build_variables,
+    clean_environment,
+    reader_arguments,
+)
 
 
 def settings(easyconfigs: tuple[Path, ...] = (Path("/tmp/outcrop/easyconfigs-0"),)) -> BuildSettings:
@@ -46,7 +52,7 @@ def test_nothing_of_a_login_shell_reaches_a_build() -> None:
         "LMOD_CMD": "/usr/share/lmod/lmod/libexec/lmod",
         "PATH": "/opt/compiler/bin",
     }
-    environment = clean_environment(host, [Path("/venv/bin")], Path("/tmp/home"), Path("/tmp/tmp"))
+    environment = clean_environment(host, ["/venv/bin", *PROGRAM_DIRECTORIES], Path("/tmp/home"), Path("/tmp/tmp"))
     assert environment["PATH"] == "/venv/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
     assert environment["LMOD_CMD"] == host["LMOD_CMD"]
     assert not {"CFLAGS", "LD_LIBRARY_PATH", "PYTHONPATH", "EASYBUILD_RPATH"} & set(environment)

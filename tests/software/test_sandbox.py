@@ -63,6 +63,12 @@ def test_a_build_sees_no_network_and_writes_only_where_it_may() -> None:
     assert line[line.index("--proc") + 1] == "/proc"
 
 
+def test_a_build_may_be_another_user() -> None:
+    line = arguments(View((TREE,), user=1000), ["true"], PretendedHost())
+    assert line[line.index("--unshare-user") :][:5] == ["--unshare-user", "--uid", "1000", "--gid", "1000"]
+    assert "--unshare-user" not in arguments(View((TREE,)), ["true"], PretendedHost())
+
+
 def test_the_parent_of_a_new_place_is_opened_so_that_the_host_gets_no_mount_point() -> None:
     host = PretendedHost(directories=PretendedHost().directories | {"/cvmfs", "/cvmfs/other.example.org"})
     line = arguments(View((TREE,)), ["true"], host)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
+from outcrop.cli import compat_gentoo
 from outcrop.cli.compat_options import (
     chosen_archive,
-    chosen_archives,
     chosen_family,
     chosen_layer,
     chosen_packages,
@@ -22,10 +22,13 @@ from outcrop.cli.compat_options import (
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.quantities import counted
+from outcrop.compat.back_end import BackEnd, back_end_of
 from outcrop.compat.build import BuildPlace, BuiltLayer, build_layer, fetch_packages
+from outcrop.compat.debian.archive import archive_addresses
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import Lock, read_lock
 from outcrop.compat.plan import plan_layer
+from outcrop.compat.sealed_root import sealed_root
 from outcrop.directories import data_directory
 from outcrop.errors import InvalidValue
 
@@ -82,10 +85,16 @@ def command(
     """
     layer = chosen_layer(stack_directory, repository, version)
     description = layer.description
+    layout = layer.layout(chosen_family(family))
+    destination = (tree or data_directory() / TREES_DIRECTORY / layout.repository).absolute()
+    place = BuildPlace(layout, destination, replace_old)
+    packages = chosen_packages(mirror)
+    if back_end_of(description) is BackEnd.GENTOO_PREFIX:
+        compat_gentoo.refuse_release(release)
+        compat_gentoo.build(console, place, description, with_sets, lock, packages, dry_run=dry_run, as_json=as_json)
+        return
     if release:
         description = replace(description, release=release, suites=())
-    layout = layer.layout(chosen_family(family))
-    packages = chosen_packages(mirror)
     if lock is not None:
         exact = read_lock(lock)
         _require_family(exact, layout)
@@ -93,13 +102,12 @@ def command(
         archive = chosen_archive(packages, debian_mirrors, keyring)
         now = datetime.now(UTC)
         exact = plan_layer(description, layout.family, with_sets, archive, now, console.progress()).lock
-    destination = (tree or data_directory() / TREES_DIRECTORY / layout.repository).absolute()
-    place = BuildPlace(layout, destination, replace_old)
     if dry_run:
         _show_plan(console, place, exact, as_json)
         return
+    sealed_root(layout, place.tree)  # what is missing is told before anything is fetched
     started = time.monotonic()
-    files = fetch_packages(exact, packages, chosen_archives(debian_mirrors), console.progress())
+    files = fetch_packages(exact, packages, archive_addresses(debian_mirrors), console.progress())
     built = build_layer(place, exact, description, files, console.progress())
     _warn(console, built)
     _show(console, layout, exact, built, time.monotonic() - started, as_json)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from outcrop.cli.options import Command
-from outcrop.compat.debian.archive import Archive
+from outcrop.compat.debian.archive import Archive, archive_addresses
 from outcrop.compat.debian.package_mirror import PARTIAL, PackageMirror
 from outcrop.compat.debian.signature import archive_keyring
 from outcrop.compat.family import Family, family_named, this_family
@@ -18,7 +18,6 @@ from outcrop.compat.package_sets import LayerDescription, read_description
 from outcrop.cvmfs.names import repository_name
 from outcrop.directories import cache_directory
 from outcrop.errors import InvalidValue
-from outcrop.software.sources.apt_sources import read_apt_sources
 from outcrop.software.sources.download import Downloads, remove_abandoned
 from outcrop.software.stack import STACK_FILE, Stack, read_stack
 
@@ -104,10 +103,15 @@ class ChosenLayer:
         return LayerLayout(stack.repository, stack.version, family, stack.mount_root, stack.variable_prefix)
 
 
+def chosen_directory(directory: Path | None) -> Path | None:
+    """The stack's own directory of sets; None where it has none."""
+    own = (directory or Path()) / _COMPAT_DIRECTORY
+    return own if own.is_dir() else None
+
+
 def chosen_description(directory: Path | None) -> LayerDescription:
     """The description in the stack's directory, or the one that comes with Outcrop."""
-    own = (directory or Path()) / _COMPAT_DIRECTORY
-    return read_description(own if own.is_dir() else None)
+    return read_description(chosen_directory(directory))
 
 
 def chosen_layer(directory: Path | None, repository: str | None, version: str | None) -> ChosenLayer:
@@ -147,12 +151,6 @@ def chosen_packages(mirror: Path | None, *, offline: bool = False) -> PackageMir
     return PackageMirror(place, Downloads(place / PARTIAL))
 
 
-def chosen_archives(given: Sequence[str]) -> tuple[str, ...]:
-    """The mirrors of Debian's archive that the options name, or those that apt is set up for."""
-    configured = (source.uri for source in read_apt_sources() if source.uri.startswith(("http://", "https://")))
-    return tuple(dict.fromkeys(url.rstrip("/") for url in (given or configured)))
-
-
 def chosen_archive(mirror: PackageMirror, debian_mirrors: Sequence[str], keyring: Path | None) -> Archive:
     """Where metadata come from, and the keys that they must be signed with."""
-    return Archive(chosen_archives(debian_mirrors), mirror, archive_keyring(keyring))
+    return Archive(archive_addresses(debian_mirrors), mirror, archive_keyring(keyring))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from outcrop.cli import compat_gentoo
 from outcrop.cli.compat_options import (
     chosen_archive,
     chosen_description,
@@ -20,11 +21,13 @@ from outcrop.cli.compat_options import (
 from outcrop.cli.console import Console
 from outcrop.cli.options import examples, json_option
 from outcrop.cli.quantities import counted
+from outcrop.compat.back_end import BackEnd, back_end_of
 from outcrop.compat.debian.licences import licences_of
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.family import FAMILIES, family_named, this_family
-from outcrop.compat.lock import LockedPackage, write_lock
+from outcrop.compat.lock import Lock, write_lock
 from outcrop.compat.plan import LayerPlan, plan_layer
+from outcrop.compat.wheels.wheel_file import read_wheel
 
 _SHOWN_LICENCES = 3
 _NAMES = tuple(family.name for family in FAMILIES)
@@ -68,6 +71,10 @@ def command(
     if lock is not None and len(chosen) != 1:
         raise click.UsageError("--lock is for one --family.")
     description = chosen_description(stack_directory)
+    if back_end_of(description) is BackEnd.GENTOO_PREFIX:
+        compat_gentoo.refuse_release(release)
+        compat_gentoo.show_plans(console, description, chosen, with_sets, lock, as_json=as_json)
+        return
     if release:
         description = replace(description, release=release, suites=())
     packages = chosen_packages(mirror)
@@ -106,7 +113,19 @@ def _document(plan: LayerPlan, packages: PackageMirror) -> dict[str, object]:
             }
             for one in plan.lock.packages
         ],
-        "size": sum(one.size for one in plan.lock.packages),
+        "wheels": [
+            {
+                "name": one.name,
+                "version": one.version,
+                "file": one.file,
+                "size": one.size,
+                "sha256": one.sha256,
+                "reason": plan.reason(one),
+                "licences": list(read_wheel(packages.place(one.sha256), one.file).licences),
+            }
+            for one in plan.lock.wheels
+        ],
+        "size": _size(plan.lock),
         "installed": sum(one.installed for one in plan.shipped),
     }
 
@@ -125,10 +144,25 @@ def _show(console: Console, plan: LayerPlan, packages: PackageMirror) -> None:
             for one in plan.lock.packages
         ],
     )
+    if plan.lock.wheels:
+        console.result("")
+        console.table(
+            ("WHEEL", "VERSION", "kB", "WHY", "LICENCES"),
+            [
+                (
+                    one.name,
+                    one.version,
+                    f"{one.size // 1000:,}",
+                    plan.reason(one),
+                    _shortened(read_wheel(packages.place(one.sha256), one.file).licences),
+                )
+                for one in plan.lock.wheels
+            ],
+        )
     sets = ", ".join(one.name for one in plan.sets)
     console.note(f"{plan.family.name}: {plan.lock.release}, {sets}")
     console.note(
-        f"{counted(len(plan.shipped), 'package')}, {_megabytes(plan.lock.packages)} to fetch, "
+        f"{counted(len(plan.shipped), 'package')}{_and_wheels(plan.lock)}, {_size(plan.lock) / 1e6:,.0f} MB to fetch, "
         f"{sum(one.installed for one in plan.shipped) / 1e6:,.0f} MB unpacked before documentation is left out"
     )
 
@@ -138,12 +172,23 @@ def _shortened(licences: Sequence[str]) -> str:
     return f"{shown} …" if len(licences) > _SHOWN_LICENCES else shown
 
 
-def _megabytes(packages: Sequence[LockedPackage]) -> str:
-    return f"{sum(one.size for one in packages) / 1e6:,.0f} MB"
+def _size(lock: Lock) -> int:
+    """The bytes to fetch."""
+    return sum(one.size for one in lock.all)
+
+
+def _and_wheels(lock: Lock) -> str:
+    return f" and {counted(len(lock.wheels), 'wheel')}" if lock.wheels else ""
 
 
 def _show_differences(console: Console, plans: Sequence[LayerPlan]) -> None:
-    versions = {plan.family.name: {one.name: one.version for one in plan.shipped} for plan in plans}
+    versions = {
+        plan.family.name: {
+            **{one.name: one.version for one in plan.shipped},
+            **{f"{one.name} (wheel)": one.version for one in plan.lock.wheels},
+        }
+        for plan in plans
+    }
     names = sorted({name for packages in versions.values() for name in packages})
     different = [name for name in names if len({packages.get(name, "") for packages in versions.values()}) > 1]
     if not different:

@@ -19,7 +19,7 @@ from outcrop.compat.debian.archive import read_release, suites_of
 from outcrop.compat.family import family_named
 from outcrop.compat.lock import Lock, read_lock, write_lock
 from outcrop.compat.record import recorded_lock
-from outcrop.compat.update import Update, update_lock
+from outcrop.compat.update import LIBC_SOURCE, Update, update_lock
 from outcrop.directories import cache_directory
 from outcrop.errors import InvalidValue
 from outcrop.software.sources.download import Downloads
@@ -73,7 +73,11 @@ def command(
     if lock is None and not dry_run:
         raise click.UsageError("say where the new lock goes: --lock FILE (or --dry-run).")
     old = read_lock(layer) if layer.is_file() else recorded_lock(Path(os.path.realpath(layer)))
-    wanted = {*sources, *(_faulty(old, advisories or TRACKER) if security else ())}
+    faulty = _faulty(old, advisories or TRACKER) if security else set()
+    if LIBC_SOURCE in faulty - set(sources) and not allow_libc:
+        faulty.discard(LIBC_SOURCE)
+        console.warning("the C library has faults that can be mended; it stays as it is without `--allow-libc`")
+    wanted = {*sources, *faulty}
     unknown = wanted - {package.source for package in old.packages}
     if unknown:
         raise InvalidValue(

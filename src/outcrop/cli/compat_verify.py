@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 
-from outcrop.cli.compat_options import chosen_description, sets_option
+from outcrop.cli.compat_options import chosen_description, chosen_directory, sets_option
 from outcrop.cli.console import Console
 from outcrop.cli.options import examples, json_option
 from outcrop.cli.quantities import counted
-from outcrop.compat.package_sets import wanted_names
-from outcrop.compat.record import recorded_layout, recorded_lock
+from outcrop.compat.package_sets import wanted_names, wanted_programs
+from outcrop.compat.record import recorded_layout, recorded_lock, recorded_origin
+from outcrop.compat.verify.choices import choices_for
 from outcrop.compat.verify.layer import Verification, verify_layer
 from outcrop.compat.verify.report import Report, Result
 from outcrop.errors import InvalidValue
@@ -36,21 +37,24 @@ _SHOWN = 20
 def command(console: Console, path: Path, stack_directory: Path | None, as_json: bool) -> None:
     """Prove that a layer is what it promises.
 
-    Its files are those of its record; nothing has special rights; every program starts and small jobs are done, in a
-    root that holds nothing else and on a hostile host; and a tracer sees no file of the host asked for but those that
-    are declared.
+    Its files are those of its record, from the packages that its sets want; nothing has special rights; no program has
+    instructions that the family's oldest processor lacks, unless it is known to choose; every program starts and small
+    jobs are done, in a root that holds nothing else, on a hostile host, and on the oldest processor as QEMU plays it;
+    and a tracer sees no file of the host asked for but those that are declared.
     """
     tree = Path(os.path.realpath(path))
-    lock = recorded_lock(tree)
+    origin = recorded_origin(tree)
     description = chosen_description(stack_directory)
     layout = recorded_layout(tree)
-    sets = [one for one in description.sets if one.name in lock.sets and one.ships]
-    wanted = wanted_names(sets, layout.family, lock.release)
+    sets = [one for one in description.sets if one.name in origin.sets and one.ships]
     layer = Verification(
         tree=tree,
         layout=layout,
-        programs=tuple(sorted({name for one in wanted.values() for name in one.programs})),
+        lock=None if origin.back_end else recorded_lock(tree),
+        packages=tuple(sorted(wanted_names(sets, layout.family, origin.release))),
+        programs=wanted_programs(sets, layout.family, origin.release),
         host_links=description.host_links,
+        choices=choices_for(layout.family, chosen_directory(stack_directory)),
         build_places=("/outcrop-compat-",),
     )
     started = time.monotonic()

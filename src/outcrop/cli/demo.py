@@ -38,8 +38,11 @@ from outcrop.progress import Progress
     help="Port of its web server; 0 takes one that is free.",
 )
 @click.option("--without-mount", is_flag=True, help="Take the daemonless way, as on machines without FUSE.")
+@click.option("--without-layer", is_flag=True, help="Use this machine's compiler and Lmod, and build no layer.")
 @click.option("--explore", is_flag=True, help="Open a shell with the stack loaded before the end.")
-@click.option("--debian-mirror", "debian_mirrors", multiple=True, metavar="URL", help="Where Debian's sources are.")
+@click.option(
+    "--debian-mirror", "debian_mirrors", multiple=True, metavar="URL", help="Where Debian's packages and sources are."
+)
 @click.option("--clean", is_flag=True, help="Remove the directory of the demonstration, and do nothing else.")
 @dry_run_option
 @json_option
@@ -50,16 +53,18 @@ def command(
     directory: Path | None,
     port: int,
     without_mount: bool,
+    without_layer: bool,
     explore: bool,
     debian_mirrors: tuple[str, ...],
     clean: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Build a small stack from source, publish it, mount it, and run a program of it.
+    """Build a compatibility layer and a small stack on it, publish both, mount them, and run a program.
 
-    Everything happens in a directory of its own and on this machine alone; nothing stays mounted or running. The
-    sources and the built software are kept there, so that the next run takes seconds.
+    Everything happens in a directory of its own and on this machine alone; nothing stays mounted or running. Packages,
+    sources and what was built are kept there, so that the next run takes seconds. Shell, compiler, Python and Lmod are
+    the layer's; a machine that cannot build one uses its own.
     """
     place = (directory or default_directory()).absolute()
     if dry_run:
@@ -74,6 +79,7 @@ def command(
         directory=place,
         port=port,
         without_mount=without_mount,
+        without_layer=without_layer,
         explore=explore,
         environment=tuple(os.environ.items()),
         debian_mirrors=debian_mirrors,

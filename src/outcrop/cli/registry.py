@@ -107,7 +107,7 @@ SECTIONS: Sections = {
             },
         ),
         "compat": NounPlace(
-            "Own a compatibility layer: plan it, build it, prove it.",
+            "Own a compatibility layer: build it, prove it, publish it.",
             {
                 "plan": CommandPlace("outcrop.cli.compat_plan", "Show what a layer will be made of."),
                 "build": CommandPlace("outcrop.cli.compat_build", "Build a layer for one family."),
@@ -115,6 +115,10 @@ SECTIONS: Sections = {
                 "audit": CommandPlace("outcrop.cli.compat_audit", "Say which packages of a layer have known faults."),
                 "update": CommandPlace("outcrop.cli.compat_update", "Make a lock with the packages that mend faults."),
                 "verify": CommandPlace("outcrop.cli.compat_verify", "Prove that a layer is what it promises."),
+                "abi": CommandPlace("outcrop.cli.compat_abi", "Say what breaks when a layer replaces another."),
+                "publish": CommandPlace("outcrop.cli.compat_publish", "Publish a finished layer."),
+                "promote": CommandPlace("outcrop.cli.compat_promote", "Publish a tested layer, by its digest."),
+                "rollback": CommandPlace("outcrop.cli.compat_rollback", "Publish the layer that was there before."),
             },
         ),
         "sources": NounPlace(

@@ -15,9 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from outcrop.compat.debian.package_mirror import PackageMirror
+from outcrop.compat.exchange import exchanged
 from outcrop.compat.finish import add_links, finish
 from outcrop.compat.layout import LayerLayout
-from outcrop.compat.lock import Lock, LockedPackage
+from outcrop.compat.lock import Lock, LockedPackage, LockedWheel, render_lock
+from outcrop.compat.owners import OWNERS_FILE, owners_text
 from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.record import BuildLog, write_record
 from outcrop.compat.relocate.path_rules import PathRules
@@ -25,6 +27,9 @@ from outcrop.compat.relocate.programs import KEPT_PATHS, UNTOUCHED
 from outcrop.compat.relocate.tree import FileChanges, TreeRules, paths_present, relocate_tree
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.compat.unpack import PackageFile, unpack
+from outcrop.compat.wheels.index import fetch_wheel
+from outcrop.compat.wheels.needs import require_needs
+from outcrop.compat.wheels.placing import WheelPlaces, place_wheel
 from outcrop.errors import AlreadyExists, storage_error
 from outcrop.progress import SILENT, Progress
 from outcrop.scratch import scratch_directory
@@ -58,20 +63,26 @@ class BuiltLayer:
 def fetch_packages(
     lock: Lock, mirror: PackageMirror, archives: Sequence[str], progress: Progress = SILENT
 ) -> dict[str, Path]:
-    """The files of all packages of `lock`, by name, fetched from `archives` where the mirror does not have them."""
-    progress.start("Fetching packages", total=sum(package.size for package in lock.packages), unit="bytes")
+    """The files of `lock`: packages by name, wheels by the name of their file. Packages come from `archives`, wheels
+    from this machine's index of Python packages, where the mirror does not have them."""
+    progress.start("Fetching packages", total=sum(one.size for one in lock.all), unit="bytes")
 
-    def fetch(package: LockedPackage) -> Path:
+    def fetch(package: LockedPackage | LockedWheel) -> Path:
+        if isinstance(package, LockedWheel):
+            return fetch_wheel(mirror, package.name, package.version, package.sha256)
         urls = [f"{archive}/{package.path}" for archive in archives]
         return mirror.fetch(package.sha256, urls, f"{package.name} {package.version}")
 
     found: dict[str, Path] = {}
     pool = ThreadPoolExecutor(CONCURRENT_DOWNLOADS, thread_name_prefix="packages")
     try:
-        futures = [pool.submit(fetch, package) for package in lock.packages]
-        for package, future in zip(lock.packages, futures, strict=True):
-            found[package.name] = future.result()
+        futures = [pool.submit(fetch, package) for package in lock.all]
+        for package, future in zip(lock.all, futures, strict=True):
+            found[package.file if isinstance(package, LockedWheel) else package.name] = future.result()
             progress.advance(package.size, package.name)
+    except KeyboardInterrupt:
+        mirror.cancel()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         progress.finish()
@@ -89,20 +100,36 @@ def build_layer(
     """Builds the layer of `lock` at `place`. AlreadyExists where one is there; StorageError, IntegrityError,
     FormatError, InvalidValue for packages and prefixes that cannot be used; CommandFailed, MissingCapability."""
     tree = place.tree
-    if tree.exists() and not place.replace:
-        raise AlreadyExists(
-            what=str(tree), hint="`--replace` builds it anew; the old one is kept until the new one is whole"
-        )
-    try:
-        tree.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(error) from error
+    prepare_place(place)
     with scratch_directory("compat", tree.parent) as scratch:
         new = scratch.directory / "layer"
-        changes, log = _make(new, place.layout, lock, description, files, progress, clock)
-        record = write_record(new, place.layout, clock(), lock, description, changes, log, [["bwrap", "--version"]])
-        _put_in_place(new, tree, scratch.directory / "old")
+        changes, log, owned = _make(new, place.layout, lock, description, files, progress, clock)
+        record = write_record(
+            new,
+            place.layout,
+            clock(),
+            render_lock(lock),
+            description,
+            changes,
+            log,
+            [["bwrap", "--version"]],
+            {OWNERS_FILE: owners_text(new, owned)},
+        )
+        if not (tree.exists() and exchanged(new, tree)):
+            put_in_place(new, tree, scratch.directory / "old")
     return BuiltLayer(tree, tree / record.relative_to(new), tuple(changes))
+
+
+def prepare_place(place: BuildPlace) -> None:
+    """Makes the directory that takes the layer; AlreadyExists where a layer is there that may not give way."""
+    if place.tree.exists() and not place.replace:
+        raise AlreadyExists(
+            what=str(place.tree), hint="`--replace` builds it anew; the old one is kept until the new one is whole"
+        )
+    try:
+        place.tree.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error) from error
 
 
 def _make(
@@ -113,7 +140,7 @@ def _make(
     files: dict[str, Path],
     progress: Progress,
     clock: Callable[[], datetime],
-) -> tuple[list[FileChanges], BuildLog]:
+) -> tuple[list[FileChanges], BuildLog, dict[str, tuple[str, ...]]]:
     log = BuildLog()
     workers = len(os.sched_getaffinity(0))
     log.say(clock(), f"{len(lock.packages)} packages of {lock.release} for {lock.family}")
@@ -121,14 +148,21 @@ def _make(
     unpacked = unpack(packages, tree, description.dropped(), workers, progress)
     log.say(clock(), f"unpacked {sum(len(one.paths) for one in unpacked)} files")
     add_links(tree, layout, description, (link for one in unpacked for link in one.alternatives))
-    changes = relocate_tree(tree, tree_rules(tree, layout, description), workers, progress)
+    rules = tree_rules(tree, layout, description)
+    changes = relocate_tree(tree, rules, workers, progress)
     log.say(clock(), f"changed {len(changes)} files")
-    finish(sealed_root(layout, tree, writable=True), description, progress)
     ships = {package.name for package in lock.packages if package.ships}
+    owned = {one.name: one.paths for one in unpacked if one.name in ships}
+    for wheel in lock.wheels:
+        places = WheelPlaces(tree, rules.paths, description.dropped())
+        owned[wheel.file] = place_wheel(files[wheel.file], wheel.file, places)
+        log.say(clock(), f"placed the wheel {wheel.file}")
+    require_needs(tree, lock, layout.family)
+    finish(sealed_root(layout, tree, writable=True), description, progress)
     _remove(tree, (path for one in unpacked if one.name not in ships for path in one.paths))
     _settle(tree, _moment(lock))
     log.say(clock(), "finished")
-    return changes, log
+    return changes, log, owned
 
 
 def _remove(tree: Path, paths: Iterable[str]) -> None:
@@ -185,13 +219,16 @@ def _settle(tree: Path, moment: float) -> None:
         raise storage_error(error) from error
 
 
-def _put_in_place(new: Path, tree: Path, aside: Path) -> None:
+def put_in_place(new: Path, tree: Path, aside: Path) -> None:
+    """Gives the finished layer `new` its name; the one that had it goes `aside` meanwhile. StorageError."""
     try:
         if tree.exists():
             tree.rename(aside)
         new.rename(tree)
-    except OSError as error:
+    except BaseException as error:
         if aside.exists() and not tree.exists():
             aside.rename(tree)
-        raise storage_error(error) from error
+        if isinstance(error, OSError):
+            raise storage_error(error) from error
+        raise
     shutil.rmtree(aside, ignore_errors=True)

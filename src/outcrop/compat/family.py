@@ -11,7 +11,8 @@ from outcrop.errors import InvalidValue
 @dataclass(frozen=True, slots=True)
 class Family:
     """One family. `name` is the directory below `compat/linux`; `debian` Debian's name of the architecture; `triplet`
-    the directory of its libraries; `loader` where the loader is by the ABI; `machine` the number in an ELF header."""
+    the directory of its libraries; `loader` where the loader is by the ABI; `machine` the number in an ELF header;
+    `oldest` what QEMU calls a processor that has the family's baseline and as little more as possible."""
 
     name: str
     debian: str
@@ -19,12 +20,29 @@ class Family:
     loader: str
     machine: int
     qemu: str
+    oldest: str
 
 
 FAMILIES = (
-    Family("x86_64", "amd64", "x86_64-linux-gnu", "/lib64/ld-linux-x86-64.so.2", 62, "qemu-x86_64"),
-    Family("aarch64", "arm64", "aarch64-linux-gnu", "/lib/ld-linux-aarch64.so.1", 183, "qemu-aarch64"),
-    Family("riscv64", "riscv64", "riscv64-linux-gnu", "/lib/ld-linux-riscv64-lp64d.so.1", 243, "qemu-riscv64"),
+    Family(
+        "x86_64",
+        "amd64",
+        "x86_64-linux-gnu",
+        "/lib64/ld-linux-x86-64.so.2",
+        62,
+        "qemu-x86_64",
+        "qemu64,-sse3,-cx16,-lahf-lm",
+    ),
+    Family("aarch64", "arm64", "aarch64-linux-gnu", "/lib/ld-linux-aarch64.so.1", 183, "qemu-aarch64", "cortex-a53"),
+    Family(
+        "riscv64",
+        "riscv64",
+        "riscv64-linux-gnu",
+        "/lib/ld-linux-riscv64-lp64d.so.1",
+        243,
+        "qemu-riscv64",
+        "sifive-u54",
+    ),
 )
 
 

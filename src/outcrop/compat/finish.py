@@ -37,14 +37,19 @@ def add_links(tree: Path, layout: LayerLayout, description: LayerDescription, as
                 _link(tree, merged_path(link.lstrip("/")), target, replace=False)
         for declared in description.links:
             _link(tree, declared.path, declared.target, replace=True)
-        for host in description.host_links:
-            # A CernVM-FS client puts the value of its variable in, or the path behind the `:-`.
-            target = f"$({layout.variable(host.variable)}:-{host.host})"
-            _link(tree, merged_path(host.path), target, replace=True)
+        add_host_links(tree, layout, description)
         for directory in description.trusted_directories:
             (tree / merged_path(directory)).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise storage_error(error) from error
+
+
+def add_host_links(tree: Path, layout: LayerLayout, description: LayerDescription) -> None:
+    """Links to the host's files, each with the variable by which a site redirects it; OSError."""
+    for host in description.host_links:
+        # A CernVM-FS client puts the value of its variable in, or the path behind the `:-`.
+        target = f"$({layout.variable(host.variable)}:-{host.host})"
+        _link(tree, merged_path(host.path), target, replace=True)
 
 
 def _link(tree: Path, path: str, target: str, *, replace: bool) -> None:
@@ -71,6 +76,7 @@ def finish(root: SealedRoot, description: LayerDescription, progress: Progress =
         _write_startprefix,
         _certificates,
         _compiler_specs,
+        _compilers_tools,
         _linker_scripts,
         _lmod_places,
         _loader_cache,
@@ -95,10 +101,14 @@ def _program(root: SealedRoot, place: str) -> str | None:
 
 
 def _write_startprefix(root: SealedRoot, _: LayerDescription) -> None:
-    """The command that runs another one with the layer's environment, as Gentoo Prefix has it."""
+    write_startprefix(root.tree, root.layout)
+
+
+def write_startprefix(tree: Path, layout: LayerLayout) -> None:
+    """The command that runs another one with the layer's environment, as Gentoo Prefix has it; OSError."""
     template = Path(__file__).with_name("templates") / f"{STARTPREFIX}.sh"
-    text = template.read_text(encoding="utf-8").replace("@PREFIX@", str(root.layout.prefix))
-    place = root.tree / STARTPREFIX
+    text = template.read_text(encoding="utf-8").replace("@PREFIX@", str(layout.prefix))
+    place = tree / STARTPREFIX
     place.write_text(text, encoding="utf-8")
     place.chmod(0o755)
 
@@ -117,7 +127,7 @@ def _certificates(root: SealedRoot, _: LayerDescription) -> None:
         if not link.is_symlink():
             link.symlink_to(os.path.relpath(path, bundle.parent))
     if openssl:
-        root.run([openssl, "rehash", f"{root.layout.prefix}/{bundle.parent.relative_to(root.tree)}"])
+        root.require_room(root.run([openssl, "rehash", f"{root.layout.prefix}/{bundle.parent.relative_to(root.tree)}"]))
 
 
 _ABSOLUTE_LIBRARY = re.compile(r"(?<=[\s(])/\S*/(?=[^/\s]+\.(?:so[.\d]*|a)\b)")
@@ -136,17 +146,19 @@ def _linker_scripts(root: SealedRoot, _: LayerDescription) -> None:
 
 
 _SYSROOT = " %{{!-sysroot=*:--sysroot={prefix}}}"
-_LINK = " %{{!static:%{{!static-pie:%{{!shared:%{{!r:--dynamic-linker={loader}}}}}}}}} %{{!r:{run_path}}}"
+_LINK = " %{{!static:%{{!static-pie:%{{!shared:%{{!r:--dynamic-linker={loader}}}}}}}}}"
 
 
-def _compiler_specs(root: SealedRoot, description: LayerDescription) -> None:
-    """The compilers' own file of specs: headers and libraries are the layer's, and what they link finds its loader and
-    libraries there. A driver that finds such a file uses no built-in specs, so these are in it, too."""
+def _compiler_specs(root: SealedRoot, _: LayerDescription) -> None:
+    """The compilers' own file of specs: headers and libraries are the layer's, and what they link names the layer's
+    loader, which knows where its libraries are. A run path would come before that of whoever links. A driver that finds
+    such a file uses no built-in specs, so these are in it, too."""
     layout = root.layout
-    directories = layout.library_directories(description.trusted_directories)
     added = {
         "self_spec": _SYSROOT.format(prefix=layout.prefix),
-        "link": _LINK.format(loader=layout.loader, run_path=" ".join(f"-rpath={place}" for place in directories)),
+        "link": _LINK.format(loader=layout.loader),
+        # In the place of `/lib/` and `/usr/lib/`. The first is the end of the second, so it cannot be moved.
+        "startfile_prefix_spec": f" {layout.prefix}/usr/lib/",
     }
     # Newer releases have the programs below `usr/libexec`; specs are read from beside the libraries.
     for library in sorted((root.tree / "usr/lib/gcc" / layout.family.triplet).glob("*/libgcc.a")):
@@ -155,6 +167,21 @@ def _compiler_specs(root: SealedRoot, description: LayerDescription) -> None:
         for name, text in added.items():
             specs = _with_added(specs, name, text)
         (library.parent / "specs").write_text(specs, encoding="utf-8")
+
+
+_BINUTILS = ("ar", "as", "ld", "ld.bfd", "ld.gold", "nm", "objcopy", "objdump", "ranlib", "strip")
+
+
+def _compilers_tools(root: SealedRoot, _: LayerDescription) -> None:
+    """Compilers look for an assembler and a linker in a directory of their own before they ask the search path, which
+    may have the host's first."""
+    directory = root.tree / "usr" / root.layout.family.triplet / "bin"
+    if not (root.tree / "usr/lib/gcc" / root.layout.family.triplet).is_dir():
+        return
+    for name in _BINUTILS:
+        if (root.tree / "usr/bin" / name).exists():
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / name).symlink_to(f"../../bin/{name}")
 
 
 def _with_added(specs: str, name: str, text: str) -> str:
@@ -240,7 +267,7 @@ def _locales(root: SealedRoot, description: LayerDescription) -> None:
             place = f"{prefix}/usr/lib/locale/{name}.{charset.lower().replace('-', '')}"
             command = [localedef, "--no-archive", "-c", "-i", f"{prefix}/usr/share/i18n/locales/{name}"]
             with _unpacked(root.tree / "usr/share/i18n/charmaps" / charset):
-                root.run([*command, "-f", charset, place], environment)
+                root.require_room(root.run([*command, "-f", charset, place], environment))
             if not (root.tree / "usr/lib/locale" / Path(place).name).is_dir():
                 raise CommandFailed(what="the layer's `localedef`", problem=f"it made no {locale}", hint=_LOCALE_HINT)
 
@@ -269,7 +296,7 @@ def _bytecode(root: SealedRoot, _: LayerDescription) -> None:
     prefix = root.layout.prefix
     places = _existing(root, ("usr/lib/python3", *(f"usr/lib/{path.name}" for path in _pythons(root.tree))))
     options = ["-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
-    root.run([python, "-I", *options, *(f"{prefix}/{place}" for place in places)])
+    root.require_room(root.run([python, "-I", *options, *(f"{prefix}/{place}" for place in places)]))
 
 
 def _pythons(tree: Path) -> Sequence[Path]:

@@ -12,6 +12,8 @@ from outcrop.software.layout import DEFAULT_MOUNT_ROOT, OPERATING_SYSTEM
 
 STARTPREFIX = "startprefix"
 RECORDS = "reprod"
+LAYERS_PATTERN = f"versions/*/compat/{OPERATING_SYSTEM}/*"
+"""Where a repository has its layers."""
 
 
 @dataclass(frozen=True, slots=True)

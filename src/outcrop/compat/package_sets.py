@@ -13,9 +13,18 @@
     gentoo = "app-shells/bash"
     programs = ["bash"]
 
-`layer.toml` names the back end and the release, and says what belongs to no package: which dependencies are left out,
-which paths are not unpacked, which files are the host's. A stack's own `compat` directory is laid over the files that
-come with Outcrop: a set of the same name replaces one, lists in `layer.toml` grow.
+    [[wheel]]                      # what the release does not have: Python's, pinned by digest
+    name = "archspec"
+    version = "0.2.7"
+    file = "archspec-0.2.7-py3-none-any.whl"
+    sha256 = "…"
+    reason = "names processors"
+    programs = ["archspec"]
+
+`gentoo` is the atom by which Gentoo Prefix knows the package. `layer.toml` names the back end and the release, and says
+what belongs to no package: which dependencies are left out, which paths are not unpacked, which files are the host's. A
+stack's own `compat` directory is laid over the files that come with Outcrop: a set of the same name replaces one, lists
+in `layer.toml` grow.
 """
 
 from __future__ import annotations
@@ -27,19 +36,25 @@ from pathlib import Path
 
 import msgspec
 
+from outcrop.compat.debian.packages import SHA256
 from outcrop.compat.family import FAMILIES, Family
+from outcrop.compat.gentoo.settings import ATOM, GentooSettings, check_settings
+from outcrop.compat.wheels.names import wheel_name
 from outcrop.errors import FormatError, InvalidValue, storage_error
 from outcrop.toml_text import decoded, read_text
 
 STANDARD_DIRECTORY = Path(__file__).with_name("data")
 LAYER_FILE = "layer.toml"
+INSTRUCTIONS_FILE = "instructions.toml"
+"""What `outcrop compat verify` knows of programs that ask the processor what it has; no set."""
 
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _GLOB_PARTS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 _PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?")
 
 
-def _glob(path: str) -> str:
+def glob_pattern(path: str) -> str:
+    """A regular expression for the paths that the glob `path` means: `*` stays within a directory, `**` does not."""
     parts = re.split(r"(\*\*|\*|\?)", path)
     return "".join(_GLOB_PARTS.get(part, re.escape(part)) for part in parts)
 
@@ -58,11 +73,25 @@ class WantedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.names.get(release, self.name)
 
 
+class WantedWheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Python wheel that a set names, by its file and that file's digest, and why."""
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+    reason: str
+    gentoo: str = ""
+    programs: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+
+
 class PackageSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A set: its file's name is its own."""
 
     purpose: str
-    package: tuple[WantedPackage, ...]
+    package: tuple[WantedPackage, ...] = ()
+    wheel: tuple[WantedWheel, ...] = ()
     families: tuple[str, ...] = ()
     releases: tuple[str, ...] = ()
     optional: bool = False
@@ -89,8 +118,8 @@ class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def pattern(self) -> str:
         """A regular expression for the whole of such a path."""
-        kept = "|".join(_glob(path[1:]) for path in self.paths if path.startswith("!"))
-        taken = "|".join(_glob(path) for path in self.paths if not path.startswith("!"))
+        kept = "|".join(glob_pattern(path[1:]) for path in self.paths if path.startswith("!"))
+        taken = "|".join(glob_pattern(path) for path in self.paths if not path.startswith("!"))
         return rf"(?!(?:{kept})\Z)(?:{taken})" if kept else rf"(?:{taken})"
 
 
@@ -134,6 +163,7 @@ class _LayerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drop: tuple[Drop, ...] = ()
     host: tuple[HostLink, ...] = ()
     link: tuple[DeclaredLink, ...] = ()
+    gentoo: GentooSettings = GentooSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +182,7 @@ class LayerDescription:
     drops: tuple[Drop, ...]
     host_links: tuple[HostLink, ...]
     links: tuple[DeclaredLink, ...]
+    gentoo: GentooSettings
 
     def sets_for(self, family: Family, asked_for: Iterable[str] = ()) -> tuple[PackageSet, ...]:
         """The sets of `family`'s layer, with the optional ones that are asked for. InvalidValue for an unknown one."""
@@ -182,6 +213,29 @@ def wanted_names(sets: Sequence[PackageSet], family: Family, release: str) -> di
             if not package.families or family.name in package.families:
                 found.setdefault(package.name_in(release), package)
     return found
+
+
+def wanted_wheels(sets: Sequence[PackageSet], family: Family) -> dict[str, WantedWheel]:
+    """The wheels that `sets` name, by name. InvalidValue where two files of one name are wanted."""
+    found: dict[str, WantedWheel] = {}
+    for one in sets:
+        for wheel in one.wheel:
+            if wheel.families and family.name not in wheel.families:
+                continue
+            if found.setdefault(wheel.name, wheel).sha256 != wheel.sha256:
+                raise InvalidValue(
+                    what=f"the wheel {wheel.name}",
+                    problem=f"is wanted as {found[wheel.name].file} and as {wheel.file}",
+                    hint="leave one of the two out of the sets",
+                )
+    return found
+
+
+def wanted_programs(sets: Sequence[PackageSet], family: Family, release: str) -> tuple[str, ...]:
+    """The programs that `sets` name, in the order of their names."""
+    packages, wheels = wanted_names(sets, family, release).values(), wanted_wheels(sets, family).values()
+    named = (*(one.programs for one in packages), *(one.programs for one in wheels))
+    return tuple(sorted({name for programs in named for name in programs}))
 
 
 def require_one_python(names: Iterable[str]) -> None:
@@ -216,6 +270,7 @@ def read_description(own: Path | None = None) -> LayerDescription:
         drop=(*base.drop, *over.drop),
         host=(*base.host, *over.host),
         link=(*base.link, *over.link),
+        gentoo=over.gentoo.over(base.gentoo),
     )
     return _description(merged, sets | own_sets)
 
@@ -233,12 +288,14 @@ def _description(layer: _LayerFile, sets: dict[str, PackageSet]) -> LayerDescrip
         layer.drop,
         tuple({link.path: link for link in layer.host}.values()),
         tuple({link.path: link for link in layer.link}.values()),
+        layer.gentoo,
     )
 
 
 def _read_directory(directory: Path) -> tuple[_LayerFile, dict[str, PackageSet]]:
     try:
-        files = sorted(path for path in directory.iterdir() if path.suffix == ".toml")
+        found = sorted(path for path in directory.iterdir() if path.suffix == ".toml")
+        files = [path for path in found if path.name != INSTRUCTIONS_FILE]
     except OSError as error:
         raise storage_error(error, str(directory)) from error
     layer, sets = _LayerFile(), {}
@@ -255,16 +312,38 @@ def parse_set(text: str, name: str, what: str) -> PackageSet:
     """The set `name` that `text` describes; FormatError."""
     found = msgspec.structs.replace(decoded(text, PackageSet, what), name=name)
     known = {family.name for family in FAMILIES}
-    for family in (*found.families, *(one for package in found.package for one in package.families)):
+    parts: tuple[WantedPackage | WantedWheel, ...] = (*found.package, *found.wheel)
+    if not parts:
+        raise FormatError(what=what, field="the set", problem="names neither a package nor a wheel")
+    for family in (*found.families, *(one for part in parts for one in part.families)):
         if family not in known:
             raise FormatError(what=what, field="families", problem=f"names {family}, which is not known")
     for package in found.package:
         for package_name in (package.name, *package.names.values()):
             if not _PACKAGE_NAME.fullmatch(package_name):
                 raise FormatError(what=what, field="name", problem=f"{package_name!r} is not the name of a package")
-        if not package.reason.strip():
-            raise FormatError(what=what, field=f"reason of {package.name}", problem="is empty")
+    for part in parts:
+        if not part.reason.strip():
+            raise FormatError(what=what, field=f"reason of {part.name}", problem="is empty")
+    for wheel in found.wheel:
+        _check_wheel(wheel, what)
+    if found.wheel and not found.ships:
+        raise FormatError(what=what, field="ships", problem="is false, and there is no use for wheels in building")
+    for package in found.package:
+        if package.gentoo and not ATOM.fullmatch(package.gentoo):
+            raise FormatError(
+                what=what, field=f"gentoo of {package.name}", problem=f"{package.gentoo!r} is not an atom"
+            )
     return found
+
+
+def _check_wheel(wheel: WantedWheel, what: str) -> None:
+    named = wheel_name(wheel.file, what)
+    if (named.name, named.version) != (wheel.name, wheel.version):
+        problem = f"is of {named.name} {named.version}, not of {wheel.name} {wheel.version}"
+        raise FormatError(what=what, field=f"file of {wheel.name}", problem=problem)
+    if not SHA256.fullmatch(wheel.sha256):
+        raise FormatError(what=what, field=f"sha256 of {wheel.name}", problem="is no SHA-256")
 
 
 def _check_layer(layer: _LayerFile, what: str) -> None:
@@ -278,3 +357,4 @@ def _check_layer(layer: _LayerFile, what: str) -> None:
     for path in inside:
         if path.startswith("/") or not path.strip("./") or ".." in path.split("/"):
             raise FormatError(what=what, field=path, problem="is not a path below the layer")
+    check_settings(layer.gentoo, what)

@@ -7,21 +7,23 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from outcrop.compat.debian.archive import Archive, read_release, suites_of
+from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.debian.resolve import Resolution, resolve
 from outcrop.compat.family import Family
-from outcrop.compat.lock import Lock, LockedPackage, lock_of
+from outcrop.compat.lock import Lock, LockedPackage, LockedWheel, lock_of
 from outcrop.compat.package_sets import (
     LayerDescription,
     PackageSet,
     WantedPackage,
+    WantedWheel,
     require_one_python,
     wanted_names,
+    wanted_wheels,
 )
-from outcrop.errors import InvalidValue
+from outcrop.compat.wheels.index import fetch_wheel
+from outcrop.compat.wheels.needs import layer_python, require_python
+from outcrop.compat.wheels.wheel_file import read_wheel
 from outcrop.progress import SILENT, Progress
-
-BACK_END = "debian"
-"""What layers can be made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,10 @@ class LayerPlan:
         """The packages that are part of the finished layer."""
         return tuple(package for package in self.lock.packages if package.ships)
 
-    def reason(self, package: LockedPackage) -> str:
+    def reason(self, package: LockedPackage | LockedWheel) -> str:
         """Why `package` is there, in words."""
+        if isinstance(package, LockedWheel):
+            return wanted_wheels(self.sets, self.family)[package.name].reason
         if package.name in self.wanted:
             return self.wanted[package.name].reason
         return f"needed by {package.needed_by}"
@@ -53,12 +57,10 @@ def plan_layer(
     now: datetime,
     progress: Progress = SILENT,
 ) -> LayerPlan:
-    """The layer of `family` as the release stands at this time.
+    """The layer of `family` from Debian's packages, as the release stands at this time.
 
-    Raises InvalidValue for sets that cannot be satisfied, and what reading the release raises."""
-    if description.back_end != BACK_END:
-        hint = f'write `back_end = "{BACK_END}"` in `layer.toml`'
-        raise InvalidValue(what=f"the back end {description.back_end!r}", problem="is not there", hint=hint)
+    Wheels are fetched: what they need is in their files. Raises InvalidValue for sets that cannot be satisfied, and
+    what reading the release and the wheels raises."""
     sets = description.sets_for(family, asked_for)
     suites = description.suites or suites_of(description.release)
     metadata = read_release(archive, description.release, suites, family.debian, now, progress)
@@ -68,7 +70,10 @@ def plan_layer(
     whole = resolve(metadata.index, wanted, excluded, together, description.release)
     require_one_python(whole.chosen)
     shipped = _shipped(sets, family, description.release, whole)
-    lock = lock_of(metadata, whole, family.name, (one.name for one in sets), shipped)
+    wheels = [_locked_wheel(archive.store, wheel) for _, wheel in sorted(wanted_wheels(sets, family).items())]
+    lock = lock_of(metadata, whole, family.name, (one.name for one in sets), shipped, wheels)
+    for wheel in wheels:
+        require_python(wheel, layer_python(lock))
     return LayerPlan(family, sets, wanted, lock)
 
 
@@ -88,3 +93,10 @@ def _shipped(sets: Iterable[PackageSet], family: Family, release: str, whole: Re
                         shipped.add(name)
                         open_names.append(name)
     return shipped
+
+
+def _locked_wheel(mirror: PackageMirror, wheel: WantedWheel) -> LockedWheel:
+    path = fetch_wheel(mirror, wheel.name, wheel.version, wheel.sha256)
+    facts = read_wheel(path, wheel.file)
+    size = path.stat().st_size
+    return LockedWheel(wheel.name, wheel.version, wheel.file, wheel.sha256, size, facts.python, facts.needs)

@@ -1,12 +1,15 @@
 """What a layer keeps of how it was made: `reprod/<UTC time>/`, as EESSI's installations have it.
 
-layer.json        which layer it is: repository, version, family, and so its prefix
+layer.json        which layer it is: repository, version, family, and so its prefix; and its digest
 lock.json         the packages, by digest
 sets.json         the sets and declarations that the lock was resolved from
 relocation.json   what was changed in which file, and which paths could not be
 tools.json        the programs that built it, with versions
 files.sha256      the digest of every file, as `sha256sum` reads it
+packages.txt      the package that each file is from
 build.log         what was done when
+
+Gentoo Prefix adds its script and packages.txt, the list of what it installed.
 """
 
 from __future__ import annotations
@@ -21,12 +24,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 import msgspec
 
 from outcrop.compat.family import family_named
 from outcrop.compat.layout import RECORDS, LayerLayout
-from outcrop.compat.lock import Lock, read_lock, render_lock
+from outcrop.compat.lock import Lock, read_lock
 from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.relocate.tree import FileChanges
 from outcrop.cvmfs.names import repository_name
@@ -36,6 +40,9 @@ from outcrop.toml_text import read_text
 LOCK_FILE = "lock.json"
 LAYER_FILE = "layer.json"
 FILES = "files.sha256"
+RECORD_SUFFIX = "UTC"
+LINK = "-> "
+"""How what stands for a link among digests begins."""
 
 
 @dataclass(slots=True)
@@ -70,7 +77,7 @@ def digests(tree: Path) -> dict[str, str]:
                 place = Path(directory, name)
                 mode = place.lstat().st_mode
                 if stat.S_ISLNK(mode):
-                    found[path] = f"-> {os.readlink(place)}"
+                    found[path] = f"{LINK}{os.readlink(place)}"
                 elif stat.S_ISREG(mode):
                     with place.open("rb") as file:
                         found[path] = hashlib.file_digest(file, "sha256").hexdigest()
@@ -81,6 +88,20 @@ def digests(tree: Path) -> dict[str, str]:
 
 def _raise(error: OSError) -> None:
     raise error
+
+
+def layer_digest(tree: Path, contents: Mapping[str, str] | None = None) -> str:
+    """The SHA-256 of all that the layer `tree` holds besides its records: paths, `contents` as `digests` gives them,
+    and what may be executed. Two builds of one lock have the same. StorageError."""
+    total = hashlib.sha256()
+    try:
+        for path, content in sorted((contents or digests(tree)).items()):
+            executable = not content.startswith(LINK) and (tree / path).stat().st_mode & stat.S_IXUSR
+            line = f"{content} {'x' if executable else '-'} {path}\0"
+            total.update(line.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise storage_error(error) from error
+    return total.hexdigest()
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Difference, ...]:
@@ -96,23 +117,27 @@ def write_record(
     tree: Path,
     layout: LayerLayout,
     moment: datetime,
-    lock: Lock,
+    lock: bytes,
     description: LayerDescription,
     changes: Sequence[FileChanges],
     log: BuildLog,
     tools: Iterable[Sequence[str]],
+    further: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Path:
-    """Writes the record of a finished `tree`; its directory. StorageError."""
-    directory = tree / RECORDS / f"{moment:%Y%m%d_%H%M%SUTC}"
-    lines = [f"{digest}  {path}" for path, digest in sorted(digests(tree).items()) if not digest.startswith("-> ")]
+    """Writes the record of a finished `tree`, with the text of its `lock` and `further` files by name; its directory.
+    StorageError."""
+    directory = tree / RECORDS / f"{moment:%Y%m%d_%H%M%S}{RECORD_SUFFIX}"
+    contents = digests(tree)
+    lines = [f"{digest}  {path}" for path, digest in sorted(contents.items()) if not digest.startswith(LINK)]
     documents = {
-        LAYER_FILE: _json(_told_layout(layout)),
-        LOCK_FILE: render_lock(lock),
+        LAYER_FILE: _json(_told_layout(layout, layer_digest(tree, contents))),
+        LOCK_FILE: lock,
         "sets.json": _json(description),
         "relocation.json": _json([_told(one) for one in changes]),
         "tools.json": _json(_versions(tools)),
         FILES: ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"),
         "build.log": ("\n".join(log.lines) + "\n").encode(),
+        **further,
     }
     try:
         directory.mkdir(parents=True)
@@ -123,23 +148,27 @@ def write_record(
     return directory
 
 
-class _Layer(msgspec.Struct, frozen=True):
+class RecordedLayer(msgspec.Struct, frozen=True):
+    """Which layer it is, and the digest of what it holds."""
+
     repository: str
     version: str
     family: str
     mount_root: str
     variable_prefix: str
     prefix: str
+    digest: str = ""
 
 
-def _told_layout(layout: LayerLayout) -> _Layer:
-    return _Layer(
+def _told_layout(layout: LayerLayout, digest: str) -> RecordedLayer:
+    return RecordedLayer(
         layout.repository,
         layout.version,
         layout.family.name,
         str(layout.mount_root),
         layout.variable_prefix,
         str(layout.prefix),
+        digest,
     )
 
 
@@ -154,15 +183,44 @@ def require_record(tree: Path) -> Path:
 def recorded_layout(tree: Path) -> LayerLayout:
     """Which layer `tree` is, as its record says. NotFound, FormatError, StorageError."""
     path = require_record(tree) / LAYER_FILE
-    try:
-        found = msgspec.json.decode(read_text(path).encode(), type=_Layer)
-    except msgspec.DecodeError as error:
-        raise FormatError(what=str(path), field="the layer", problem=f"is not accepted: {error}") from error
+    found = parse_layer(read_text(path).encode(), str(path))
     try:
         repository, family = repository_name(found.repository), family_named(found.family)
     except InvalidValue as error:
         raise FormatError(what=str(path), field="the layer", problem=f"is not accepted: {error.message}") from error
     return LayerLayout(repository, found.version, family, PurePosixPath(found.mount_root), found.variable_prefix)
+
+
+def parse_layer(data: bytes, what: str) -> RecordedLayer:
+    """What `data`, the record's description of its layer, says; `what` names it in a FormatError."""
+    try:
+        return msgspec.json.decode(data, type=RecordedLayer)
+    except msgspec.DecodeError as error:
+        raise FormatError(what=what, field="the layer", problem=f"is not accepted: {error}") from error
+
+
+class LayerOrigin(msgspec.Struct, frozen=True):
+    """What a layer was resolved from: `release`, the names of its sets; `back_end` is empty for Debian's."""
+
+    release: str
+    sets: tuple[str, ...]
+    back_end: str = ""
+
+
+def recorded_origin(tree: Path) -> LayerOrigin:
+    """What the layer `tree` was resolved from, as its record says. NotFound, FormatError, StorageError."""
+    path = require_record(tree) / LOCK_FILE
+    try:
+        return msgspec.json.decode(read_text(path).encode(), type=LayerOrigin)
+    except msgspec.DecodeError as error:
+        raise FormatError(what=str(path), field="the lock", problem=f"is not accepted: {error}") from error
+
+
+def recorded_digest(tree: Path) -> str:
+    """The digest that the layer `tree` had when it was built; empty where its record does not say. NotFound,
+    FormatError, StorageError."""
+    path = require_record(tree) / LAYER_FILE
+    return parse_layer(read_text(path).encode(), str(path)).digest
 
 
 def recorded_lock(tree: Path) -> Lock:
@@ -172,7 +230,7 @@ def recorded_lock(tree: Path) -> Lock:
 
 def latest_record(tree: Path) -> Path | None:
     """The directory of the newest record of the layer `tree`; None where it has none."""
-    return max((path for path in (tree / RECORDS).glob("*UTC") if path.is_dir()), default=None)
+    return max((path for path in (tree / RECORDS).glob(f"*{RECORD_SUFFIX}") if path.is_dir()), default=None)
 
 
 def _json(value: object) -> bytes:

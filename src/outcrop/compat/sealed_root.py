@@ -5,11 +5,13 @@ bubblewrap, without a privilege where users may have namespaces.
 
 A layer for another family runs under QEMU. Since Linux 6.7 a namespace of users has its own list of what starts which
 programs (binfmt_misc): there QEMU is entered, for the layer and for nobody else, and everything that a program starts
-is emulated as well. Elsewhere QEMU's static program is in the root, and runs one program at a time.
+is emulated as well. Elsewhere QEMU's static program is in the root, and runs one program at a time. Its processor is
+the family's oldest.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shutil
@@ -20,7 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from outcrop.compat.family import Family
 from outcrop.compat.layout import LayerLayout
-from outcrop.errors import CommandFailed, MissingCapability
+from outcrop.errors import CommandFailed, MissingCapability, storage_error
 from outcrop.software.sandbox import BUBBLEWRAP, INSTALL_HINT, NAMESPACE_HINT
 
 QEMU_PLACE = PurePosixPath("/qemu")
@@ -46,10 +48,20 @@ class SealedRoot:
     def environment(self) -> dict[str, str]:
         """What a program finds by default: the layer's programs on the path, a home, no locale, and what is extra."""
         path = ":".join(f"{self.layout.prefix}/{place}" for place in _PATH)
-        return {"PATH": path, "HOME": "/tmp", "LC_ALL": "C.UTF-8"} | dict(self.extra_environment)
+        processor = {} if self.qemu is None else {"QEMU_CPU": self.layout.family.oldest}
+        return {"PATH": path, "HOME": "/tmp", "LC_ALL": "C.UTF-8"} | processor | dict(self.extra_environment)
 
     def command_line(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> list[str]:
         """What to run on this machine so that `command` runs in the root, with exactly `environment`."""
+        line = self.bubblewrap_line(environment)
+        if self.qemu is None:
+            return [*line, "--", *command]
+        if self.children_too:
+            return [*entered(self.layout.family, self.qemu), *line, "--", *command]
+        return [*line, "--ro-bind", str(self.qemu), str(QEMU_PLACE), "--", str(QEMU_PLACE), *command]
+
+    def bubblewrap_line(self, environment: Mapping[str, str] | None = None) -> list[str]:
+        """The call of bubblewrap that makes the root, up to the command."""
         line = [
             self.bubblewrap,
             "--die-with-parent",
@@ -65,11 +77,7 @@ class SealedRoot:
         line += ["--clearenv", "--chdir", "/tmp"]
         for name, value in (self.environment() if environment is None else environment).items():
             line += ["--setenv", name, value]
-        if self.qemu is None:
-            return [*line, "--", *command]
-        if self.children_too:
-            return [*entered(self.layout.family, self.qemu), *line, "--", *command]
-        return [*line, "--ro-bind", str(self.qemu), str(QEMU_PLACE), "--", str(QEMU_PLACE), *command]
+        return line
 
     def run(
         self, command: Sequence[str], environment: Mapping[str, str] | None = None, stdin: str = "", seconds: int = 600
@@ -86,8 +94,9 @@ class SealedRoot:
     def require(
         self, command: Sequence[str], environment: Mapping[str, str] | None = None, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Runs `command` in the root; CommandFailed, with its last words, if it fails."""
+        """Runs `command` in the root; CommandFailed, with its last words, if it fails, StorageError for a full disk."""
         ended = self.run(command, environment, stdin)
+        self.require_room(ended)
         if ended.returncode != 0:
             words = (ended.stderr.strip() or ended.stdout.strip()).splitlines() or [f"exit code {ended.returncode}"]
             name = PurePosixPath(command[0]).name
@@ -95,6 +104,12 @@ class SealedRoot:
                 what=f"the layer's `{name}`", problem=words[-1], hint="the layer is not usable; report it"
             )
         return ended
+
+    def require_room(self, ended: subprocess.CompletedProcess[str]) -> None:
+        """StorageError where a program that has `ended` says that the disk is full."""
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if ended.returncode != 0 and os.strerror(number) in ended.stdout + ended.stderr:
+                raise storage_error(OSError(number, os.strerror(number)), str(self.tree))
 
 
 def sealed_root(
@@ -124,6 +139,9 @@ def sealed_root(
     return SealedRoot(layout, tree, bubblewrap, writable, qemu=qemu, children_too=children_too)
 
 
+NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
+"""What gives a program its own list, which it may write."""
+
 _ENTER = """\
 set -e
 mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
@@ -140,10 +158,14 @@ _MASK = "\\xff" * 7 + "\\x00" + "\\xff" * 8 + "\\xfe\\xff\\xff\\xff"
 def entered(family: Family, qemu: Path) -> list[str]:
     """The beginning of a command line in which QEMU runs the programs of `family`. Source: the kernel's
     `admin-guide/binfmt-misc`; `F` opens QEMU now, so that it need not be in the root."""
+    return [*NAMESPACE, "sh", "-c", _ENTER, "sh", rule(family, str(qemu))]
+
+
+def rule(family: Family, qemu: str) -> str:
+    """The kernel's rule by which `qemu` runs the programs of `family`."""
     machine = f"\\x{family.machine & 0xFF:02x}\\x{family.machine >> 8:02x}"
     magic = "\\x7fELF\\x02\\x01\\x01" + "\\x00" * 9 + "\\x02\\x00" + machine
-    rule = f":{family.qemu}:M::{magic}:{_MASK}:{qemu}:F"
-    return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _ENTER, "sh", rule]
+    return f":{family.qemu}:M::{magic}:{_MASK}:{qemu}:F"
 
 
 def _can_enter(family: Family, qemu: Path) -> bool:
@@ -159,12 +181,20 @@ def _can_enter(family: Family, qemu: Path) -> bool:
 def _qemu(layout: LayerLayout, find_program: Callable[[str], str | None]) -> Path | None:
     if layout.family.name == platform.machine():
         return None
-    for name in (f"{layout.family.qemu}-static", layout.family.qemu):
-        program = find_program(name)
-        if program is not None and os.access(program, os.X_OK):
-            return Path(program).resolve()
+    program = static_qemu(layout.family, find_program)
+    if program is not None:
+        return program
     raise MissingCapability(
         what=f"running programs for {layout.family.name}",
         problem=f"the program `{layout.family.qemu}-static` is not installed",
         hint="install the package `qemu-user-static`, or build on such a machine",
     )
+
+
+def static_qemu(family: Family, find_program: Callable[[str], str | None] = shutil.which) -> Path | None:
+    """This machine's QEMU for programs of `family`; None without one."""
+    for name in (f"{family.qemu}-static", family.qemu):
+        program = find_program(name)
+        if program is not None and os.access(program, os.X_OK):
+            return Path(program).resolve()
+    return None

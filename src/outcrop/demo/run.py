@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from outcrop.client.address import RepositoryAddress
 from outcrop.cvmfs.metainfo import Metainfo
 from outcrop.delivery.publish import publish_build
+from outcrop.demo.layer import DemoLayer, demo_layer, publish_demo_layer
 from outcrop.demo.reading import Stage, appear, choose_stage, explore, readable, run_in_clean_shell
 from outcrop.demo.serving import served
 from outcrop.demo.telling import Chapter, Story, Teller
@@ -55,6 +56,7 @@ class DemoOptions:
     directory: Path
     port: int = 0
     without_mount: bool = False
+    without_layer: bool = False
     explore: bool = False
     environment: tuple[tuple[str, str], ...] = ()
     debian_mirrors: tuple[str, ...] = ()
@@ -64,6 +66,7 @@ def plan() -> tuple[str, ...]:
     """The chapters, in order."""
     return (
         "Keys and repository",
+        "Compatibility layer",
         "Target of this machine",
         "Sources",
         "Build",
@@ -80,10 +83,11 @@ def run_demo(options: DemoOptions, teller: Teller) -> tuple[Chapter, ...]:
         titles = iter(plan())
         repository = _repository(workshop, story, next(titles))
         theatre = choose_stage(workshop, DEMO_REPOSITORY, story)
-        gcc = system_gcc_version()
-        prepared = _prepared(workshop, theatre, gcc, story, next(titles))
+        layer = _layer(workshop, theatre, options, story, next(titles))
+        gcc = layer.gcc if layer is not None else system_gcc_version()
+        prepared = _prepared(workshop, theatre, layer, gcc, story, next(titles))
         _fetch(workshop, prepared, options, story, next(titles))
-        _build_and_publish(prepared, repository, story, next(titles), next(titles))
+        _build_and_publish(workshop, prepared, layer, repository, story, next(titles), next(titles))
         with _reading(workshop, theatre, repository, options, story, next(titles)) as source:
             init = theatre.place / "versions" / prepared.layout.version / "init" / "bash"
             for check in demo_checks(gcc):
@@ -110,14 +114,25 @@ def _repository(workshop: Workshop, story: Story, title: str) -> OwnedRepository
         return repository
 
 
-def _prepared(workshop: Workshop, theatre: Stage, gcc: str, story: Story, title: str) -> PreparedBuild:
+def _layer(workshop: Workshop, theatre: Stage, options: DemoOptions, story: Story, title: str) -> DemoLayer | None:
+    with story.chapter(title):
+        if not options.without_layer:
+            return demo_layer(workshop, theatre, options.debian_mirrors, story)
+        story.say("the compiler and the Lmod of this machine are used")
+        return None
+
+
+def _prepared(
+    workshop: Workshop, theatre: Stage, layer: DemoLayer | None, gcc: str, story: Story, title: str
+) -> PreparedBuild:
     with story.chapter(title):
         machine = read_machine()
         detection = detect(machine.cpuinfo, machine.machine_type)
         for sentence in detection.explanation():
             story.say(sentence)
         require_easybuild()
-        require_lmod(os.environ)
+        if layer is None:
+            require_lmod(os.environ)
         stack = write_demo_stack(workshop.stack, gcc, version("easybuild"))
         workshop.tree.mkdir(parents=True, exist_ok=True)
         appear(theatre, workshop.tree)  # where no sandbox brings it to the final prefix
@@ -146,7 +161,9 @@ def _fetch(workshop: Workshop, prepared: PreparedBuild, options: DemoOptions, st
 
 
 def _build_and_publish(
+    workshop: Workshop,
     prepared: PreparedBuild,
+    layer: DemoLayer | None,
     repository: OwnedRepository,
     story: Story,
     build_title: str,
@@ -163,6 +180,8 @@ def _build_and_publish(
         if not outcome.built:
             story.say(f"all {len(outcome.skipped)} installations are there from an earlier run")
     with story.chapter(publish_title):
+        if layer is not None:
+            publish_demo_layer(workshop, repository, layer, story)
         published = publish_build(
             repository, prepared, outcome, now=datetime.now(UTC), progress=story.teller.progress()
         )

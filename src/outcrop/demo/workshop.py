@@ -2,6 +2,7 @@
 
 data/      keys, settings and storage of the demonstration's repository
 sources/   the mirror of source files
+packages/  the packages that the compatibility layer is made of
 stack/     stack.toml, easyconfigs, easystacks
 tree/      the build tree, which makes a second run fast
 run/       mountpoint, checkout and cache of one run: gone when it ends
@@ -44,6 +45,10 @@ class Workshop:
     @property
     def sources(self) -> Path:
         return self.directory / "sources"
+
+    @property
+    def packages(self) -> Path:
+        return self.directory / "packages"
 
     @property
     def indices(self) -> Path:

@@ -24,15 +24,29 @@ from outcrop.init.target import Target
 from outcrop.software.build_tree import BuildTree
 from outcrop.software.build_view import BuildView, choose_view
 from outcrop.software.changeset import ChangeSet, Installation, change_set, units_in
-from outcrop.software.easybuild_plan import plan_easystacks, require_easybuild
+from outcrop.software.easybuild_plan import (
+    easybuild_command,
+    easyconfig_directories,
+    plan_easystacks,
+    require_easybuild,
+)
 from outcrop.software.easybuild_run import EasyBuildRun, Listener
-from outcrop.software.easybuild_settings import BuildSettings, build_variables, clean_environment
+from outcrop.software.easybuild_settings import (
+    PROGRAM_DIRECTORIES,
+    BuildSettings,
+    build_variables,
+    clean_environment,
+)
 from outcrop.software.easystack import read_easystack
+from outcrop.software.layer_below import LayerBelow, easybuild_package, layer_below
 from outcrop.software.layout import SoftwareLayout
 from outcrop.software.lmod import cache_command, find_lmod, render_lmodrc, require_lmod
 from outcrop.software.plan import BuildPlan, PlannedInstallation
 from outcrop.software.sources.mirror import survey
 from outcrop.software.stack import Stack
+
+_PACKAGES = "python"
+"""Where in the scratch directory a layer's Python finds EasyBuild."""
 
 COMPILER = "GCCcore"
 """The software whose version decides which processors the code can be tuned for."""
@@ -176,9 +190,13 @@ def _build(
     lock: int,
 ) -> tuple[Path, ...]:
     require_easybuild()
-    require_lmod(environment)
+    layer = layer_below(prepared.layout, prepared.tree.root)
+    if layer is None:
+        require_lmod(environment)
     _require_sources(prepared, missing)
     view = _view(prepared, environment)
+    if layer is not None:
+        _show_easybuild(prepared.tree)
     runs = []
     for number, path in enumerate(prepared.request.easystacks):
         easystack = read_easystack(path)
@@ -188,7 +206,8 @@ def _build(
     # Everything without options of its own goes in one run. Naming what is missing, and not the easystacks, also brings
     # back a dependency of something that is installed.
     runs.append(("missing", []))
-    variables = build_environment(view, environment) | build_variables(_settings(prepared, view))
+    variables = build_environment(view, environment, layer) | build_variables(_settings(prepared, view, layer))
+    python = layer.python if layer is not None else sys.executable
     logs: list[Path] = []
     done = 0
     for label, arguments in runs:
@@ -196,7 +215,7 @@ def _build(
         if not names:
             break
         log = _log_path(prepared.tree, label)
-        one_run = EasyBuildRun(prepared.tree, view, variables, log, lock, len(missing), listen, done)
+        one_run = EasyBuildRun(prepared.tree, view, variables, log, lock, python, len(missing), listen, done)
         one_run.execute(arguments or names)
         done = one_run.done
         logs.append(log)
@@ -210,7 +229,16 @@ def _build(
     return tuple(logs)
 
 
-def _settings(prepared: PreparedBuild, view: BuildView) -> BuildSettings:
+def _show_easybuild(tree: BuildTree) -> None:
+    """Lets the layer's Python find EasyBuild, and no other package of ours."""
+    try:
+        (tree.scratch / _PACKAGES).mkdir(exist_ok=True)
+        (tree.scratch / _PACKAGES / "easybuild").symlink_to(easybuild_package())
+    except OSError as error:
+        raise storage_error(error) from error
+
+
+def _settings(prepared: PreparedBuild, view: BuildView, layer: LayerBelow | None) -> BuildSettings:
     layout, places = prepared.layout, view.places
     return BuildSettings(
         installpath=layout.final,
@@ -223,6 +251,8 @@ def _settings(prepared: PreparedBuild, view: BuildView) -> BuildSettings:
         optarch=prepared.optarch,
         filter_dependencies=prepared.request.stack.filter_dependencies,
         parallel=prepared.request.jobs,
+        sysroot=layer.prefix if layer is not None else None,
+        stock_easyconfigs=easyconfig_directories() if layer is not None else (),
     )
 
 
@@ -247,7 +277,8 @@ def _view(prepared: PreparedBuild, environment: Mapping[str, str]) -> BuildView:
         raise storage_error(error) from error
     easystacks = tuple(path.absolute() for path in prepared.request.easystacks)
     find_program = partial(shutil.which, path=environment.get("PATH"))
-    view = choose_view(prepared.layout, tree, mirror, prepared.easyconfigs, easystacks, find_program)
+    layer = layer_below(prepared.layout, tree.root)
+    view = choose_view(prepared.layout, tree, mirror, prepared.easyconfigs, easystacks, find_program, layer)
     for place in (view.places.home, view.places.temporary):
         view.on_host(tree, str(place)).mkdir(parents=True, exist_ok=True)
     return view
@@ -257,9 +288,23 @@ def _log_path(tree: BuildTree, label: str) -> Path:
     return tree.logs / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{label}.log"
 
 
-def build_environment(view: BuildView, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of everything that runs in a build: this Python's programs first, Lmod where it is."""
-    variables = clean_environment(environment, [Path(sys.executable).parent], view.places.home, view.places.temporary)
+def build_environment(
+    view: BuildView, environment: Mapping[str, str], layer: LayerBelow | None = None
+) -> dict[str, str]:
+    """The environment of everything that runs in a build: the programs and Lmod of the `layer`; without one, this
+    Python's programs first, and Lmod where it is."""
+    places = view.places
+    if layer is not None:
+        return clean_environment(environment, layer.program_directories, places.home, places.temporary) | {
+            "SHELL": layer.shell,
+            "LMOD_CMD": str(layer.lmod / "lmod"),
+            "EPREFIX": str(layer.prefix),
+            "PYTHONPATH": str(places.scratch / _PACKAGES),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "EB_SCRIPT_PATH": str(easybuild_command()),
+        }
+    ours = [str(Path(sys.executable).parent), *PROGRAM_DIRECTORIES]
+    variables = clean_environment(environment, ours, places.home, places.temporary)
     libexec = find_lmod(environment)
     if libexec is not None:
         variables["LMOD_CMD"] = str(libexec / "lmod")
@@ -274,10 +319,11 @@ def _refresh_module_cache(prepared: PreparedBuild, environment: Mapping[str, str
     if not _cache_is_stale(tree.root / layout.modules, rc_file):
         return ()
     try:
-        libexec = require_lmod(environment)
+        layer = layer_below(layout, tree.root)
+        libexec = Path(layer.lmod) if layer is not None else require_lmod(environment)
         view = _view(prepared, environment)
         (directory / "cache").mkdir(parents=True, exist_ok=True)
-        variables = build_environment(view, environment)
+        variables = build_environment(view, environment, layer)
         answer = subprocess.run(
             view.command_line(cache_command(libexec, layout), variables),
             env=variables,

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from outcrop.errors import MissingCapability
 from outcrop.software.build_tree import BuildTree
+from outcrop.software.layer_below import LayerBelow
 from outcrop.software.layout import SoftwareLayout
 from outcrop.software.sandbox import Bind, LocalHost, View, arguments, ensure_available
 
@@ -83,8 +84,10 @@ def sandboxed(
     easyconfigs: Sequence[Path],
     easystacks: Sequence[Path],
     python_places: Iterable[Path],
+    layer: LayerBelow | None = None,
 ) -> BuildView:
-    """The sandbox of a build: no network, no writing but into the tree and the scratch directory."""
+    """The sandbox of a build: no network, no writing but into the tree, less the `layer` in it, and the scratch
+    directory."""
     seen_mirror = INPUTS / "mirror"
     seen_easyconfigs = tuple(INPUTS / f"easyconfigs-{number}" for number, _path in enumerate(easyconfigs))
     seen_easystacks = tuple(INPUTS / f"easystack-{number}" / path.name for number, path in enumerate(easystacks))
@@ -96,6 +99,8 @@ def sandboxed(
     binds += [Bind(path, seen) for path, seen in zip(easyconfigs, seen_easyconfigs, strict=True)]
     binds += [Bind(path, seen) for path, seen in zip(easystacks, seen_easystacks, strict=True)]
     binds.append(Bind(tree.root, layout.mount_point, writable=True))
+    if layer is not None:
+        binds.append(Bind(layer.tree, layer.prefix))
     view = View(
         binds=tuple(binds),
         network=False,
@@ -121,12 +126,13 @@ def choose_view(
     easyconfigs: Sequence[Path],
     easystacks: Sequence[Path],
     find_program: Callable[[str], str | None] = shutil.which,
+    layer: LayerBelow | None = None,
 ) -> BuildView:
     """The sandbox where this machine can make one; else the real paths, if the tree already is at its final place.
 
     Raises MissingCapability when neither is possible. The directories to bind must exist.
     """
-    inside = sandboxed(layout, tree, mirror, easyconfigs, easystacks, python_places())
+    inside = sandboxed(layout, tree, mirror, easyconfigs, easystacks, python_places(), layer)
     assert inside.view is not None
     try:
         return replace(inside, bubblewrap=ensure_available(inside.view, LocalHost(), find_program))

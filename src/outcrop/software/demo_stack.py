@@ -8,15 +8,14 @@ all of them are in Debian's archive unmodified.
 from __future__ import annotations
 
 import re
-import site
 import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.errors import InvalidValue, MissingCapability, storage_error
+from outcrop.software.easybuild_plan import easyconfig_directories
 from outcrop.software.easystack import easystack_file_name
 from outcrop.software.stack import STACK_FILE, Stack, read_stack
 
@@ -77,12 +76,6 @@ def system_gcc_version() -> str:
             hint="install the packages `gcc`, `g++` and `make`",
         ) from None
     return answer.stdout.strip()
-
-
-def easyconfig_directories() -> tuple[Path, ...]:
-    """Where the easyconfigs that come with EasyBuild may be."""
-    bases = (sys.prefix, sys.base_prefix, site.getuserbase())
-    return tuple(Path(base) / "easybuild" / "easyconfigs" for base in dict.fromkeys(bases))
 
 
 def write_demo_stack(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import site
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,22 @@ def require_easybuild() -> None:
     """Raise MissingCapability where EasyBuild is not installed next to Outcrop."""
     if importlib.util.find_spec("easybuild") is None:
         raise MissingCapability(what="EasyBuild", problem="Python cannot import it", hint=INSTALL_HINT)
+
+
+def easyconfig_directories() -> tuple[Path, ...]:
+    """Where the easyconfigs that come with EasyBuild may be."""
+    return tuple(base / "easybuild" / "easyconfigs" for base in _bases())
+
+
+def easybuild_command() -> Path:
+    """Where the command `eb` is; EasyBuild looks from there for scripts that it does not have as modules."""
+    bases = _bases()
+    installed = (base for base in bases if (base / "easybuild" / "scripts").is_dir())
+    return next(installed, bases[0]) / "bin" / "eb"
+
+
+def _bases() -> tuple[Path, ...]:
+    return tuple(map(Path, dict.fromkeys((sys.prefix, sys.base_prefix, site.getuserbase()))))
 
 
 def plan_easystacks(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,13 +50,15 @@ Listener = Callable[[BuildStep], None]
 
 @dataclass(slots=True)
 class EasyBuildRun:
-    """One process of EasyBuild and what is known of it. `done` of `total` installations are complete."""
+    """One process of EasyBuild, on the interpreter `python`, and what is known of it: `done` of `total` installations
+    are complete."""
 
     tree: BuildTree
     view: BuildView
     variables: Mapping[str, str]
     log: Path
     lock: int
+    python: str
     total: int
     listen: Listener
     done: int = 0
@@ -71,7 +72,7 @@ class EasyBuildRun:
 
         Raises CommandFailed with the last lines of what failed, or Interrupted on Ctrl-C; then nothing runs any more.
         """
-        command = [sys.executable, "-m", "easybuild.main", "--robot", *wanted]
+        command = [self.python, "-m", "easybuild.main", "--robot", *wanted]
         code = self._wait(self.view.command_line(command, self.variables))
         self._read_events()
         if code != 0:

@@ -28,7 +28,8 @@ class BuildSettings:
     """What differs from build to build. All paths are as the build sees them.
 
     `installpath` is the final prefix, `scratch` a writable directory on disk for everything that is thrown away,
-    `sourcepath` the mirror (may be read-only), `easyconfigs` directories searched before EasyBuild's own.
+    `sourcepath` the mirror (may be read-only), `easyconfigs` directories searched before EasyBuild's own. `sysroot` is
+    the prefix of a compatibility layer; `stock_easyconfigs` is where EasyBuild's own are, if it does not know.
     """
 
     installpath: PurePosixPath
@@ -41,6 +42,8 @@ class BuildSettings:
     optarch: str
     filter_dependencies: tuple[str, ...]
     parallel: int
+    sysroot: PurePosixPath | None = None
+    stock_easyconfigs: tuple[Path, ...] = ()
 
 
 def build_variables(settings: BuildSettings) -> dict[str, str]:
@@ -53,7 +56,7 @@ def build_variables(settings: BuildSettings) -> dict[str, str]:
         "SUBDIR_SOFTWARE": "software",
         "SUFFIX_MODULES_PATH": "all",
         "SOURCEPATH": f"{scratch / 'sources'}:{settings.sourcepath}",
-        "ROBOT_PATHS": _robot_paths(settings.easyconfigs),
+        "ROBOT_PATHS": _robot_paths(settings.easyconfigs, settings.stock_easyconfigs),
         "PREFIX": str(scratch / "easybuild"),
         "BUILDPATH": str(scratch / "build"),
         "TMPDIR": str(scratch / "tmp"),
@@ -94,6 +97,8 @@ def build_variables(settings: BuildSettings) -> dict[str, str]:
         "ALLOW_USE_AS_ROOT_AND_ACCEPT_CONSEQUENCES": "1",
     }
     variables = {f"EASYBUILD_{name}": value for name, value in options.items()}
+    if settings.sysroot is not None:
+        variables["EASYBUILD_SYSROOT"] = str(settings.sysroot)
     variables[EVENTS_VARIABLE] = str(settings.events)
     variables[REPROD_VARIABLE] = str(settings.reprod)
     return variables
@@ -107,13 +112,12 @@ PROGRAM_DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin
 
 
 def clean_environment(
-    host: Mapping[str, str], program_directories: Iterable[Path], home: Path, temporary: Path
+    host: Mapping[str, str], program_directories: Iterable[str], home: Path, temporary: Path
 ) -> dict[str, str]:
     """The environment that a build starts from: known programs, the C locale in UTF-8, a home of its own."""
-    first = [str(directory) for directory in program_directories]
     environment = {name: host[name] for name in ALLOWED_FROM_HOST if name in host}
     environment |= {
-        "PATH": ":".join(dict.fromkeys([*first, *PROGRAM_DIRECTORIES])),
+        "PATH": ":".join(dict.fromkeys(program_directories)),
         "HOME": str(home),
         "TMPDIR": str(temporary),
         "LANG": "C.UTF-8",
@@ -145,5 +149,7 @@ def reader_arguments(robot_paths: Iterable[str], filter_dependencies: Iterable[s
     ]
 
 
-def _robot_paths(own: Iterable[Path | str]) -> str:
+def _robot_paths(own: Iterable[Path | str], stock: Iterable[Path | str] = ()) -> str:
+    if stock:
+        return ":".join(map(str, (*own, *stock)))
     return "".join(f"{path}:" for path in own) or DEFAULTS_FOLLOW

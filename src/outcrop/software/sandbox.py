@@ -91,7 +91,8 @@ class View:
     `binds` are made in the order given, later ones over earlier ones. With `host_writable` the rest of the host is as
     writable as it is outside. `devices`: the host's own (a shell) or only the harmless ones (a build). `environment`
     replaces the caller's where it is given. `isolated_processes` gives the program process numbers of its own, so that
-    nothing it started outlives it.
+    nothing it started outlives it. `user` is the number of the user and the group that the program runs as: to it, what
+    the caller owns is its own.
     """
 
     binds: tuple[Bind, ...] = ()
@@ -101,6 +102,7 @@ class View:
     isolated_processes: bool = False
     environment: Mapping[str, str] | None = None
     directory: PurePosixPath | None = None
+    user: int | None = None
 
 
 _ROOT = PurePosixPath("/")
@@ -118,6 +120,8 @@ def arguments(view: View, command: Sequence[str], host: HostTree, bubblewrap: st
         line += ["--unshare-net"]
     if view.isolated_processes:
         line += ["--unshare-pid", "--unshare-ipc", "--new-session"]
+    if view.user is not None:
+        line += ["--unshare-user", "--uid", str(view.user), "--gid", str(view.user)]
     line += _root_arguments(view, _opened_directories(view, host), host)
     for bind in view.binds:
         line += ["--bind" if bind.writable else "--ro-bind", str(bind.source), str(bind.target)]

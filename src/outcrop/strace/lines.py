@@ -21,6 +21,7 @@ Source: strace(1), and its output in versions 5.10 to 6.1.
 
 from __future__ import annotations
 
+import binascii
 import re
 from dataclasses import dataclass
 from enum import Enum
@@ -30,13 +31,14 @@ _CALL = re.compile(rb"(?P<name>[a-z_][a-z0-9_]*)\((?P<rest>.*)", re.DOTALL)
 _RESUMED = re.compile(rb"<\.\.\. (?P<name>[a-z_][a-z0-9_]*) resumed>(?P<rest>.*)", re.DOTALL)
 _UNFINISHED = b"<unfinished ...>"
 _RESULT = re.compile(
-    rb"= (?P<value>-?[0-9]+|\?|0x[0-9a-f]+)(?:<(?P<place>(?:[^\\<>]|\\.)*)>(?:\(deleted\))?)?"
+    rb"= (?P<value>-?[0-9]+|\?|0x[0-9a-f]+)(?:<(?P<place>[^\\<>]*(?:\\.[^\\<>]*)*)>(?:\(deleted\))?)?"
     rb"(?: (?P<error>[A-Z0-9_]+))?(?: \(.*\))?\s*"
 )
 _ENDED = re.compile(rb"\+\+\+ (?:exited with|killed by) .*")
-_STRING = re.compile(rb'"(?P<text>(?:[^"\\]|\\.)*)"(?P<cut>\.\.\.)?', re.DOTALL)
-_DESCRIPTOR = re.compile(rb"(?P<number>-?[0-9]+|AT_FDCWD)(?:<(?P<place>(?:[^\\<>]|\\.)*)>)?(?:\(deleted\))?")
-_BRACKET = re.compile(rb"<(?:[^\\<>]|\\.)*>", re.DOTALL)
+_STRING = re.compile(rb'"(?P<text>[^"\\]*(?:\\.[^"\\]*)*)"(?P<cut>\.\.\.)?', re.DOTALL)
+_DESCRIPTOR = re.compile(rb"(?P<number>-?[0-9]+|AT_FDCWD)(?:<(?P<place>[^\\<>]*(?:\\.[^\\<>]*)*)>)?(?:\(deleted\))?")
+_BRACKET = re.compile(rb"<[^\\<>]*(?:\\.[^\\<>]*)*>", re.DOTALL)
+_HEXADECIMAL = re.compile(rb"(?:\\x[0-9a-fA-F]{2})+")
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)", re.DOTALL)
 _NAMED_ESCAPES = {
     b"n": b"\n",
@@ -49,6 +51,8 @@ _NAMED_ESCAPES = {
     b"e": b"\x1b",
 }
 _OPENING, _CLOSING = b"([{", b")]}"
+_MARK = re.compile(rb'["<,()\[\]{}]')
+"""What ends a plain word, or may."""
 
 
 class Event(Enum):
@@ -134,6 +138,8 @@ class LineReader:
 
 def unescaped(text: bytes) -> bytes:
     """The bytes for which the escapes in `text` stand."""
+    if _HEXADECIMAL.fullmatch(text):
+        return binascii.unhexlify(text.replace(b"\\x", b""))
     return _ESCAPE.sub(_byte, text) if b"\\" in text else text
 
 
@@ -170,8 +176,8 @@ def _arguments(text: bytes) -> tuple[tuple[Argument, ...], bytes]:
     """The arguments up to the parenthesis that closes them, and what follows it."""
     arguments: list[Argument] = []
     begin = position = depth = 0
-    while position < len(text):
-        character = text[position : position + 1]
+    while mark := _MARK.search(text, position):
+        position, character = mark.start(), mark[0]
         if character == b'"':
             string = _STRING.match(text, position)
             if string is None:

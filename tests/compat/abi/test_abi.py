@@ -142,3 +142,12 @@ def test_a_cut_file_is_told(place: Path, length: int) -> None:
     library(place, OLD)
     with pytest.raises(FormatError):
         interface_of((place / "libthing.so.1").read_bytes()[:length])
+
+
+def test_what_a_program_that_gives_nothing_needs_is_seen(place: Path) -> None:
+    old = library(place, OLD)
+    (place / "user.c").write_text("int dropped(void); int main(void) { return dropped(); }")
+    options = ["-nostdlib", "-Wl,-e,main", str(place / "libthing.so.1"), "-o", str(place / "user")]
+    subprocess.run(["gcc", str(place / "user.c"), *options], check=True)
+    program = interface_of((place / "user").read_bytes())
+    assert problems(old, library(place, "int added(int a) { return a; }"), program) == ["dropped is not given any more"]

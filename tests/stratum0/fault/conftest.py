@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,17 +14,13 @@ from tests.stratum0.fault.calls import reason_against_tracing
 from tests.stratum0.fault.commands import CommandServer
 from tests.stratum0.fault.injection import compile_library, reason_against_injecting
 from tests.stratum0.fault.scenario import Scenario
-
-_MEMORY = Path("/dev/shm")
-_NEEDED_BYTES = 48 * 1024 * 1024
+from tests.stratum0.fault.sweep import place_in_memory
 
 
 @pytest.fixture(scope="session")
 def scenario(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenario]:
-    """The one scenario of this worker, on a file system in memory where there is one: a thousand copies of a repository
-    come and go, and what a real disk would make of a sync is not what is looked at."""
-    in_memory = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _NEEDED_BYTES
-    place = _MEMORY if in_memory else tmp_path_factory.mktemp("scenario")
+    """The one scenario of this worker, on a file system in memory where there is one."""
+    place = place_in_memory() or tmp_path_factory.mktemp("scenario")
     with tempfile.TemporaryDirectory(dir=place, prefix="outcrop-fault-") as top:
         yield Scenario(Path(top))
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 Point = TypeVar("Point")
@@ -22,6 +24,15 @@ SEED = int(os.environ.get("OUTCROP_TEST_SEED", random.randrange(2**32)))
 _SHOWN_FAILURES = 10
 _SOMETIMES = 8
 """One of so many points gets the slow looks too."""
+_MEMORY = Path("/dev/shm")
+_NEEDED_BYTES = 48 * 1024 * 1024
+
+
+def place_in_memory() -> Path | None:
+    """A file system in memory, where there is one with room: a thousand copies of a repository come and go, and what a
+    real disk would make of a sync is not what is looked at."""
+    has_room = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _NEEDED_BYTES
+    return _MEMORY if has_room else None
 
 
 def sample(points: Sequence[Point], number: int, what: str) -> list[Point]:

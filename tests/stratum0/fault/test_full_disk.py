@@ -18,26 +18,27 @@ pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(SECONDS)]
 _SWEEP = os.environ.get("OUTCROP_TEST_SWEEP", "")
 
 
-def _namespace() -> list[str]:
+def namespace() -> list[str]:
+    """The beginning of a command line whose program may mount."""
     rootless = [] if os.geteuid() == 0 else ["--map-root-user"]
     return ["unshare", *rootless, "--mount", "--propagation", "private"]
 
 
-def _reason_against_mounting() -> str:
+def reason_against_mounting() -> str:
     """Why no file system in memory can be mounted here; empty if one can."""
     if shutil.which("unshare") is None:
         return "unshare (util-linux) is not installed"
-    command = [*_namespace(), "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    command = [*namespace(), "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
     tried = subprocess.run(command, capture_output=True, check=False)
     return "" if tried.returncode == 0 else tried.stderr.decode(errors="replace").strip()
 
 
 def test_publish_on_a_full_disk_says_so_and_works_once_there_is_room(tmp_path: Path) -> None:
-    reason = _reason_against_mounting()
+    reason = reason_against_mounting()
     if reason:
         pytest.skip(reason)
     ended = subprocess.run(
-        [*_namespace(), sys.executable, "-m", "tests.stratum0.fault.full_disk", tmp_path],
+        [*namespace(), sys.executable, "-m", "tests.stratum0.fault.full_disk", tmp_path],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OUTCROP_TEST_SWEEP": _SWEEP},
         stdin=subprocess.DEVNULL,

@@ -1,7 +1,8 @@
 """The dynamic symbols of a library or program: what it gives, what it needs, and of which versions.
 
 A symbol that is needed in a version (`memcpy@GLIBC_2.14`) is found in a library that defines it in just that one. The
-table of symbols has no length of its own: it ends where the hash table says.
+table of symbols has no length of its own: it ends where the hash table says, or the last symbol that a relocation
+names.
 
 Sources: System V ABI, "Symbol Table" and "Hash Table"; Ulrich Drepper, "ELF Symbol Versioning"; the GNU hash table as
 binutils writes it.
@@ -14,10 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from outcrop.compat.relocate.elf_image import DT_NEEDED, DT_SONAME, DT_STRTAB, ElfImage
+from outcrop.errors import FormatError
 
 _DT_HASH, _DT_SYMTAB, _DT_GNU_HASH = 4, 6, 0x6FFFFEF5
+_DT_RELA, _DT_RELASZ, _DT_JMPREL, _DT_PLTRELSZ = 7, 8, 23, 2
 _DT_VERSYM, _DT_VERDEF, _DT_VERDEFNUM = 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFD
 _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
+_RELA = struct.Struct("<QQq")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _VERDEF, _VERDAUX = struct.Struct("<HHHHIII"), struct.Struct("<II")
 _VERNEED, _VERNAUX = struct.Struct("<HHIII"), struct.Struct("<IHHII")
@@ -73,7 +77,10 @@ class Interface:
 
 def interface_of(data: bytes) -> Interface:
     """The interface of the ELF file `data`; FormatError where it breaks the rules."""
-    return _Reader(ElfImage(data)).interface()
+    try:
+        return _Reader(ElfImage(data)).interface()
+    except struct.error as error:
+        raise FormatError(what="an ELF file", field="a table", problem="leaves the file") from error
 
 
 class _Reader:
@@ -125,6 +132,21 @@ class _Reader:
             yield _SYMBOL.unpack_from(self._image.data, table + index * _SYMBOL.size)
 
     def _count(self) -> int:
+        """The hash table of a file that gives nothing says 1, whatever it needs: relocations have the rest."""
+        return max(self._hashed(), self._relocated())
+
+    def _relocated(self) -> int:
+        """One more than the highest symbol that a relocation names."""
+        highest = -1
+        for place_tag, size_tag in ((_DT_RELA, _DT_RELASZ), (_DT_JMPREL, _DT_PLTRELSZ)):
+            place, sizes = self._table(place_tag), self._image.dynamic_values(size_tag)
+            if place >= 0 and sizes:
+                table = self._image.data[place : place + sizes[0]]
+                table = table[: len(table) - len(table) % _RELA.size]
+                highest = max(highest, max((info >> 32 for _, info, _ in _RELA.iter_unpack(table)), default=-1))
+        return highest + 1
+
+    def _hashed(self) -> int:
         data = self._image.data
         plain = self._table(_DT_HASH)
         if plain >= 0:

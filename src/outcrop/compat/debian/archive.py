@@ -8,7 +8,7 @@ do. A mirror is asked for a suite until one has it.
 from __future__ import annotations
 
 import lzma
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from outcrop.compat.debian.release_file import parse_release
 from outcrop.compat.debian.signature import signed_text
 from outcrop.errors import IntegrityError, InvalidValue, NetworkError
 from outcrop.progress import SILENT, Progress
+from outcrop.software.sources.apt_sources import read_apt_sources
 
 COMPONENT = "main"
 """Free software: everything else may not be passed on without a look at its licence."""
@@ -60,6 +61,12 @@ class Archive:
     mirrors: Sequence[str]
     store: PackageMirror
     keyring: Path
+
+
+def archive_addresses(given: Iterable[str]) -> tuple[str, ...]:
+    """The mirrors that are `given`, or those that this machine's apt is set up for."""
+    configured = (source.uri for source in read_apt_sources() if source.uri.startswith(("http://", "https://")))
+    return tuple(dict.fromkeys(url.rstrip("/") for url in (tuple(given) or configured)))
 
 
 def read_release(

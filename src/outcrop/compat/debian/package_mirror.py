@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outcrop.errors import IntegrityError, NetworkError, NotFound, storage_error
-from outcrop.software.sources.download import Fetcher
+from outcrop.software.sources.download import Downloads, Fetcher
+from outcrop.whole_file import write_whole_file
 
 PARTIAL = ".partial"
 
@@ -68,6 +69,11 @@ class PackageMirror:
             raise failures[0]
         raise NetworkError(what=what, problem="cannot be fetched: there is no address for it")
 
+    def cancel(self) -> None:
+        """Ends what other threads are fetching, instead of waiting for it."""
+        if isinstance(self.fetcher, Downloads):
+            self.fetcher.cancelled.set()
+
     def keep(self, data: bytes) -> str:
         """Puts `data` in; its digest."""
         digest = hashlib.sha256(data).hexdigest()
@@ -75,9 +81,7 @@ class PackageMirror:
         try:
             if not self.holds(digest):
                 place.parent.mkdir(parents=True, exist_ok=True)
-                temporary = place.with_name(f".{place.name}.new")
-                temporary.write_bytes(data)
-                temporary.replace(place)
+                write_whole_file(place, data)
         except OSError as error:
             raise storage_error(error, str(place)) from error
         return digest

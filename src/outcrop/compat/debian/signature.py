@@ -54,7 +54,7 @@ def signed_text(
         )
     try:
         with TemporaryDirectory(prefix="outcrop-signature-") as place:
-            signed, plain = Path(place, "signed"), Path(place, "plain")
+            signed = Path(place, "signed")
             signed.write_bytes(document)
             checked = subprocess.run(
                 [
@@ -64,7 +64,7 @@ def signed_text(
                     "--keyring",
                     str(keyring.absolute()),
                     "--output",
-                    str(plain),
+                    "-",  # a file could be cut by a full disk, and gpgv would still call it good
                     str(signed),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -74,8 +74,8 @@ def signed_text(
                 env={"LC_ALL": "C", "GNUPGHOME": place},
             )
             said = checked.stderr.decode("utf-8", "replace")
-            if is_proof(said) and plain.exists():
-                return plain.read_text(encoding="utf-8", errors="replace")
+            if is_proof(said):
+                return checked.stdout.decode("utf-8", "replace")
     except OSError as error:
         raise storage_error(error) from error
     except subprocess.TimeoutExpired as error:

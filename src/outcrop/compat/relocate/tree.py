@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
+from outcrop.children import end_with_parent
 from outcrop.compat.relocate.elf_image import (
     DT_NEEDED,
     ET_DYN,
@@ -26,7 +30,7 @@ from outcrop.compat.relocate.loader import has_trusted_directories, move_loader
 from outcrop.compat.relocate.path_rules import QUICK, PathRules
 from outcrop.compat.relocate.programs import COMPILERS, COMPILERS_KEEP, EDITS, LIBC, LOADER
 from outcrop.compat.relocate.strings_of_elf import re_point
-from outcrop.errors import FormatError, InvalidValue, storage_error
+from outcrop.errors import CommandFailed, FormatError, InvalidValue, storage_error
 from outcrop.progress import SILENT, Progress
 
 MAXIMUM_SHEBANG_BYTES = 127
@@ -34,6 +38,7 @@ MAXIMUM_SHEBANG_BYTES = 127
 
 _SHEBANG = b"#!"
 _BATCH = 64
+_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +69,39 @@ class FileChanges:
 
 def relocate_tree(tree: Path, rules: TreeRules, workers: int, progress: Progress = SILENT) -> list[FileChanges]:
     """Moves everything in `tree`, in place; what was changed, in the order of the paths. StorageError; InvalidValue
-    where the prefix is too long for a script's first line."""
+    where the prefix is too long for a script's first line; CommandFailed where a process is killed."""
     _move_links(tree, rules.paths)
     files = sorted(_regular_files(tree))
     progress.start("Relocating files", total=len(files), unit="files")
     batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
     found: list[FileChanges] = []
     with ProcessPoolExecutor(
-        workers, mp_context=get_context("fork"), initializer=_begin, initargs=(tree, rules)
+        workers, mp_context=get_context("fork"), initializer=_begin, initargs=(os.getpid(), tree, rules)
     ) as pool:
-        for batch, changes in zip(batches, pool.map(_relocate_batch, batches), strict=True):
-            found += changes
-            progress.advance(len(batch), batch[-1])
+        try:
+            with _uninterrupted():
+                results = pool.map(_relocate_batch, batches)
+            for batch, changes in zip(batches, results, strict=True):
+                found += changes
+                progress.advance(len(batch), batch[-1])
+        except BrokenProcessPool as error:
+            raise CommandFailed(
+                what="a process that relocates files",
+                problem="it was killed",
+                hint="look at the kernel's log (`dmesg`) for a lack of memory, and try again",
+            ) from error
     progress.finish()
     return found
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Interruptions wait for the end of the block, which starts processes: one in the midst of it is not survived."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def paths_present(tree: Path) -> frozenset[bytes]:
@@ -127,8 +151,15 @@ _TREE: Path
 _RULES: TreeRules
 
 
-def _begin(tree: Path, rules: TreeRules) -> None:
+def _begin(parent: int, tree: Path, rules: TreeRules) -> None:
+    """Ctrl-C is the parent's to act upon, and the process ends with it: nobody else would end it, or let go of the
+    directory that it works in."""
     global _TREE, _RULES
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTIONS)
+    end_with_parent(parent, signal.SIGKILL)
     _TREE, _RULES = tree, rules
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from outcrop.compat.layout import RECORDS
-from outcrop.compat.record import FILES, digests, require_record
+from outcrop.compat.record import FILES, LINK, digests, require_record
 from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.errors import storage_error
 
@@ -25,7 +25,7 @@ def recorded_files(tree: Path) -> Checked:
     except OSError as error:
         raise storage_error(error) from error
     wanted = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
-    there = {path: digest for path, digest in digests(tree).items() if not digest.startswith("-> ")}
+    there = {path: digest for path, digest in digests(tree).items() if not digest.startswith(LINK)}
     findings = [Finding(path, "is missing") for path in sorted(wanted.keys() - there.keys())]
     findings += [
         Finding(path, "was not there when the layer was built") for path in sorted(there.keys() - wanted.keys())

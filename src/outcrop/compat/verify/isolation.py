@@ -4,6 +4,7 @@ what it asks for.
 - *empty*: nothing but the layer, devices, processes and a directory for temporary files.
 - *hostile*: a host whose loader is told to load rubbish before everything else, with other C libraries where ours would
   be found by mistake, settings that break shell, git and Lua, no accounts, and a locale that nobody has.
+- *musl*: another C library, shell and tools, as on Alpine Linux; they are on the path behind the layer's.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.sealed_root import SealedRoot
 from outcrop.compat.verify.jobs import JOBS, Job
+from outcrop.compat.verify.musl_root import SEARCHED, make_musl_root
 from outcrop.compat.verify.programs import LEFT_ALONE, programs_in, start_script
 from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.strace.asked_paths import AccessKind, AskedPath, AskedPaths
@@ -57,8 +59,8 @@ _ALLOWED = ("/proc", "/dev", "/sys", "/tmp", "/selinux", "/usr/gnemul", "/etc/qe
 _NO_PATHS = re.compile(rb"/\*std(?:in|out)\*\\|/memfd:.*")
 """Names that zstd gives to standard input and output, and asks the kernel for; and memory that QEMU opens as a file."""
 
-
 _TRACE_SECONDS = 900
+_FAILED = "failed: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,16 @@ class Roots:
         return self._with(
             self._files("hostile", {path.format(triplet=triplet): text for path, text in _HOSTILE.items()})
         )
+
+    def with_musl(self) -> SealedRoot:
+        """A root with musl and BusyBox. MissingCapability where this machine has none; StorageError."""
+        place = self.directory / "musl"
+        if not place.is_dir():
+            accounts = {f"etc/{name}": text for name, text in _ACCOUNTS.items() if name != "nsswitch.conf"}
+            make_musl_root(place, self.root.layout.family, accounts)
+        root = self._with({PurePosixPath("/", entry.name): entry for entry in sorted(place.iterdir())})
+        path = ":".join((self.root.environment()["PATH"], *SEARCHED))
+        return replace(root, extra_environment={**root.extra_environment, "PATH": path})
 
     def _files(self, name: str, texts: Mapping[str, str]) -> dict[PurePosixPath, Path]:
         binds = {}
@@ -113,7 +125,7 @@ def run_jobs(root: SealedRoot, jobs: Sequence[Job] = JOBS, extra: Mapping[str, s
 
 def job_script(job: Job) -> str:
     """The whole script of a job, for the layer's shell."""
-    return f"set -e; mkdir /tmp/job.$$; cd /tmp/job.$$\n{job.script}\n"
+    return f"set -e; mkdir /tmp/job.$BASHPID; cd /tmp/job.$BASHPID\n{job.script}\n"
 
 
 def _wrong(root: SealedRoot, job: Job, extra: Mapping[str, str]) -> Finding | None:
@@ -133,7 +145,11 @@ def nothing_of_the_host(roots: Roots) -> Checked:
     prefix = str(root.layout.prefix)
     paths = [path for name, path in programs_in(root.tree).items() if name not in LEFT_ALONE]
     there = programs_in(root.tree)
-    scripts = [f"({job_script(job)}) >/dev/null 2>&1" for job in JOBS if not job.missing(root.tree, there)]
+    scripts = [
+        f'({job_script(job)}) >/dev/null 2>&1\n[ $? = 0 ] || echo "{_FAILED}{job.name}"'
+        for job in JOBS
+        if not job.missing(root.tree, there)
+    ]
     script = roots.directory / "traced.sh"
     script.write_text(
         f"export EPREFIX={prefix}\ncd /tmp\n" + start_script(prefix, paths) + "\n" + "\n".join(scripts) + "\n",
@@ -143,10 +159,10 @@ def nothing_of_the_host(roots: Roots) -> Checked:
     root = replace(root, binds={**root.binds, place: script})
     trace = roots.directory / "trace"
     command = root.command_line([f"{prefix}/usr/bin/bash", str(place)])
-    subprocess.run(
+    ended = subprocess.run(
         [roots.tracer.program, *roots.tracer.options, "-o", str(trace), "--", *command],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         check=False,
         timeout=_TRACE_SECONDS,
@@ -160,8 +176,14 @@ def nothing_of_the_host(roots: Roots) -> Checked:
             line = reader.read(text)
             if line is not None:
                 seen.take(asked.read(line))
+    findings = [
+        Finding(line.removeprefix(_FAILED), "fails under the tracer, which cannot see what it would ask for")
+        for line in ended.stdout.decode("utf-8", "replace").splitlines()
+        if line.startswith(_FAILED)
+    ]
     foreign = sorted(seen.foreign.items())
-    return checked(seen.number, (Finding(os.fsdecode(path), f"is asked for {count} times") for path, count in foreign))
+    findings += [Finding(os.fsdecode(path), f"is asked for {count} times") for path, count in foreign]
+    return checked(seen.number, findings)
 
 
 class _Seen:
@@ -171,7 +193,8 @@ class _Seen:
         self.number = 0
         self.foreign: Counter[bytes] = Counter()
         self._prefix = os.fsencode(layout.prefix)
-        self._allowed = tuple(os.fsencode(path) for path in (*allowed, str(layout.mount_root)))
+        self._allowed = frozenset(os.fsencode(path) for path in (*allowed, str(layout.mount_root)))
+        self._below_allowed = tuple(path + b"/" for path in self._allowed)
         self._started = False
 
     def take(self, asked: Iterable[AskedPath]) -> None:
@@ -185,4 +208,4 @@ class _Seen:
                 self.foreign[path] += 1
 
     def _is_allowed(self, path: bytes) -> bool:
-        return any(path == allowed or path.startswith(allowed + b"/") for allowed in self._allowed)
+        return path in self._allowed or path.startswith(self._below_allowed)

@@ -55,7 +55,7 @@ JOBS = (
     Job("make", ("make",), "printf 'all:\\n\\t@echo made\\n' > Makefile; make", "made\n"),
     Job(
         "python",
-        ("python3",),
+        ("python3", "pydoc3"),  # the latter comes with the whole of Python, and not with its minimum
         _python(
             "import bz2, ctypes, curses, lzma, sqlite3, ssl, sys, zlib",
             "print(ssl.create_default_context().cert_store_stats()['x509'] > 100)",
@@ -66,6 +66,19 @@ JOBS = (
         "True\n42\n3\nTrue\n",
     ),
     Job("pip", ("python3", "pip3"), "python3 -m pip check", "No broken requirements found.\n"),
+    Job(
+        "processor",
+        ("archspec", "python3"),
+        "archspec cpu > t; "
+        + _python(
+            "import archspec.cpu, importlib.metadata",
+            "name = open('t').read().strip()",
+            "print(name == archspec.cpu.host().name, name in archspec.cpu.TARGETS)",
+            "print(archspec.cpu.TARGETS['zen2'] > archspec.cpu.TARGETS['x86_64_v3'])",
+            "print(importlib.metadata.distribution('archspec').read_text('INSTALLER').strip())",
+        ),
+        "True True\nTrue\noutcrop\n",
+    ),
     Job(
         "perl",
         ("perl",),

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from outcrop.compat.layout import LayerLayout
+from outcrop.compat.lock import Lock
 from outcrop.compat.package_sets import HostLink
 from outcrop.compat.sealed_root import SealedRoot, sealed_root
 from outcrop.compat.verify import contents
+from outcrop.compat.verify.choices import Choice
+from outcrop.compat.verify.instructions import instructions
 from outcrop.compat.verify.isolation import Roots, nothing_of_the_host, run_jobs
 from outcrop.compat.verify.jobs import JOBS, Job
+from outcrop.compat.verify.oldest import emulated, jobs_run, programs_start
+from outcrop.compat.verify.packages import wanted_packages
 from outcrop.compat.verify.programs import all_start, wanted_programs
 from outcrop.compat.verify.report import Checked, Finding, Report, Result, checked
 from outcrop.compat.verify.shown import show_as_client
@@ -24,13 +30,16 @@ _ODD_ENVIRONMENT = {"LC_ALL": "xx_YY.UTF-9", "LANG": "rubbish", "TERM": "nothing
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The layer `tree` (a directory on this machine), what its prefix is, what its sets name, and which of its paths
-    are the host's."""
+    """The layer `tree` (a directory on this machine), what its prefix is, its lock, which packages and programs its
+    sets name, which of its paths are the host's, and which of its files choose instructions when they run."""
 
     tree: Path
     layout: LayerLayout
+    lock: Lock | None
+    packages: tuple[str, ...]
     programs: tuple[str, ...]
     host_links: tuple[HostLink, ...]
+    choices: tuple[Choice, ...] = ()
     build_places: tuple[str, ...] = ()
 
 
@@ -47,7 +56,11 @@ def verify_layer(layer: Verification, told: Callable[[Result], None] = lambda _:
     check("permissions", lambda: contents.permissions(tree))
     check("links", lambda: contents.links(tree))
     check("paths of the build machine", lambda: contents.build_machine_paths(tree, layer.build_places))
+    check("packages", lambda: wanted_packages(tree, layer.lock, layer.packages))
     check("programs that sets name", lambda: wanted_programs(tree, layer.programs))
+    workers = len(os.sched_getaffinity(0))
+    # Forks, so it comes before anything that has threads.
+    check("instructions", lambda: instructions(tree, layer.layout.family, layer.choices, workers))
     with scratch_directory("verify") as scratch:
         shown = scratch.directory / "layer"
         show_as_client(tree, shown)
@@ -57,8 +70,24 @@ def verify_layer(layer: Verification, told: Callable[[Result], None] = lambda _:
         check("jobs in a root with accounts", lambda: run_jobs(roots.with_accounts()))
         check("programs start on a hostile host", lambda: all_start(_odd(roots.hostile())))
         check("jobs on a hostile host", lambda: run_jobs(roots.hostile(), _without_accounts(), _ODD_ENVIRONMENT))
-        check("nothing of the host", lambda: _traced(roots))
+        check("programs start beside musl", lambda: _beside_musl(roots, all_start))
+        check("jobs beside musl", lambda: _beside_musl(roots, run_jobs))
+        together = {"nothing of the host": lambda: _traced(roots), **_oldest(roots, workers)}
+        for result in report.add_together(together):
+            told(result)
     return report
+
+
+def _oldest(roots: Roots, workers: int) -> dict[str, Callable[[], Checked]]:
+    """What is run on the oldest processor of this machine's own family. All of another one's is, anyway."""
+    if roots.root.qemu is not None:
+        return {}
+    names = ("programs start on the oldest processor", "jobs on the oldest processor")
+    found = emulated(roots.root, roots.directory / "oldest")
+    if isinstance(found, str):
+        return dict.fromkeys(names, lambda: checked(0, (), [Finding("the oldest processor", found)]))
+    looks = (lambda: programs_start(found, workers), lambda: jobs_run(replace(roots, root=found), workers))
+    return dict(zip(names, looks, strict=True))
 
 
 def _odd(root: SealedRoot) -> SealedRoot:
@@ -67,6 +96,14 @@ def _odd(root: SealedRoot) -> SealedRoot:
 
 def _without_accounts() -> list[Job]:
     return [job for job in JOBS if not job.user]
+
+
+def _beside_musl(roots: Roots, look: Callable[[SealedRoot], Checked]) -> Checked:
+    try:
+        root = roots.with_musl()
+    except MissingCapability as error:
+        return checked(0, (), [Finding("musl", error.message)])
+    return look(root)
 
 
 def _tracer() -> Tracer | None:

@@ -42,9 +42,10 @@ def wanted_programs(tree: Path, names: Iterable[str]) -> Checked:
     )
 
 
-def start_script(prefix: str, paths: Iterable[str]) -> str:
-    """A script for the layer's shell that starts each program and prints its exit code and path."""
-    lines = [f"timeout={shlex.quote(f'{prefix}/usr/bin/timeout')}"]
+def start_script(prefix: str, paths: Iterable[str], timeout: str = "") -> str:
+    """A script for the layer's shell that starts each program and prints its exit code and path. `timeout` is the
+    program to limit them by, by default the layer's."""
+    lines = [f"timeout={shlex.quote(timeout or f'{prefix}/usr/bin/timeout')}"]
     for path in paths:
         program = shlex.quote(f"{prefix}/{path}")
         lines.append(
@@ -58,14 +59,17 @@ def all_start(root: SealedRoot) -> Checked:
     """Every program of the layer starts in `root` and ends by itself: what it answers to `--version` is its own
     business."""
     paths = [path for name, path in programs_in(root.tree).items() if name not in LEFT_ALONE]
-    codes = _codes(root, paths) if root.children_too else _codes_one_by_one(root, paths)
+    codes = codes_of(root, paths) if root.children_too else _codes_one_by_one(root, paths)
     findings = [finding for path in paths if (finding := started(path, codes.get(path, 127))) is not None]
     return checked(len(paths), findings)
 
 
-def _codes(root: SealedRoot, paths: Sequence[str]) -> dict[str, int]:
-    shell = f"{root.layout.prefix}/usr/bin/bash"
-    ended = root.run([shell], stdin=start_script(str(root.layout.prefix), paths), seconds=len(paths) * _STARTS_SECONDS)
+def codes_of(root: SealedRoot, paths: Sequence[str], shell: str = "", timeout: str = "") -> dict[str, int]:
+    """The exit codes of the programs `paths`, started in `root` by `shell` and limited by `timeout`, by default the
+    layer's."""
+    command = [shell or f"{root.layout.prefix}/usr/bin/bash"]
+    script = start_script(str(root.layout.prefix), paths, timeout)
+    ended = root.run(command, stdin=script, seconds=max(1, len(paths)) * _STARTS_SECONDS)
     return {path: int(code) for code, _, path in (line.partition(" ") for line in ended.stdout.splitlines())}
 
 

@@ -65,6 +65,13 @@ class Changed:
     etag: str
 
 
+def _shared_names() -> pycurl.CurlShare:
+    """What transfers share: a host's address is looked up once, not for each file."""
+    share = pycurl.CurlShare()
+    share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_DNS)
+    return share
+
+
 @dataclass(slots=True)
 class Downloads:
     """Downloads with curl. Safe to use from several threads.
@@ -77,6 +84,7 @@ class Downloads:
     cancelled: threading.Event = field(default_factory=threading.Event)
     _dead: dict[str, str] = field(default_factory=dict)
     _count: int = 0
+    _names: pycurl.CurlShare = field(default_factory=_shared_names)
 
     def read(self, url: str, headers: Iterable[str] = ()) -> bytes:
         body = io.BytesIO()
@@ -148,6 +156,7 @@ class Downloads:
         handle = pycurl.Curl()
         try:
             handle.setopt(pycurl.URL, url)
+            handle.setopt(pycurl.SHARE, self._names)
             handle.setopt(pycurl.NOSIGNAL, 1)
             handle.setopt(pycurl.FOLLOWLOCATION, 1)
             handle.setopt(pycurl.MAXREDIRS, MAXIMUM_REDIRECTS)

@@ -1,0 +1,139 @@
+"""What `outcrop compat plan` and `outcrop compat build` do for a layer that Gentoo Prefix builds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from outcrop.cli.console import Console
+from outcrop.cli.quantities import counted
+from outcrop.compat.build import BuildPlace
+from outcrop.compat.debian.package_mirror import PackageMirror
+from outcrop.compat.family import Family
+from outcrop.compat.gentoo.build import build_prefix
+from outcrop.compat.gentoo.lock import GentooLock, read_lock, require_same_inputs, write_lock
+from outcrop.compat.gentoo.plan import GentooPlan, plan_prefix
+from outcrop.compat.package_sets import LayerDescription
+from outcrop.errors import InvalidValue
+
+
+def refuse_release(release: str | None) -> None:
+    """Raises InvalidValue where a release of Debian is asked for."""
+    if release:
+        raise InvalidValue(
+            what=f"--release {release}",
+            problem="names a release of Debian, and this layer is built by Gentoo Prefix",
+            hint="its snapshot is named in `[gentoo.snapshot]` of `layer.toml`",
+        )
+
+
+def show_plans(
+    console: Console,
+    description: LayerDescription,
+    families: Sequence[Family],
+    with_sets: Sequence[str],
+    lock: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Plans the layers of `families` and tells of them; writes the `lock` of the one."""
+    plans = [plan_prefix(description, family, with_sets) for family in families]
+    if lock is not None:
+        write_lock(plans[0].lock, lock)
+    if as_json:
+        console.json({"release": plans[0].lock.release, "layers": [_document(plan) for plan in plans]})
+        return
+    for plan in plans:
+        _show(console, plan)
+    if len(plans) > 1:
+        _show_differences(console, plans)
+    if lock is not None:
+        console.note(f"the lock is in {lock}")
+
+
+def _document(plan: GentooPlan) -> dict[str, object]:
+    return {
+        "family": plan.family.name,
+        "sets": [one.name for one in plan.sets],
+        "profile": plan.lock.profile,
+        "overlays": [{"name": one.name, "commit": one.commit} for one in plan.lock.overlays],
+        "without_atom": list(plan.without_atom),
+        "packages": [
+            {"name": one.atom, "asked_for_by": list(one.packages), "reason": one.reason, "ships": one.ships}
+            for one in plan.atoms
+        ],
+    }
+
+
+def _show(console: Console, plan: GentooPlan) -> None:
+    console.table(
+        ("ATOM", "WHY"),
+        [(one.atom, one.reason + ("" if one.ships else " (only while building)")) for one in plan.atoms],
+    )
+    sets = ", ".join(one.name for one in plan.sets)
+    console.note(f"{plan.family.name}: {plan.lock.release}, {plan.lock.profile}, {sets}")
+    for overlay in plan.lock.overlays:
+        console.note(f"overlay {overlay.name} at {overlay.commit}")
+    if plan.without_atom:
+        console.note(f"without an atom, so not in this layer: {', '.join(plan.without_atom)}")
+
+
+def _show_differences(console: Console, plans: Sequence[GentooPlan]) -> None:
+    atoms = {plan.family.name: {one.atom for one in plan.shipped} for plan in plans}
+    names = sorted({atom for of_family in atoms.values() for atom in of_family})
+    different = [atom for atom in names if not all(atom in of_family for of_family in atoms.values())]
+    if not different:
+        console.note("the families have the same atoms")
+        return
+    console.result("")
+    console.table(
+        ("ONLY IN SOME", *atoms),
+        [(atom, *("yes" if atom in of_family else "-" for of_family in atoms.values())) for atom in different],
+    )
+
+
+def build(
+    console: Console,
+    place: BuildPlace,
+    description: LayerDescription,
+    with_sets: Sequence[str],
+    lock: Path | None,
+    packages: PackageMirror,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Builds the layer at `place`, of what `lock` names if one is given, and tells of it."""
+    layout = place.layout
+    exact = plan_prefix(description, layout.family, with_sets).lock
+    if lock is not None:
+        given = read_lock(lock)
+        require_same_inputs(exact, given)
+        exact = given
+    if dry_run:
+        _show_build(console, place, exact, as_json=as_json)
+        return
+    started = time.monotonic()
+    built = build_prefix(place, exact, description, packages, console.progress())
+    seconds = time.monotonic() - started
+    if as_json:
+        console.json(
+            {
+                "prefix": str(layout.prefix),
+                "tree": str(built.tree),
+                "record": str(built.record),
+                "packages": len(exact.atoms),
+                "seconds": round(seconds, 1),
+            }
+        )
+        return
+    console.note(f"{counted(len(exact.atoms), 'atom')} of {exact.release} for {layout.prefix}, in {seconds:,.0f} s")
+    console.result(str(built.tree))
+
+
+def _show_build(console: Console, place: BuildPlace, lock: GentooLock, *, as_json: bool) -> None:
+    if as_json:
+        console.json({"prefix": str(place.layout.prefix), "tree": str(place.tree), "packages": len(lock.atoms)})
+        return
+    console.result(f"{place.tree}: {counted(len(lock.atoms), 'atom')} of {lock.release} for {place.layout.prefix}")

@@ -1,0 +1,1 @@
+"""A layer that Gentoo Prefix builds from source, from a pinned snapshot, overlays and sets."""

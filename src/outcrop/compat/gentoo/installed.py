@@ -1,0 +1,53 @@
+"""Portage's database of what is installed: `var/db/pkg/<category>/<package-version>/`, one small file a fact."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from outcrop.compat.gentoo.lock import InstalledPackage
+from outcrop.errors import storage_error
+
+DATABASE = "var/db/pkg"
+
+_UNFINISHED = "-MERGING-"
+_BARE = re.compile(r"^[<>=~]*(?P<name>[^:]+?)(?:-\d[\w.]*(?:-r\d+)?\*?)?(?::.*)?$")
+_VERSIONED = re.compile(r"(?P<name>.+?)-\d[\w.]*(?:-r\d+)?")
+
+
+def installed_packages(tree: Path) -> tuple[InstalledPackage, ...]:
+    """What is installed in `tree`, by name. StorageError."""
+    found = []
+    try:
+        for place in sorted((tree / DATABASE).glob("*/*")):
+            if place.is_dir() and not place.name.startswith(_UNFINISHED):
+                size = _fact(place, "SIZE")
+                found.append(
+                    InstalledPackage(
+                        f"{place.parent.name}/{place.name}",
+                        _fact(place, "repository"),
+                        int(size) if size.isdecimal() else 0,
+                    )
+                )
+    except OSError as error:
+        raise storage_error(error) from error
+    return tuple(found)
+
+
+def _fact(place: Path, name: str) -> str:
+    try:
+        return (place / name).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def not_installed(atoms: Iterable[str], installed: Iterable[InstalledPackage]) -> tuple[str, ...]:
+    """Those of `atoms` of which no version at all is among the `installed`."""
+    names = {match["name"] for one in installed if (match := _VERSIONED.fullmatch(one.name))}
+    return tuple(atom for atom in atoms if (match := _BARE.match(atom)) and match["name"] not in names)
+
+
+def package_list(installed: Iterable[InstalledPackage]) -> str:
+    """One package a line, as `qlist -IRv` lists them."""
+    return "".join(f"{one.name}::{one.repository}\n" for one in installed)

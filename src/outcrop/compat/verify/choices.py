@@ -1,0 +1,91 @@
+"""Which files of a layer may have instructions beyond the baseline, and why: `instructions.toml`.
+
+    [[chooses]]                    # runs them only where the processor has them
+    paths = ["usr/lib/*/libexample.so.*"]
+    how = "what asks the processor, by its name in the sources"
+    x86_64 = ["avx2"]              # the extensions, by family
+    aarch64 = ["*"]                # any: tables between its functions look like instructions
+
+    [[hardware]]                   # only run beside a device whose hosts all have the extensions
+    paths = ["usr/lib/*/libdevice.so.*"]
+    how = "which device, and which hosts"
+    x86_64 = ["avx"]
+
+A stack's own file adds to the one that comes with Outcrop.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+import msgspec
+
+from outcrop.compat.family import Family
+from outcrop.compat.package_sets import INSTRUCTIONS_FILE, STANDARD_DIRECTORY, glob_pattern
+from outcrop.errors import FormatError
+from outcrop.toml_text import decoded, read_text
+
+ANY = "*"
+
+
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`asks`: the file itself must be seen to ask the processor, the loader or the kernel."""
+
+    paths: tuple[str, ...]
+    how: str
+    asks: bool = True
+    x86_64: tuple[str, ...] = ()
+    aarch64: tuple[str, ...] = ()
+    riscv64: tuple[str, ...] = ()
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    chooses: tuple[_Entry, ...] = ()
+    hardware: tuple[_Entry, ...] = ()
+
+
+class Kind(Enum):
+    """Why a file may have instructions beyond the baseline."""
+
+    CHOOSES = auto()
+    HARDWARE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the files `pattern` may have, in one family."""
+
+    kind: Kind
+    pattern: re.Pattern[str]
+    extensions: frozenset[str]
+    asks: bool
+    how: str
+
+    def allows(self, extension: str) -> bool:
+        return extension in self.extensions or ANY in self.extensions
+
+
+def choices_for(family: Family, own: Path | None = None) -> tuple[Choice, ...]:
+    """The choices of `family`: those that come with Outcrop, and those in `own`, a stack's directory of sets.
+    FormatError naming the file and the field, StorageError."""
+    files = [STANDARD_DIRECTORY / INSTRUCTIONS_FILE]
+    if own is not None and (own / INSTRUCTIONS_FILE).is_file():
+        files.append(own / INSTRUCTIONS_FILE)
+    return tuple(choice for path in files for choice in parse_choices(read_text(path), family, str(path)))
+
+
+def parse_choices(text: str, family: Family, what: str) -> Iterable[Choice]:
+    """What `text` says of `family`; FormatError."""
+    found = decoded(text, _File, what)
+    for kind, entries in ((Kind.CHOOSES, found.chooses), (Kind.HARDWARE, found.hardware)):
+        for entry in entries:
+            if not entry.how.strip():
+                raise FormatError(what=what, field="how", problem=f"is empty for {', '.join(entry.paths)}")
+            extensions: tuple[str, ...] = getattr(entry, family.name)
+            if extensions:
+                pattern = re.compile("|".join(glob_pattern(path) for path in entry.paths))
+                yield Choice(kind, pattern, frozenset(extensions), entry.asks, entry.how)

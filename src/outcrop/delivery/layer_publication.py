@@ -1,0 +1,240 @@
+"""A compatibility layer on its way to users: into a repository for tests, from there by its digest to where it is used.
+
+What is published is what was built: every file has the digest that the record says, and the layer the digest that was
+asked for. Where a layer was before, nothing that was built on it may lose a symbol that it needs, and the C library,
+which running programs have open, does not change unasked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from outcrop.client.checkout import checkout
+from outcrop.client.checkout_plan import plan_checkout
+from outcrop.client.repository import OpenRepository
+from outcrop.compat.abi.compare import Break
+from outcrop.compat.abi.layers import DirectoryFiles, InterfaceReport, compare_layers
+from outcrop.compat.layout import LayerLayout
+from outcrop.compat.lock import VersionChange, version_changes
+from outcrop.compat.record import layer_digest, recorded_digest, recorded_layout, recorded_lock
+from outcrop.compat.update import LIBC_SOURCE
+from outcrop.compat.verify.contents import recorded_files
+from outcrop.cvmfs.paths import RepositoryPath, repository_path
+from outcrop.delivery.publish import STACK_OWNER
+from outcrop.delivery.published_layers import (
+    PublishedFiles,
+    PublishedLayer,
+    layer_at,
+    layer_with,
+    lock_of_layer,
+)
+from outcrop.delivery.software_on_top import interfaces_in
+from outcrop.errors import IntegrityError, InvalidValue
+from outcrop.progress import SILENT, Progress
+from outcrop.scratch import scratch_directory
+from outcrop.software.layout import OPERATING_SYSTEM
+from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.ingest import IngestOutcome, IngestRequest, ingest
+from outcrop.stratum0.repository import OwnedRepository
+
+MINIMUM_DIGEST = 12
+"""How many digits of a digest must be said at least: nobody finds two layers that begin with the same."""
+
+_SHOWN_DIGEST = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Allowances:
+    """What is let through though it may break what runs or was built: a new C library below programs that run; missing
+    symbols; a layer in a repository whose name is not in its prefix, which is for tests."""
+
+    libc: bool = False
+    breaks: bool = False
+    other_repository: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlace:
+    """A repository that takes a layer, and the same as its users read it, to compare with what is there; `software` is
+    the one with what was built on top, if that is another. `kept` remembers what files need."""
+
+    owned: OwnedRepository
+    read: OpenRepository
+    kept: Path
+    software: OpenRepository | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the log says of a publication."""
+
+    author: str = ""
+    message: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPublication:
+    """What was published: the layer's `digest`, what is different from the one before (None where there was none), and
+    what becomes of interfaces."""
+
+    path: RepositoryPath
+    digest: str
+    before: PublishedLayer | None
+    changes: tuple[VersionChange, ...]
+    interfaces: InterfaceReport
+    outcome: IngestOutcome
+
+
+def publish_layer(
+    tree: Path,
+    place: LayerPlace,
+    told: Told,
+    allowed: Allowances,
+    *,
+    now: datetime,
+    digest: str = "",
+    dry_run: bool = False,
+    progress: Progress = SILENT,
+) -> LayerPublication:
+    """Publishes the layer in the directory `tree` as one revision; with `digest`, only if it has this one.
+
+    IntegrityError for a layer that is not as it was built; InvalidValue for what is not allowed; what publishing
+    raises."""
+    layout = recorded_layout(tree)
+    path = repository_path(f"/{layout.relative}")
+    actual = _require_as_built(tree, digest)
+    _require_home(layout, place.owned, allowed)
+    before = layer_at(place.read, path)
+    changes: tuple[VersionChange, ...] = ()
+    interfaces = InterfaceReport((), 0, ())
+    if before is not None and before.digest != actual:
+        changes = version_changes(lock_of_layer(place.read, before), recorded_lock(tree))
+        _require_libc(changes, allowed)
+        interfaces = _compared(tree, layout, place, before, progress)
+        _require_interfaces(interfaces.breaks, allowed)
+    request = IngestRequest(
+        trees=(DirectoryTree(tree, with_xattrs=False),),
+        at=path,
+        replace=(path,),
+        ownership=STACK_OWNER,
+        author=told.author,
+        message=told.message or publication_message(layout, actual, before, changes),
+        reason=told.reason,
+    )
+    outcome = ingest(place.owned, request, now=now, dry_run=dry_run, progress=progress)
+    return LayerPublication(path, actual, before, changes, interfaces, outcome)
+
+
+def promote_layer(
+    source: OpenRepository,
+    digest: str,
+    place: LayerPlace,
+    told: Told,
+    allowed: Allowances,
+    *,
+    now: datetime,
+    dry_run: bool = False,
+    progress: Progress = SILENT,
+) -> LayerPublication:
+    """Publishes the layer of `source` with this `digest`, at least its first digits, where users read it.
+
+    NotFound where `source` has no such layer; what `publish_layer` and reading `source` raise."""
+    if len(digest) < MINIMUM_DIGEST:
+        problem = f"is too short: {MINIMUM_DIGEST} digits at least say which layer is meant"
+        raise InvalidValue(what=f"the digest {digest!r}", problem=problem, hint="`outcrop compat publish` prints it")
+    layer = layer_with(source, digest)
+    return publish_from(source, layer, place, told, allowed, now=now, dry_run=dry_run, progress=progress)
+
+
+def publish_from(
+    source: OpenRepository,
+    layer: PublishedLayer,
+    place: LayerPlace,
+    told: Told,
+    allowed: Allowances,
+    *,
+    now: datetime,
+    dry_run: bool = False,
+    progress: Progress = SILENT,
+) -> LayerPublication:
+    """Publishes the `layer` that the revision `source` shows, fetched and verified; what `publish_layer` and reading
+    `source` raise."""
+    with scratch_directory("layer", place.kept.parent) as scratch:
+        tree = scratch.directory / "layer"
+        checkout(plan_checkout(source.tree, layer.path), source.tree, source.contents, tree, progress=progress)
+        return publish_layer(
+            tree, place, told, allowed, now=now, digest=layer.digest, dry_run=dry_run, progress=progress
+        )
+
+
+def publication_message(
+    layout: LayerLayout, digest: str, before: PublishedLayer | None, changes: Sequence[VersionChange]
+) -> str:
+    """What the log says where nobody says more: which layer, and which sources are of another version."""
+    sources = {
+        change.source: f"{change.source} {change.before or 'new'} -> {change.after or 'gone'}" for change in changes
+    }
+    what = f"Compatibility layer {layout.version} for {layout.family.name}, {digest[:_SHOWN_DIGEST]}"
+    if before is not None and sources:
+        what += f": {', '.join(sources.values())}"
+    return what
+
+
+def _require_as_built(tree: Path, wanted: str) -> str:
+    for finding in recorded_files(tree).findings:
+        raise IntegrityError(
+            what=f"{finding.subject} of the layer {tree}",
+            problem=finding.problem,
+            hint="only a layer that is as it was built is published; build it again",
+        )
+    actual = layer_digest(tree)
+    for expected in (recorded_digest(tree), wanted):
+        if not actual.startswith(expected):
+            raise IntegrityError(
+                what=f"the layer {tree}",
+                problem=f"has the digest {actual[:_SHOWN_DIGEST]}…, not {expected[:_SHOWN_DIGEST]}…",
+                hint="it is not the one that was built and tested",
+            )
+    return actual
+
+
+def _require_home(layout: LayerLayout, owned: OwnedRepository, allowed: Allowances) -> None:
+    if layout.repository != owned.name and not allowed.other_repository:
+        raise InvalidValue(
+            what=f"the layer for {layout.prefix}",
+            problem=f"does not work in {owned.name}",
+            hint="`--for-tests` publishes it there, for whoever mounts that repository in the other's place",
+        )
+
+
+def _require_libc(changes: Sequence[VersionChange], allowed: Allowances) -> None:
+    libc = next((change for change in changes if change.source == LIBC_SOURCE), None)
+    if libc is not None and not allowed.libc:
+        raise InvalidValue(
+            what=f"the C library {libc.before} of the layer",
+            problem=f"would become {libc.after or 'nothing'} below programs that run",
+            hint="publish it as a new version of the stack; or add `--allow-libc`",
+        )
+
+
+def _compared(
+    tree: Path, layout: LayerLayout, place: LayerPlace, before: PublishedLayer, progress: Progress
+) -> InterfaceReport:
+    software = repository_path(f"/versions/{layout.version}/software/{OPERATING_SYSTEM}/{layout.family.name}")
+    on_top = interfaces_in(place.software or place.read, software, place.kept, progress)
+    return compare_layers(PublishedFiles(place.read, before), DirectoryFiles(tree), on_top)
+
+
+def _require_interfaces(found: Sequence[Break], allowed: Allowances) -> None:
+    if found and not allowed.breaks:
+        first = found[0]
+        raise InvalidValue(
+            what=f"{first.library} of the new layer",
+            problem=f"does not give {first.user} what it needs: {first.problem}"
+            + (f" (and {len(found) - 1} more)" if len(found) > 1 else ""),
+            hint="`outcrop compat abi` lists all; `--allow-breaks` publishes it anyway",
+        )

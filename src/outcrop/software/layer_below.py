@@ -1,0 +1,76 @@
+"""The compatibility layer that a stack is built on, where its tree has one: shell, tools, Python, Lmod and compiler.
+
+A build then takes its programs from the layer's directories alone, EasyBuild runs on the layer's Python, and what is
+compiled names the layer's loader and libraries, so that it runs wherever the layer does.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from outcrop.compat.family import family_named
+from outcrop.compat.layout import STARTPREFIX, LayerLayout
+from outcrop.errors import MissingCapability
+from outcrop.software.easybuild_plan import INSTALL_HINT
+from outcrop.software.layout import SoftwareLayout
+
+_LMOD = "usr/share/Lmod/libexec"
+_PYTHON = "usr/bin/python3"
+_COMPILER = "usr/bin/gcc"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBelow:
+    """The layer at `prefix`, as builds and users see it; its files are in the directory `tree`."""
+
+    prefix: PurePosixPath
+    tree: Path
+
+    @property
+    def program_directories(self) -> tuple[str, ...]:
+        return (f"{self.prefix}/usr/bin", f"{self.prefix}/usr/sbin")
+
+    @property
+    def shell(self) -> str:
+        return f"{self.prefix}/usr/bin/bash"
+
+    @property
+    def python(self) -> str:
+        return f"{self.prefix}/{_PYTHON}"
+
+    @property
+    def lmod(self) -> PurePosixPath:
+        """Lmod's directory of programs."""
+        return self.prefix / _LMOD
+
+    @property
+    def can_build(self) -> bool:
+        """Whether it has all that a build needs."""
+        return all((self.tree / place).exists() for place in (_PYTHON, _COMPILER, f"{_LMOD}/lmod"))
+
+
+def layer_below(layout: SoftwareLayout, tree: Path) -> LayerBelow | None:
+    """The layer in `tree`, a copy of the repository's root, for what `layout` places; None where there is none."""
+    family = family_named(layout.target.family.value)
+    places = LayerLayout(layout.repository, layout.version, family, layout.mount_root)
+    directory = tree / places.relative
+    if not (directory / STARTPREFIX).is_file():
+        return None
+    layer = LayerBelow(places.prefix, directory)
+    if not layer.can_build:
+        raise MissingCapability(
+            what="building on the compatibility layer",
+            problem=f"{directory} has no compiler, no Python or no Lmod",
+            hint="build it with `outcrop compat build --with compilers --replace`",
+        )
+    return layer
+
+
+def easybuild_package() -> Path:
+    """The directory of EasyBuild's Python package, which runs on any Python; MissingCapability without it."""
+    found = importlib.util.find_spec("easybuild")
+    if found is None or not found.submodule_search_locations:
+        raise MissingCapability(what="EasyBuild", problem="Python cannot import it", hint=INSTALL_HINT)
+    return Path(next(iter(found.submodule_search_locations))).resolve()

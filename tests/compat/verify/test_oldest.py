@@ -1,0 +1,76 @@
+"""The command lines by which this machine's own programs run on an old processor, and what stands in the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from outcrop.compat.family import FAMILIES, family_named
+from outcrop.compat.layout import LayerLayout
+from outcrop.compat.sealed_root import SealedRoot, entered
+from outcrop.compat.verify.oldest import EmulatedRoot, emulated
+from outcrop.compat.verify.report import Checked, Finding, Report
+from outcrop.cvmfs.names import repository_name
+
+LAYOUT = LayerLayout(repository_name("software.example.org"), "2026.06", family_named("x86_64"))
+PREFIX = str(LAYOUT.prefix)
+PROGRAM = b"\x7fELF\x02\x01\x01" + bytes(9) + b"rest"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> SealedRoot:
+    (tmp_path / "tree/usr/bin").mkdir(parents=True)
+    for name in ("bash", "timeout"):
+        (tmp_path / "tree/usr/bin" / name).write_bytes(PROGRAM)
+    return SealedRoot(LAYOUT, tmp_path / "tree", "bwrap")
+
+
+def test_the_list_is_filled_within_the_root() -> None:
+    made = EmulatedRoot(LAYOUT, Path("/layer"), "bwrap", qemu=Path("/made/qemu"))
+    line = made.command_line([f"{PREFIX}/usr/bin/true"])
+    assert line[:2] == ["nice", "unshare"]
+    assert line.index("bwrap") < line.index(f"{PREFIX}/usr/bin/sh")
+    assert line[-1] == f"{PREFIX}/usr/bin/true"
+    assert line[-2].startswith(":qemu-x86_64:M:")
+    assert line[-2].endswith(":/qemu:F")
+    assert line[line.index("/made/qemu") + 1] == "/qemu"
+
+
+def test_the_rule_is_for_programs_whose_header_ends_with_zeros() -> None:
+    *_, magic, mask, _, _ = entered(LAYOUT.family, Path("/qemu"))[-1].split(":")
+    fields = zip(magic.encode().decode("unicode_escape")[15:16], mask.split("\\x")[1:][15:16], strict=True)
+    assert list(fields) == [("\0", "ff")]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_qemu_plays_the_familys_oldest_processor(family: object) -> None:
+    for one in FAMILIES:
+        if one is family:
+            layout = LayerLayout(LAYOUT.repository, "2026.06", one)
+            assert SealedRoot(layout, Path("/l"), "bwrap", qemu=Path("/q")).environment()["QEMU_CPU"] == one.oldest
+            assert "QEMU_CPU" not in SealedRoot(layout, Path("/l"), "bwrap").environment()
+
+
+def test_a_machine_without_qemu_is_told(root: SealedRoot, tmp_path: Path) -> None:
+    assert emulated(root, tmp_path / "made", lambda _: None) == "the program `qemu-x86_64-static` is not installed"
+
+
+def test_a_layer_without_a_driver_is_told(root: SealedRoot, tmp_path: Path) -> None:
+    (root.tree / "usr/bin/timeout").unlink()
+    assert emulated(root, tmp_path / "made", lambda _: "/bin/sh") == "the layer has no timeout"
+
+
+def test_copies_are_marked_and_originals_are_not(root: SealedRoot, tmp_path: Path) -> None:
+    found = emulated(root, tmp_path / "made", lambda _: "/bin/sh")
+    assert isinstance(found, str)  # bubblewrap is not run in earnest here
+    assert (tmp_path / "made/bash").read_bytes() == PROGRAM[:15] + b"\x01" + PROGRAM[16:]
+    assert (root.tree / "usr/bin/bash").read_bytes() == PROGRAM
+
+
+def test_checks_at_the_same_time_are_reported_in_order() -> None:
+    report = Report()
+    checks = {name: lambda name=name: Checked(1, (Finding(name, "is wrong"),)) for name in ("a", "b", "c")}
+    assert [result.name for result in report.add_together(checks)] == ["a", "b", "c"]
+    assert [result.checked.findings[0].subject for result in report.results] == ["a", "b", "c"]
+    assert not report.passed
