@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from outcrop.compat.debian.alternatives import Alternative
 from outcrop.compat.family import family_named
-from outcrop.compat.finish import add_links
+from outcrop.compat.finish import add_links, write_own_files
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.package_sets import DeclaredLink, HostLink, LayerDescription, read_description
 from outcrop.cvmfs.names import repository_name
@@ -68,3 +70,29 @@ def test_a_script_s_link_does_not_leave_the_tree(tree: Path, link: str) -> None:
     with suppress(OutcropError):  # refusing it is as good as leaving it out
         add_links(tree, LAYOUT, description(), [Alternative(link, "/usr/bin/mawk", 5)])
     assert links_below(tree.parent) == {"tree/usr/way": str(outside)}
+
+
+def test_startprefix_keeps_what_sessions_batch_systems_and_the_stack_say(tmp_path: Path) -> None:
+    name = repository_name("software.example.org")
+    layout = LayerLayout(name, "2026.06", family_named("x86_64"), PurePosixPath(tmp_path), "ACME_")
+    tree = Path(layout.prefix)
+    (tree / "usr/bin").mkdir(parents=True)
+    for program in ("bash", "env"):
+        (tree / "usr/bin" / program).symlink_to(str(shutil.which(program)))
+    write_own_files(tree, layout)
+    kept = {
+        "HOME": "/home",
+        "KRB5CCNAME": "FILE:/x",
+        "SLURM_JOB_ID": "7",
+        "PMI_RANK": "0",
+        "ACME_X": "a b",
+        "LC_ALL": "C",
+    }
+    lost = {"LD_LIBRARY_PATH": "/opt", "PYTHONPATH": "/opt", "EESSI_X": "another stack's", "BASH_ENV": "/dev/null"}
+    command = [str(tree / "startprefix"), "env", "-0"]
+    ended = subprocess.run(command, env=kept | lost, capture_output=True, text=True, check=True)
+    seen = dict(line.split("=", 1) for line in ended.stdout.split("\0") if line)
+    assert {key: seen[key] for key in kept} == kept
+    assert not lost.keys() & seen.keys()
+    assert (tree / ".cvmfscatalog").is_file()
+    assert (seen["EPREFIX"], seen["PATH"]) == (str(tree), f"{tree}/usr/bin:{tree}/usr/sbin")

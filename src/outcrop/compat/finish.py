@@ -20,6 +20,7 @@ from outcrop.compat.sealed_root import SealedRoot
 from outcrop.compat.unpack import merged_path
 from outcrop.errors import CommandFailed, FormatError, storage_error
 from outcrop.progress import SILENT, Progress
+from outcrop.software.layout import CATALOG_MARKER
 
 _AUTHORITIES = "usr/share/ca-certificates"
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
@@ -73,7 +74,7 @@ def finish(root: SealedRoot, description: LayerDescription, progress: Progress =
     """Everything that is generated. `root` is writable. CommandFailed where one of the layer's programs fails,
     StorageError."""
     steps = (
-        _write_startprefix,
+        _write_own_files,
         _certificates,
         _compiler_specs,
         _compilers_tools,
@@ -100,14 +101,17 @@ def _program(root: SealedRoot, place: str) -> str | None:
     return f"{root.layout.prefix}/{place}" if (root.tree / place).exists() else None
 
 
-def _write_startprefix(root: SealedRoot, _: LayerDescription) -> None:
-    write_startprefix(root.tree, root.layout)
+def _write_own_files(root: SealedRoot, _: LayerDescription) -> None:
+    write_own_files(root.tree, root.layout)
 
 
-def write_startprefix(tree: Path, layout: LayerLayout) -> None:
-    """The command that runs another one with the layer's environment, as Gentoo Prefix has it; OSError."""
+def write_own_files(tree: Path, layout: LayerLayout) -> None:
+    """The command that runs another one with the layer's environment, as Gentoo Prefix has it, and the mark by which the
+    layer gets a catalog of its own; OSError."""
+    (tree / CATALOG_MARKER).touch()
     template = Path(__file__).with_name("templates") / f"{STARTPREFIX}.sh"
-    text = template.read_text(encoding="utf-8").replace("@PREFIX@", str(layout.prefix))
+    text = template.read_text(encoding="utf-8")
+    text = text.replace("@PREFIX@", str(layout.prefix)).replace("@VARIABLES@", layout.variable_prefix)
     place = tree / STARTPREFIX
     place.write_text(text, encoding="utf-8")
     place.chmod(0o755)

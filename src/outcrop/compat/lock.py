@@ -71,8 +71,8 @@ class LockedSuite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Lock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole lock. `sets`: the sets that it was resolved from; `excluded`: the declared exclusions, and `left_out` those
-    of them that anything asked for; `together`: packages that may be in one layer whatever they say of each other."""
+    """A whole lock. `sets`: the sets that it was resolved from; `excluded`: the declared exclusions, `left_out` the
+    ones that anything asked for; `together`: packages that may be in one layer whatever they say of each other."""
 
     format: int
     release: str

@@ -23,6 +23,7 @@ OWNERS_FILE = "packages.txt"
 
 _GENERATED = (
     "startprefix",
+    ".cvmfscatalog",
     "etc/ld.so.cache",
     "etc/ssl/certs/ca-certificates.crt",
     "usr/lib/*/gconv/gconv-modules.cache",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from outcrop.compat.finish import add_host_links, write_startprefix
+from outcrop.compat.finish import add_host_links, write_own_files
 from outcrop.compat.gentoo.portage_files import PROFILE_LINK, REPOSITORIES, SOURCE_ARCHIVES
 from outcrop.compat.gentoo.workplace import remove_directory
 from outcrop.compat.layout import LayerLayout
@@ -42,7 +42,7 @@ def make_layer(tree: Path, layout: LayerLayout, description: LayerDescription) -
         for place in ("tmp", "var/tmp", "var/log", *description.trusted_directories):
             (tree / place).mkdir(parents=True, exist_ok=True)
         add_host_links(tree, layout, description)
-        write_startprefix(tree, layout)
+        write_own_files(tree, layout)
         _take_rights_away(tree)
     except OSError as error:
         raise storage_error(error) from error
