@@ -106,8 +106,8 @@ def _write_own_files(root: SealedRoot, _: LayerDescription) -> None:
 
 
 def write_own_files(tree: Path, layout: LayerLayout) -> None:
-    """The command that runs another one with the layer's environment, as Gentoo Prefix has it, and the mark by which the
-    layer gets a catalog of its own; OSError."""
+    """The command that runs another one with the layer's environment, as Gentoo Prefix has it, and the mark that gives
+    the layer a catalog of its own; OSError."""
     (tree / CATALOG_MARKER).touch()
     template = Path(__file__).with_name("templates") / f"{STARTPREFIX}.sh"
     text = template.read_text(encoding="utf-8")

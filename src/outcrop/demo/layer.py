@@ -31,7 +31,7 @@ from outcrop.delivery.published_layers import layer_at
 from outcrop.demo.reading import Stage
 from outcrop.demo.telling import Story
 from outcrop.demo.workshop import Workshop
-from outcrop.errors import MissingCapability, NotFound
+from outcrop.errors import MissingCapability, NetworkError, NotFound
 from outcrop.software.demo_stack import DEMO_REPOSITORY, DEMO_VERSION
 from outcrop.software.sources.download import Downloads
 from outcrop.stratum0.repository import OwnedRepository
@@ -49,7 +49,7 @@ class DemoLayer:
 
 def demo_layer(workshop: Workshop, stage: Stage, mirrors: Sequence[str], story: Story) -> DemoLayer | None:
     """The layer, built unless it is there from an earlier run; None, with the reason told, where this machine cannot
-    build one."""
+    build one or no mirror that it knows has what it is made of."""
     layout = LayerLayout(DEMO_REPOSITORY, DEMO_VERSION, this_family(), stage.mount_root)
     place = BuildPlace(layout, workshop.tree)
     try:
@@ -60,7 +60,7 @@ def demo_layer(workshop: Workshop, stage: Stage, mirrors: Sequence[str], story: 
             _build(workshop, place, mirrors, story)
         compiler = f"{layout.prefix}/usr/bin/gcc"
         version = root.require([compiler, "-dumpfullversion"]).stdout.strip()
-    except (MissingCapability, NotFound) as error:
+    except (MissingCapability, NotFound, NetworkError) as error:
         story.say(f"{error.message}: the compiler and the Lmod of this machine are used instead of a layer's")
         return None
     return DemoLayer(place.tree, version)
