@@ -10,6 +10,7 @@ A file `fail` or `hang` in the directory of orders holds the name of a point: th
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import tarfile
@@ -417,7 +418,9 @@ def make_gentoo(directory: Path, orders: Path) -> MadeGentoo:
 
 
 def _filled(text: str, orders: Path) -> str:
-    return text.replace("@ORDERS@", str(orders)).replace("@PYTHON@", sys.executable).replace("@LOADER@", LOADER)
+    # A virtual environment may be below /tmp, which a build has for itself; what it was made of is not.
+    python = os.path.realpath(sys.executable)
+    return text.replace("@ORDERS@", str(orders)).replace("@PYTHON@", python).replace("@LOADER@", LOADER)
 
 
 def _write_ebuilds(repository: Path, ebuilds: dict[str, str]) -> None:
