@@ -213,7 +213,7 @@ echo 'const char *zlibVersion(void); int puts(const char *); int main(void) { pu
 gcc t.c -lz -o /site/on-top
 for place in override nvidia amd; do
     mkdir -p /site/lib/$place
-    echo "const char *zlibVersion(void) { return \"$place\"; }" > z.c
+    echo "const char *zlibVersion(void) { return \\"$place\\"; }" > z.c
     gcc -shared -fPIC -Wl,-soname,libz.so.1 z.c -o /site/lib/$place/libz.so.1
 done
 """
