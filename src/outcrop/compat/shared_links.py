@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from outcrop.errors import storage_error
@@ -22,11 +23,12 @@ def lay_links(root: Path, targets: Mapping[str, str]) -> None:
 
 
 def _lay(place: Path, target: str) -> None:
-    if place.is_symlink() and os.readlink(place) == target:
-        return
     place.parent.mkdir(parents=True, exist_ok=True)
     # Layers of two families may be built side by side.
-    new = place.with_name(f".{place.name}.{os.getpid()}")
-    new.unlink(missing_ok=True)
-    new.symlink_to(target)
-    new.rename(place)
+    with suppress(FileExistsError):
+        place.symlink_to(target)
+    if os.readlink(place) != target:
+        new = place.with_name(f".{place.name}.{os.getpid()}")
+        new.unlink(missing_ok=True)
+        new.symlink_to(target)
+        new.rename(place)
