@@ -123,13 +123,13 @@ class _Trial:
                 for pair in pairs:
                     (self.site / pair.place).mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(self.root.tree / library, self.site / pair.place / library.name)
-                for pair, expected in zip((*pairs, None), places, strict=True):
+                for gone, expected in zip((*pairs, None), places, strict=True):
                     number += 1
                     taken = self._taken(way, library.name)
                     if taken != expected:
                         findings.append(Finding(expected, f"is not taken, by {way.name}, but {taken or 'nothing'}"))
-                    if pair is not None:
-                        (self.site / pair.place / library.name).unlink()
+                    if gone is not None:
+                        (self.site / gone.place / library.name).unlink()
         except OSError as error:
             raise storage_error(error) from error
         return checked(number, findings)
