@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -60,14 +60,16 @@ class Publisher:
     place: Path
     key: MadeKey
 
-    def __call__(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Runs `outcrop` with `words`."""
+    def __call__(
+        self, *words: str, code: int = 0, settings: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs `outcrop` with `words`, and `settings` in its environment."""
         place = self.place
         own = {"HOME": str(place), "OUTCROP_DATA_DIR": str(place / "data"), "OUTCROP_CACHE_DIR": str(place / "cache")}
         ended = subprocess.run(
             [sys.executable, "-m", "outcrop", *words],
             cwd=place,
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **own},
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **own, **(settings or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -20,6 +20,7 @@ from outcrop.cvmfs.names import repository_name
 from outcrop.errors import OutcropError
 
 LAYOUT = LayerLayout(repository_name("software.example.org"), "2026.06", family_named("x86_64"))
+DEFAULTS = "/cvmfs/software.example.org/defaults"
 
 
 @pytest.fixture
@@ -30,8 +31,10 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def description(*, host: tuple[HostLink, ...] = (), links: tuple[DeclaredLink, ...] = ()) -> LayerDescription:
-    return replace(read_description(), host_links=host, links=links, trusted_directories=())
+def description(
+    *, host: tuple[HostLink, ...] = (), links: tuple[DeclaredLink, ...] = (), trusted: tuple[str, ...] = ()
+) -> LayerDescription:
+    return replace(read_description(), host_links=host, links=links, trusted_directories=trusted)
 
 
 def links_below(root: Path) -> dict[str, str]:
@@ -53,7 +56,19 @@ def test_a_file_of_a_package_is_kept_where_a_script_wants_a_link(tree: Path) -> 
 def test_a_host_s_file_is_a_link_that_a_site_can_redirect(tree: Path) -> None:
     host = HostLink("etc/passwd", "/etc/passwd", "a reason")
     add_links(tree, LAYOUT, description(host=(host,)), [])
-    assert links_below(tree) == {"etc/passwd": "$(EESSI_202606_COMPAT_ETC_PASSWD:-/etc/passwd)"}
+    assert links_below(tree) == {"etc/passwd": f"$(EESSI_202606_COMPAT_ETC_PASSWD:-{DEFAULTS}/compat/etc/passwd)"}
+
+
+def test_a_directory_of_libraries_is_a_link_that_a_site_can_redirect_also_if_it_dangles(tree: Path) -> None:
+    (tree / "usr" / "lib").mkdir()
+    (tree / "lib").symlink_to("usr/lib")
+    for _ in range(2):
+        add_links(tree, LAYOUT, description(trusted=("lib/override", "lib/nvidia")), [])
+    assert links_below(tree) == {
+        "lib": "usr/lib",
+        "usr/lib/override": f"$(EESSI_202606_LIB_OVERRIDE:-{DEFAULTS}/override)",
+        "usr/lib/nvidia": f"$(EESSI_202606_NVIDIA_OVERRIDE:-{DEFAULTS}/nvidia)",
+    }
 
 
 def test_a_declared_link_replaces_what_is_there(tree: Path) -> None:

@@ -5,12 +5,15 @@ The layer has a library and its user, from an archive made here, so nothing but 
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from outcrop.compat.record import LAYER_FILE, REDIRECTIONS_FILE, layer_digest
 from tests.compat.debian.archive_made_here import MadeKey
 from tests.compat.layer_publisher import (
     BROKEN,
@@ -119,6 +122,95 @@ def test_a_library_goes_from_its_plan_to_tests_to_users_and_back(
     # A rollback can be rolled back.
     assert publisher("compat", "rollback", PRODUCTION, "2026.06").stdout.strip() == digest
     assert publisher("compat", "rollback", PRODUCTION, "2026.06", "--to", before[:16]).stdout.strip() == before
+
+
+ROOT = "/cvmfs/software.example.org"
+DEFAULTS = f"{ROOT}/defaults"
+HOSTS = """
+trusted_directories = ["lib/override", "lib/nvidia", "lib/amd"]
+
+[[host]]
+path = "etc/passwd"
+host = "/etc/passwd"
+reason = "accounts"
+"""
+
+
+def links_below(directory: Path) -> dict[str, str]:
+    return {str(path.relative_to(directory)): os.readlink(path) for path in directory.rglob("*") if path.is_symlink()}
+
+
+def as_older(layer: Path) -> str:
+    """Makes `layer` one from before there were links for sites; its digest."""
+    (record,) = layer.glob("reprod/*")
+    (record / REDIRECTIONS_FILE).unlink()
+    digest = layer_digest(layer)
+    document = json.loads((record / LAYER_FILE).read_text())
+    (record / LAYER_FILE).write_text(json.dumps(document | {"digest": digest}))
+    return digest
+
+
+def checked_out(publisher: Publisher, repository: str, path: str, *words: str, **settings: str) -> dict[str, str]:
+    """The links below `path`, as a reader with these `settings` sees them."""
+    copy = publisher.place / "links"
+    shutil.rmtree(copy, ignore_errors=True)
+    publisher("checkout", repository, str(copy), "--path", path, *words, settings=settings)
+    return links_below(copy)
+
+
+def test_links_for_sites_come_with_a_layer_and_stay_when_it_goes(
+    publisher: Publisher, archives: dict[str, str]
+) -> None:
+    older = as_older(publisher.build(archives["old"]))
+    publisher("compat", "publish", f"tree/{PLACE}", PRODUCTION)
+    assert checked_out(publisher, PRODUCTION, "/").keys() == {f"{PLACE}/bin", f"{PLACE}/lib"}
+
+    with (publisher.place / "stack/compat/layer.toml").open("a") as file:
+        file.write(HOSTS)
+    digest = published(publisher, archives["old"])
+    assert digest != older
+    shared = {
+        "defaults/compat/etc/passwd": "$(EESSI_COMPAT_ETC_PASSWD:-/etc/passwd)",
+        "defaults/override": f"$(EESSI_LIB_OVERRIDE_DEFAULT:-{ROOT}/host_injections/lib/override)",
+        "defaults/nvidia": f"$(EESSI_NVIDIA_OVERRIDE_DEFAULT:-{ROOT}/host_injections/lib/nvidia)",
+        "defaults/amd": f"$(EESSI_AMD_OVERRIDE_DEFAULT:-{ROOT}/host_injections/lib/amd)",
+        "host_injections": "$(EESSI_HOST_INJECTIONS:-/opt/eessi)",
+    }
+    tree = publisher.place / "tree"
+    assert {path: os.readlink(tree / path) for path in shared} == shared
+    for repository in (TESTS, PRODUCTION):
+        seen = checked_out(publisher, repository, "/")
+        assert {path: seen[path] for path in shared} == shared
+        assert seen[f"{PLACE}/etc/passwd"] == f"$(EESSI_202606_COMPAT_ETC_PASSWD:-{DEFAULTS}/compat/etc/passwd)"
+        assert seen[f"{PLACE}/usr/lib/override"] == f"$(EESSI_202606_LIB_OVERRIDE:-{DEFAULTS}/override)"
+
+    # A reader's variables redirect at both levels.
+    seen = checked_out(publisher, PRODUCTION, "/", "--expand-links", EESSI_202606_COMPAT_ETC_PASSWD="/site/passwd")
+    assert (seen[f"{PLACE}/etc/passwd"], seen["defaults/compat/etc/passwd"]) == ("/site/passwd", "/etc/passwd")
+    seen = checked_out(publisher, PRODUCTION, "/", "--expand-links", EESSI_COMPAT_ETC_PASSWD="/site/passwd")
+    assert seen[f"{PLACE}/etc/passwd"] == f"{DEFAULTS}/compat/etc/passwd"
+    assert seen["defaults/compat/etc/passwd"] == "/site/passwd"
+    seen = checked_out(publisher, PRODUCTION, "/", "--expand-links", EESSI_HOST_INJECTIONS="/site")
+    assert seen["host_injections"] == "/site"
+
+    # They come once; what is different is mended, and what a site's owner made otherwise stays.
+    again = publisher.json("compat", "publish", str(tree / PLACE), PRODUCTION)
+    assert (again["published"], again["links"]) == (False, [])
+    changed = publisher.place / "changed"
+    (changed / "defaults").mkdir(parents=True)
+    (changed / "defaults/override").symlink_to("/dev/null")
+    (changed / "host_injections").symlink_to("/srv/injections")
+    publisher("repo", "ingest", PRODUCTION, str(changed), "--at", "/")
+    again = publisher.json("compat", "publish", str(tree / PLACE), PRODUCTION)
+    assert (again["published"], again["links"]) == (True, ["/defaults/override"])
+    seen = checked_out(publisher, PRODUCTION, "/")
+    assert (seen["defaults/override"], seen["host_injections"]) == (shared["defaults/override"], "/srv/injections")
+
+    # A rollback takes the layer back, and leaves what other layers lead to.
+    assert publisher("compat", "rollback", PRODUCTION, "2026.06").stdout.strip() == older
+    seen = checked_out(publisher, PRODUCTION, "/")
+    assert seen.keys() >= shared.keys()
+    assert f"{PLACE}/usr/lib/override" not in seen
 
 
 def test_a_library_that_loses_what_others_need_stays_out(publisher: Publisher, archives: dict[str, str]) -> None:

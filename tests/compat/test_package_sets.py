@@ -411,6 +411,8 @@ def test_a_set_that_is_asked_for_and_not_declared_is_told(tmp_path: Path) -> Non
         ('[[link]]\npath = "."\ntarget = "a"\nreason = "b"\n', "path"),
         ('trusted_directories = ["/lib"]\n', "/lib"),
         ('trusted_directories = ["lib/../.."]\n', "lib"),
+        ('[[host]]\npath = "etc/x"\nhost = "etc/x"\nreason = "r"\n', "not absolute"),
+        ('[[host]]\npath = "etc/x"\nhost = "/x"\nreason = "r"\nvariable = "etc x"\n', "no name"),
         ("rubbish", "layer.toml"),
     ],
 )
@@ -462,7 +464,7 @@ def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_the_variable_of_a_host_s_file_follows_from_its_path(path: str, variable: str) -> None:
-    assert HostLink(path, f"/{path}", "a reason").variable == variable
+    assert HostLink(path, f"/{path}", "a reason").variable_name == variable
 
 
 # ---- The files that come with Outcrop ----
@@ -487,7 +489,7 @@ def test_nothing_is_both_wanted_and_left_out_in_the_standard_layer() -> None:
 
 def test_host_files_of_the_standard_layer_have_variables_of_their_own() -> None:
     links = read_description().host_links
-    assert len({link.variable for link in links}) == len(links)
+    assert len({link.variable_name for link in links}) == len(links)
     assert all(link.host.startswith("/") for link in links)
 
 

@@ -21,17 +21,22 @@ from outcrop.compat.record import (
     FILES,
     LAYER_FILE,
     LOCK_FILE,
+    REDIRECTIONS_FILE,
     BuildLog,
     Difference,
     LayerOrigin,
     differences,
     digests,
     latest_record,
+    layer_digest,
+    recorded_digest,
     recorded_layout,
     recorded_lock,
     recorded_origin,
+    recorded_redirections,
     write_record,
 )
+from outcrop.compat.redirection import redirections
 from outcrop.compat.relocate.tree import FileChanges
 from outcrop.cvmfs.names import repository_name
 from outcrop.errors import FormatError, NotFound, StorageError
@@ -146,6 +151,7 @@ def test_a_record_says_how_a_layer_was_made(tree: Path) -> None:
         "sets.json",
         "relocation.json",
         "tools.json",
+        "redirections.json",
         "files.sha256",
         "build.log",
     }
@@ -211,6 +217,37 @@ def test_a_record_says_which_layer_it_is_and_what_it_is_made_of(tree: Path) -> N
     assert recorded_layout(tree) == LAYOUT
     assert recorded_lock(tree) == LOCK
     assert recorded_origin(tree) == LayerOrigin(LOCK.release, LOCK.sets)
+
+
+def test_a_record_has_the_links_that_a_site_can_redirect(tree: Path) -> None:
+    assert recorded_redirections(tree) is None
+    directory = recorded(tree)
+    assert recorded_redirections(tree) == redirections(LAYOUT, read_description())
+    (directory / REDIRECTIONS_FILE).unlink()
+    assert recorded_redirections(tree) is None
+
+
+def test_links_of_the_repository_count_in_the_digest_and_those_of_older_records_do_not(tree: Path) -> None:
+    before = layer_digest(tree)
+    directory = recorded(tree)
+    after = layer_digest(tree)
+    assert before != after == recorded_digest(tree)
+    text = (directory / REDIRECTIONS_FILE).read_text()
+    (directory / REDIRECTIONS_FILE).write_text(text.replace('"default": "/etc/passwd"', '"default": "/etc/shadow"'))
+    assert layer_digest(tree) != after
+    (directory / REDIRECTIONS_FILE).unlink()
+    assert layer_digest(tree) == before
+
+
+@pytest.mark.parametrize("path", ["versions/x", "defaults", "defaults/../x", "/defaults/x", "host_injections/x", ""])
+def test_links_of_a_record_that_lie_anywhere_else_are_told(tree: Path, path: str) -> None:
+    directory = recorded(tree)
+    text = (directory / REDIRECTIONS_FILE).read_text()
+    (directory / REDIRECTIONS_FILE).write_text(
+        text.replace('"path": "defaults/compat/etc/passwd"', f'"path": "{path}"')
+    )
+    with pytest.raises(FormatError, match=r"redirections\.json"):
+        recorded_redirections(tree)
 
 
 def test_a_directory_without_a_record_is_told(tree: Path) -> None:

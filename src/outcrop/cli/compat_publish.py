@@ -51,8 +51,9 @@ def command(
     """Publish the finished LAYER into the repository FQRN, as one revision.
 
     Only a layer that is as it was built is published. Where one was before, its libraries are compared with what other
-    files need of them, in the layer and in the software on top. The answer is the layer's digest, by which `outcrop
-    compat promote` takes it where users read it.
+    files need of them, in the layer and in the software on top. Links that sites can redirect come along, below
+    `defaults` of the repository. The answer is the layer's digest, by which `outcrop compat promote` takes it where
+    users read it.
     """
     with layer_place(console, fqrn, software) as place:
         published = publish_layer(

@@ -79,6 +79,7 @@ def publication_document(published: LayerPublication) -> dict[str, object]:
         "libraries": list(published.interfaces.libraries),
         "compared": published.interfaces.users,
         "breaks": breaks_document(published.interfaces.breaks),
+        "links": [shown(path) for path in published.links],
         "added": summary.added,
         "changed": summary.changed,
         "removed": summary.removed,
@@ -111,6 +112,8 @@ def tell_publication(console: Console, published: LayerPublication, *, dry_run: 
             f"{counted(published.interfaces.users, 'file')} compared, "
             f"{counted(len(published.interfaces.breaks), 'break')}"
         )
+    if published.links:
+        console.note(f"{counted(len(published.links), 'link')} beside it, which sites can redirect")
     manifest, summary = published.outcome.manifest, published.outcome.summary
     where = f"{manifest.repository}:{shown(published.path)}"
     if summary.is_empty:

@@ -22,10 +22,12 @@ from outcrop.compat.lock import Lock, LockedPackage, LockedWheel, render_lock
 from outcrop.compat.owners import OWNERS_FILE, owners_text
 from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.record import BuildLog, write_record
+from outcrop.compat.redirection import redirections
 from outcrop.compat.relocate.path_rules import PathRules
 from outcrop.compat.relocate.programs import KEPT_PATHS, UNTOUCHED
 from outcrop.compat.relocate.tree import FileChanges, TreeRules, paths_present, relocate_tree
 from outcrop.compat.sealed_root import sealed_root
+from outcrop.compat.shared_links import lay_links
 from outcrop.compat.unpack import PackageFile, unpack
 from outcrop.compat.wheels.index import fetch_wheel
 from outcrop.compat.wheels.needs import require_needs
@@ -39,8 +41,8 @@ CONCURRENT_DOWNLOADS = 6
 
 @dataclass(frozen=True, slots=True)
 class BuildPlace:
-    """`destination` is a copy of the repository's root: the layer is made at its place below. With `replace`, one that
-    is there already gives way."""
+    """`destination` is a copy of the repository's root: the layer is made at its place below, and beside `versions` the
+    links to which its own lead. With `replace`, a layer that is there already gives way."""
 
     layout: LayerLayout
     destination: Path
@@ -100,6 +102,7 @@ def build_layer(
     """Builds the layer of `lock` at `place`. AlreadyExists where one is there; StorageError, IntegrityError,
     FormatError, InvalidValue for packages and prefixes that cannot be used; CommandFailed, MissingCapability."""
     tree = place.tree
+    links = redirections(place.layout, description)
     prepare_place(place)
     with scratch_directory("compat", tree.parent) as scratch:
         new = scratch.directory / "layer"
@@ -115,6 +118,7 @@ def build_layer(
             [["bwrap", "--version"]],
             {OWNERS_FILE: owners_text(new, owned)},
         )
+        lay_links(place.destination, links.targets())
         if not (tree.exists() and exchanged(new, tree)):
             put_in_place(new, tree, scratch.directory / "old")
     return BuiltLayer(tree, tree / record.relative_to(new), tuple(changes))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import gzip
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from outcrop.compat.debian.alternatives import Alternative, chosen
 from outcrop.compat.layout import STARTPREFIX, LayerLayout
 from outcrop.compat.package_sets import LayerDescription
+from outcrop.compat.redirection import redirections
 from outcrop.compat.sealed_root import SealedRoot
 from outcrop.compat.unpack import merged_path
 from outcrop.errors import CommandFailed, FormatError, storage_error
@@ -31,26 +32,26 @@ _BEHIND = "usr/libexec/outcrop"
 
 
 def add_links(tree: Path, layout: LayerLayout, description: LayerDescription, asked: Iterable[Alternative]) -> None:
-    """Links that no package has: alternatives, declared ones, the host's files. StorageError."""
+    """Links that no package has: alternatives, declared ones, those that a site can redirect. StorageError,
+    InvalidValue."""
     try:
         for link, target in chosen(asked).items():
             if (tree / merged_path(target.lstrip("/"))).exists():
                 _link(tree, merged_path(link.lstrip("/")), target, replace=False)
         for declared in description.links:
             _link(tree, declared.path, declared.target, replace=True)
-        add_host_links(tree, layout, description)
-        for directory in description.trusted_directories:
-            (tree / merged_path(directory)).mkdir(parents=True, exist_ok=True)
+        add_redirections(tree, layout, description, merged_path)
     except OSError as error:
         raise storage_error(error) from error
 
 
-def add_host_links(tree: Path, layout: LayerLayout, description: LayerDescription) -> None:
-    """Links to the host's files, each with the variable by which a site redirects it; OSError."""
-    for host in description.host_links:
-        # A CernVM-FS client puts the value of its variable in, or the path behind the `:-`.
-        target = f"$({layout.variable(host.variable)}:-{host.host})"
-        _link(tree, merged_path(host.path), target, replace=True)
+def add_redirections(
+    tree: Path, layout: LayerLayout, description: LayerDescription, place_of: Callable[[str], str] = str
+) -> None:
+    """Links that a site can redirect: to the host's files, and to what it puts before the layer's libraries. `place_of`
+    says where a path of the layer is. OSError, InvalidValue."""
+    for link in redirections(layout, description).layer:
+        _link(tree, place_of(link.path), link.target, replace=True)
 
 
 def _link(tree: Path, path: str, target: str, *, replace: bool) -> None:

@@ -50,6 +50,7 @@ INSTRUCTIONS_FILE = "instructions.toml"
 
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _GLOB_PARTS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+_VARIABLE = re.compile(r"[A-Z0-9_]+")
 _PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?")
 
 
@@ -124,16 +125,18 @@ class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HostLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A path of the layer that is the host's: a link to `host` that a site can redirect by a variable of its client."""
+    """A path of the layer that is the host's: a link to `host` that a site can redirect by a variable of its client,
+    whose name ends in `variable`, by default made of the path."""
 
     path: str
     host: str
     reason: str
+    variable: str = ""
 
     @property
-    def variable(self) -> str:
+    def variable_name(self) -> str:
         """The end of the variable's name, such as `ETC_PASSWD`."""
-        return re.sub(r"[^A-Z0-9]+", "_", self.path.upper())
+        return self.variable or re.sub(r"[^A-Z0-9]+", "_", self.path.upper())
 
 
 class DeclaredLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -357,4 +360,9 @@ def _check_layer(layer: _LayerFile, what: str) -> None:
     for path in inside:
         if path.startswith("/") or not path.strip("./") or ".." in path.split("/"):
             raise FormatError(what=what, field=path, problem="is not a path below the layer")
+    for link in layer.host:
+        if not link.host.startswith("/"):
+            raise FormatError(what=what, field=f"host of {link.path}", problem=f"{link.host!r} is not absolute")
+        if not _VARIABLE.fullmatch(link.variable_name):
+            raise FormatError(what=what, field=f"variable of {link.path}", problem=f"{link.variable!r} is no name")
     check_settings(layer.gentoo, what)

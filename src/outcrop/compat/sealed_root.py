@@ -33,13 +33,15 @@ _PATH = ("usr/bin", "usr/sbin")
 
 @dataclass(frozen=True, slots=True)
 class SealedRoot:
-    """The root of the layer `tree` (a directory on this machine). `binds` are further paths, by where they appear;
+    """The root of the layer `tree` (a directory on this machine). `shared` is a directory with what the repository has
+    beside its versions, if that is there, too. `binds` are further paths, by where they appear;
     `qemu` is the static program that runs another family's; `children_too` whether also what these start."""
 
     layout: LayerLayout
     tree: Path
     bubblewrap: str
     writable: bool = False
+    shared: Path | None = None
     binds: Mapping[PurePosixPath, Path] = field(default_factory=dict)
     qemu: Path | None = None
     children_too: bool = True
@@ -72,6 +74,9 @@ class SealedRoot:
         ]
         line += ["--tmpfs", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
         line += ["--bind" if self.writable else "--ro-bind", str(self.tree), str(self.layout.prefix)]
+        for entry in sorted(self.shared.iterdir()) if self.shared is not None else ():
+            seen = str(self.layout.mount_point / entry.name)
+            line += ["--symlink", os.readlink(entry), seen] if entry.is_symlink() else ["--ro-bind", str(entry), seen]
         for target, source in self.binds.items():
             line += ["--ro-bind", str(source), str(target)]
         line += ["--clearenv", "--chdir", "/tmp"]
@@ -118,6 +123,7 @@ def sealed_root(
     *,
     writable: bool = False,
     find_program: Callable[[str], str | None] = shutil.which,
+    shared: Path | None = None,
 ) -> SealedRoot:
     """The root for `tree` on this machine. MissingCapability where bubblewrap, or QEMU for another family, is
     missing."""
@@ -136,7 +142,7 @@ def sealed_root(
         raise MissingCapability(what="a root of its own", problem=f"bubblewrap says: {said[-1]}", hint=NAMESPACE_HINT)
     qemu = _qemu(layout, find_program)
     children_too = qemu is None or _can_enter(layout.family, qemu)
-    return SealedRoot(layout, tree, bubblewrap, writable, qemu=qemu, children_too=children_too)
+    return SealedRoot(layout, tree, bubblewrap, writable, shared, qemu=qemu, children_too=children_too)
 
 
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")

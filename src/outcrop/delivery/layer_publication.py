@@ -7,8 +7,9 @@ which running programs have open, does not change unasked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,10 +20,17 @@ from outcrop.compat.abi.compare import Break
 from outcrop.compat.abi.layers import DirectoryFiles, InterfaceReport, compare_layers
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import VersionChange, version_changes
-from outcrop.compat.record import layer_digest, recorded_digest, recorded_layout, recorded_lock
+from outcrop.compat.record import (
+    layer_digest,
+    recorded_digest,
+    recorded_layout,
+    recorded_lock,
+    recorded_redirections,
+)
+from outcrop.compat.redirection import HOST_INJECTIONS, Redirections
 from outcrop.compat.update import LIBC_SOURCE
 from outcrop.compat.verify.contents import recorded_files
-from outcrop.cvmfs.paths import RepositoryPath, repository_path
+from outcrop.cvmfs.paths import ROOT, RepositoryPath, repository_path
 from outcrop.delivery.publish import STACK_OWNER
 from outcrop.delivery.published_layers import (
     PublishedFiles,
@@ -36,7 +44,9 @@ from outcrop.errors import IntegrityError, InvalidValue
 from outcrop.progress import SILENT, Progress
 from outcrop.scratch import scratch_directory
 from outcrop.software.layout import OPERATING_SYSTEM
+from outcrop.stratum0.publishing.door import DoorRules
 from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.incoming_parts import LinkTree, PlacedTree
 from outcrop.stratum0.publishing.ingest import IngestOutcome, IngestRequest, ingest
 from outcrop.stratum0.repository import OwnedRepository
 
@@ -78,14 +88,15 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class LayerPublication:
-    """What was published: the layer's `digest`, what is different from the one before (None where there was none), and
-    what becomes of interfaces."""
+    """What was published: the layer's `digest`, what is different from the one before (None where there was none), what
+    becomes of interfaces, and which `links` of the repository came along."""
 
     path: RepositoryPath
     digest: str
     before: PublishedLayer | None
     changes: tuple[VersionChange, ...]
     interfaces: InterfaceReport
+    links: tuple[RepositoryPath, ...]
     outcome: IngestOutcome
 
 
@@ -98,9 +109,11 @@ def publish_layer(
     now: datetime,
     digest: str = "",
     dry_run: bool = False,
+    with_links: bool = True,
     progress: Progress = SILENT,
 ) -> LayerPublication:
-    """Publishes the layer in the directory `tree` as one revision; with `digest`, only if it has this one.
+    """Publishes the layer in the directory `tree` as one revision; with `digest`, only if it has this one. Links of the
+    repository to which the layer's lead come along where they are missing or different, unless `with_links` is False.
 
     IntegrityError for a layer that is not as it was built; InvalidValue for what is not allowed; what publishing
     raises."""
@@ -116,6 +129,7 @@ def publish_layer(
         _require_libc(changes, allowed)
         interfaces = _compared(tree, layout, place, before, progress)
         _require_interfaces(interfaces.breaks, allowed)
+    links = links_to_publish(place.read, recorded_redirections(tree)) if with_links else {}
     request = IngestRequest(
         trees=(DirectoryTree(tree, with_xattrs=False),),
         at=path,
@@ -125,8 +139,36 @@ def publish_layer(
         message=told.message or publication_message(layout, actual, before, changes),
         reason=told.reason,
     )
+    if links:
+        request = _with_links(request, DirectoryTree(tree, with_xattrs=False), links, int(now.timestamp()))
     outcome = ingest(place.owned, request, now=now, dry_run=dry_run, progress=progress)
-    return LayerPublication(path, actual, before, changes, interfaces, outcome)
+    return LayerPublication(path, actual, before, changes, interfaces, tuple(sorted(links)), outcome)
+
+
+def links_to_publish(repository: OpenRepository, found: Redirections | None) -> dict[RepositoryPath, bytes]:
+    """The links of a layer's record that `repository` does not have, or has otherwise. What is no link there is its
+    owner's, and so is any `host_injections`."""
+    missing = {}
+    for link in found.shared if found is not None else ():
+        path, target = repository_path(f"/{link.path}"), os.fsencode(link.target)
+        entry = repository.tree.lookup(path)
+        is_ours = entry is not None and entry.is_symlink and link.path != HOST_INJECTIONS
+        if entry is None or (is_ours and entry.symlink != target):
+            missing[path] = target
+    return missing
+
+
+def _with_links(
+    request: IngestRequest, layer: DirectoryTree, links: Mapping[RepositoryPath, bytes], moment: int
+) -> IngestRequest:
+    """`request`, which publishes `layer` at its place, with `links` beside it in the same revision."""
+    tops = sorted({repository_path(path.split(b"/")[1]) for path in links})
+    return replace(
+        request,
+        trees=(PlacedTree(layer, request.at, moment), LinkTree(links, moment, "the links for sites")),
+        at=ROOT,
+        door=DoorRules(within=(request.at, *tops)),
+    )
 
 
 def promote_layer(
@@ -159,6 +201,7 @@ def publish_from(
     *,
     now: datetime,
     dry_run: bool = False,
+    with_links: bool = True,
     progress: Progress = SILENT,
 ) -> LayerPublication:
     """Publishes the `layer` that the revision `source` shows, fetched and verified; what `publish_layer` and reading
@@ -167,7 +210,15 @@ def publish_from(
         tree = scratch.directory / "layer"
         checkout(plan_checkout(source.tree, layer.path), source.tree, source.contents, tree, progress=progress)
         return publish_layer(
-            tree, place, told, allowed, now=now, digest=layer.digest, dry_run=dry_run, progress=progress
+            tree,
+            place,
+            told,
+            allowed,
+            now=now,
+            digest=layer.digest,
+            dry_run=dry_run,
+            with_links=with_links,
+            progress=progress,
         )
 
 

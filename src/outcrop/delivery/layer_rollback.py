@@ -58,6 +58,7 @@ def roll_layer_back(
     progress: Progress = SILENT,
 ) -> LayerPublication:
     """Publishes the layer that was at `path` before the current one, or the newest with this `digest`, once more.
+    Links of the repository, which other layers have in common with it, stay as they are.
 
     NotFound where there is none; what `publish_layer` raises: a rollback breaks what was built on the newer layer, and
     changes the C library below running programs, as little as an update does."""
@@ -74,6 +75,7 @@ def roll_layer_back(
                 allowed,
                 now=now,
                 dry_run=dry_run,
+                with_links=False,
                 progress=progress,
             )
     raise NotFound(

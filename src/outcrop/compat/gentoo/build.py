@@ -25,6 +25,8 @@ from outcrop.compat.gentoo.workplace import SCRIPT, Workplace, open_workplace, r
 from outcrop.compat.layout import RECORDS
 from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.record import BuildLog, write_record
+from outcrop.compat.redirection import redirections
+from outcrop.compat.shared_links import lay_links
 from outcrop.errors import Interrupted, InvalidValue
 from outcrop.progress import SILENT, Progress
 
@@ -80,6 +82,7 @@ def build_prefix(
                 },
             )
             record = record.relative_to(work.tree)
+            lay_links(place.destination, redirections(place.layout, description).targets())
             put_in_place(work.tree, place.tree, work.directory / "old")
         except KeyboardInterrupt:
             raise Interrupted(hint=RESUME_HINT) from None

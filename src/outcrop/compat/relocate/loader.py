@@ -54,24 +54,23 @@ def move_trusted_directories(image: ElfImage, triplet: str, directories: Sequenc
     LENGTHS.pack_into(image.data, offset, *map(len, new))
 
 
-_CACHE = b"/etc/ld.so.cache"
-_PRELOAD, _NO_PRELOAD = b"/etc/ld.so.preload", b"/dev/null/.preload"
+_NOWHERE = (
+    # The index of libraries is asked before the trusted directories, and would hide what a site puts into the first.
+    (b"/etc/ld.so.cache", b"/dev/null/.cache"),
+    # What the host wants loaded before all others is of another C library.
+    (b"/etc/ld.so.preload", b"/dev/null/.preload"),
+)
+"""Files that the loader asks for, and paths as long below a device, which can never be."""
 
 
-def move_loader(image: ElfImage, prefix: bytes, triplet: str, directories: Sequence[str]) -> None:
-    """Makes the loader in `image` know nothing of the machine that it runs on: its directories and its index of
-    libraries are the layer's, and no file makes it load libraries before all others. FormatError."""
+def move_loader(image: ElfImage, triplet: str, directories: Sequence[str]) -> None:
+    """Makes the loader in `image` know nothing of the machine that it runs on: its directories are the layer's, it has
+    no index of libraries, and no file makes it load libraries before all others. FormatError."""
     image.in_padding = True
     move_trusted_directories(image, triplet, directories)
-    cache = address_of(image, _text(image, _CACHE))
-    new = image.place_string(prefix + _CACHE)
-    users = list(references(image, (cache,)))
-    require(len(users) == 3, "references to its index of libraries")
-    for user in users:
-        redirect(user, new)
-    # A path below a device, which can never be.
-    place = _text(image, _PRELOAD)
-    image.data[place : place + len(_NO_PRELOAD)] = _NO_PRELOAD
+    for path, nowhere in _NOWHERE:
+        place = _text(image, path)
+        image.data[place : place + len(path)] = nowhere
 
 
 def _text(image: ElfImage, text: bytes) -> int:

@@ -198,7 +198,7 @@ def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | 
         if image.segment(PT_DYNAMIC) and image.dynamic_values(DT_NEEDED):
             image.set_run_path(":".join(rules.directories).encode())
         if LOADER.fullmatch(path):
-            move_loader(image, rules.paths.prefix, rules.triplet, rules.directories)
+            move_loader(image, rules.triplet, rules.directories)
         elif not has_trusted_directories(data, rules.triplet):
             kept = COMPILERS_KEEP if COMPILERS.fullmatch(path) else ()
             untouched = (conversions(rules.triplet),) if LIBC.fullmatch(path) else ()

@@ -168,7 +168,8 @@ def nothing_of_the_host(roots: Roots) -> Checked:
         timeout=_TRACE_SECONDS,
     )
     # strace itself sees where files really are.
-    real = (str(place), os.path.realpath(root.tree), *(os.path.realpath(source) for source in root.binds.values()))
+    sources = (root.tree, *filter(None, [root.shared]), *root.binds.values())
+    real = (str(place), *(os.path.realpath(source) for source in sources))
     seen = _Seen(root.layout, (*_ALLOWED, *roots.host_paths, *real))
     reader, asked = LineReader(), AskedPaths(b"/tmp")
     with trace.open("rb") as lines:

@@ -10,6 +10,7 @@ from pathlib import Path
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import Lock
 from outcrop.compat.package_sets import HostLink
+from outcrop.compat.record import recorded_redirections
 from outcrop.compat.sealed_root import SealedRoot, sealed_root
 from outcrop.compat.verify import contents
 from outcrop.compat.verify.choices import Choice
@@ -19,8 +20,9 @@ from outcrop.compat.verify.jobs import JOBS, Job
 from outcrop.compat.verify.oldest import emulated, jobs_run, programs_start
 from outcrop.compat.verify.packages import wanted_packages
 from outcrop.compat.verify.programs import all_start, wanted_programs
+from outcrop.compat.verify.redirected import site_redirects
 from outcrop.compat.verify.report import Checked, Finding, Report, Result, checked
-from outcrop.compat.verify.shown import show_as_client
+from outcrop.compat.verify.shown import show_as_client, show_shared
 from outcrop.errors import MissingCapability
 from outcrop.scratch import scratch_directory
 from outcrop.strace.run import Tracer, find_tracer
@@ -62,12 +64,16 @@ def verify_layer(layer: Verification, told: Callable[[Result], None] = lambda _:
     # Forks, so it comes before anything that has threads.
     check("instructions", lambda: instructions(tree, layer.layout.family, layer.choices, workers))
     with scratch_directory("verify") as scratch:
-        shown = scratch.directory / "layer"
+        shown, shared = scratch.directory / "layer", scratch.directory / "shared"
         show_as_client(tree, shown)
-        root = sealed_root(layer.layout, shown)
+        links = recorded_redirections(tree)
+        if links is not None:
+            show_shared(links.shared, shared)
+        root = sealed_root(layer.layout, shown, shared=shared if links is not None else None)
         roots = Roots(root, scratch.directory, tuple(link.host for link in layer.host_links), _tracer())
         check("programs start in an empty root", lambda: all_start(root))
         check("jobs in a root with accounts", lambda: run_jobs(roots.with_accounts()))
+        check("redirection by a site", lambda: site_redirects(root, links, scratch.directory / "site"))
         check("programs start on a hostile host", lambda: all_start(_odd(roots.hostile())))
         check("jobs on a hostile host", lambda: run_jobs(roots.hostile(), _without_accounts(), _ODD_ENVIRONMENT))
         check("programs start beside musl", lambda: _beside_musl(roots, all_start))
