@@ -31,9 +31,10 @@ from outcrop.compat.wheels.needs import require_needs
 from outcrop.compat.wheels.placing import WheelPlaces, place_wheel
 from outcrop.errors import AlreadyExists, storage_error
 from outcrop.progress import SILENT, Progress
-from outcrop.scratch import scratch_directory
+from outcrop.scratch import remove_leftovers, scratch_directory
 
 CONCURRENT_DOWNLOADS = 6
+_PURPOSE = "compat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def build_layer(
     FormatError, InvalidValue for packages and prefixes that cannot be used; CommandFailed, MissingCapability."""
     tree = place.tree
     prepare_place(place)
-    with scratch_directory("compat", tree.parent) as scratch:
+    with scratch_directory(_PURPOSE, tree.parent) as scratch:
         new = scratch.directory / "layer"
         changes, log, owned = _make(new, place.layout, lock, description, files, progress, clock)
         record = write_record(
@@ -116,6 +117,12 @@ def build_layer(
         )
         take_place(new, tree)
     return BuiltLayer(tree, tree / record.relative_to(new), tuple(changes))
+
+
+def clear_up(place: BuildPlace) -> None:
+    """Takes away what a build that was killed has left beside the layer, where it is not built again. StorageError."""
+    put_back(place.tree)
+    remove_leftovers(_PURPOSE, place.tree.parent)
 
 
 def prepare_place(place: BuildPlace) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from outcrop.compat.build import BuildPlace, BuiltLayer, build_layer
+from outcrop.compat.build import BuildPlace, BuiltLayer, build_layer, clear_up
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import Lock, makes_the_same, version_changes
 from outcrop.compat.package_sets import LayerDescription
@@ -95,6 +95,7 @@ def build_update(
 ) -> BuiltLayer | None:
     """Builds the layer from what `fetch` gives; None where it was built before. What `build_layer` raises."""
     if planned.is_built:
+        clear_up(planned.place)
         return None
     wanted = planned.wanted
     sealed_root(wanted.layout, planned.place.tree)  # what is missing is told before anything is fetched

@@ -80,10 +80,19 @@ def ended(process: subprocess.Popen[str]) -> str:
         process.communicate()
         raise
     deadline = time.monotonic() + _PATIENCE
-    while session_of(process):
-        assert time.monotonic() < deadline, "a process outlives the build"
+    while left := session_of(process):
+        assert time.monotonic() < deadline, f"outlives the build, which said {said!r}: {told(left)}"
         time.sleep(0.01)
     return said
+
+
+def told(processes: list[int]) -> str:
+    """What they are, for whoever looks for the reason."""
+    return "; ".join(
+        f"{number}: {name}, waits in {Path(f'/proc/{number}/wchan').read_text()}"
+        for number in processes
+        for name in [Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode()]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from outcrop.compat.debian.package_mirror import PARTIAL
 from outcrop.compat.layout import RECORDS
 from outcrop.compat.record import digests, layer_digest, recorded_digest
 from outcrop.errors import InvalidValue
@@ -92,7 +93,8 @@ def test_an_update_killed_anywhere_is_published_or_not_and_goes_on(
         assert scenario.published(TESTS).revision == before + 1
         if record is not None:
             assert require_whole_or_absent(scenario) == record, "it was built once more"
-        assert scenario.leftovers() == []
+        # What a killed download has left goes an hour later.
+        assert [path for path in scenario.leftovers() if path.parent.name != PARTIAL] == []
         if thoroughly:
             scenario.require_whole(TESTS)
 
