@@ -21,8 +21,10 @@ from tests.stratum0.fault.sweep import require_all, sample
 
 _AMPLE_BYTES = 128 * 1024 * 1024
 _STEP_BYTES = 4 * 1024
+_SIZES = 80
+"""How many sizes there are of each command: all pages of the file system would take hours."""
 _POINTS = 5
-"""How many sizes are tried of each command."""
+"""How many of them are tried without a whole sweep."""
 
 
 def main(directory: str) -> None:
@@ -77,7 +79,8 @@ def _fill(place: Path, scenario: LayerScenario, setting: str, arguments: tuple[s
         if setting != "published":
             assert _contents(tree).keys() >= whole, "the layer is not whole"
 
-    require_all(sample(range(0, needed, _STEP_BYTES), _POINTS, what), look, what)
+    step = max(_STEP_BYTES, needed // _SIZES)
+    require_all(sample(range(0, needed, step), _POINTS, what), look, what)
     assert failed, f"{what}: no size was too small"
     sys.stdout.write(f"{what}: {len(failed)} attempts failed, up to {max(failed)} of {needed} bytes\n")
 
