@@ -8,85 +8,29 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import pytest
-
 from outcrop.compat.record import LAYER_FILE, REDIRECTIONS_FILE, layer_digest
-from tests.compat.debian.archive_made_here import MadeKey
 from tests.compat.layer_publisher import (
-    BROKEN,
     FAMILY,
     LATER_USER,
     MENDED,
-    OLD,
+    NEEDS_TOOLS,
     PLACE,
     PRODUCTION,
     TESTS,
     Publisher,
-    archive,
     library,
     user,
-    write_stack,
 )
-from tests.faulty_server import Site, serving
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed"),
-    pytest.mark.skipif(shutil.which("gpgv") is None, reason="gpgv is not installed"),
-    pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
-]
-
-
-@pytest.fixture
-def publisher(tmp_path: Path, archive_key: MadeKey) -> Publisher:
-    """A machine with both repositories, empty, and a stack."""
-    made = Publisher(tmp_path, archive_key)
-    write_stack(tmp_path / "stack")
-    for name in (PRODUCTION, TESTS):
-        made("repo", "create", name, "--storage", str(tmp_path / "storage" / name))
-    return made
-
-
-def published(publisher: Publisher, url: str, *words: str) -> str:
-    """The layer that `url` has now, in both repositories; its digest."""
-    layer = publisher.build(url, *words)
-    digest = publisher("compat", "publish", "--for-tests", str(layer), TESTS).stdout.strip()
-    publisher("compat", "promote", TESTS, PRODUCTION, digest)
-    return digest
-
-
-@pytest.fixture
-def archives(publisher: Publisher) -> Iterator[dict[str, str]]:
-    """Archives with the library as it was, as it is mended, and as it is broken, by their addresses."""
-    place = publisher.place
-    old = library(place, OLD)
-    program = user(place)
-    versions: Mapping[str, Sequence[bytes | str]] = {
-        "old": (old, "1.0-1"),
-        "mended": (library(place, MENDED), "1.0-1+deb12u1"),
-        "broken": (library(place, BROKEN), "1.0-1+deb12u2"),
-    }
-    urls = {}
-    running = []
-    try:
-        for name, (data, version) in versions.items():
-            assert isinstance(data, bytes)
-            server = serving(Site(archive(publisher.key, data, program, str(version)).files))
-            urls[name] = server.__enter__()
-            running.append(server)
-        yield urls
-    finally:
-        for server in running:
-            server.__exit__(None, None, None)
+pytestmark = NEEDS_TOOLS
 
 
 def test_a_library_goes_from_its_plan_to_tests_to_users_and_back(
     publisher: Publisher, archives: dict[str, str]
 ) -> None:
-    before = published(publisher, archives["old"])
+    before = publisher.published(archives["old"])
     layer = publisher.place / "tree" / PLACE
     old_library = publisher.shown(PRODUCTION)
 
@@ -167,7 +111,7 @@ def test_links_for_sites_come_with_a_layer_and_stay_when_it_goes(
 
     with (publisher.place / "stack/compat/layer.toml").open("a") as file:
         file.write(HOSTS)
-    digest = published(publisher, archives["old"])
+    digest = publisher.published(archives["old"])
     assert digest != older
     shared = {
         "defaults/compat/etc/passwd": "$(EESSI_COMPAT_ETC_PASSWD:-/etc/passwd)",
@@ -213,8 +157,37 @@ def test_links_for_sites_come_with_a_layer_and_stay_when_it_goes(
     assert f"{PLACE}/usr/lib/override" not in seen
 
 
+def test_a_layer_that_was_deleted_comes_back(publisher: Publisher, archives: dict[str, str]) -> None:
+    first = publisher.published(archives["old"])
+    second = publisher.published(archives["mended"])
+    there = publisher.shown(PRODUCTION)
+    publisher("repo", "ingest", PRODUCTION, "--delete", f"/{PLACE}")
+    (publisher.place / "more").mkdir()
+    (publisher.place / "more" / "news").write_text("news\n")
+    publisher("repo", "ingest", PRODUCTION, str(publisher.place / "more"), "--at", "/more")
+
+    # The deletion is the last change of the layer, so it is what is taken back; the news stay.
+    assert publisher("compat", "rollback", PRODUCTION, "2026.06").stdout.strip() == second
+    assert publisher.shown(PRODUCTION) == there
+    assert publisher.shown(PRODUCTION, "more/news") == b"news\n"
+
+    # What was there before the deletion can be named, too; and what was there before is what comes next.
+    publisher("repo", "ingest", PRODUCTION, "--delete", f"/{PLACE}")
+    back = publisher("compat", "rollback", PRODUCTION, "2026.06", "--to", first[:16])
+    assert back.stdout.strip() == first
+    assert publisher("compat", "rollback", PRODUCTION, "2026.06").stdout.strip() == second
+
+
+def test_the_only_layer_that_was_deleted_comes_back(publisher: Publisher, archives: dict[str, str]) -> None:
+    only = publisher.published(archives["old"])
+    publisher("repo", "ingest", PRODUCTION, "--delete", f"/{PLACE}")
+    would = publisher("compat", "rollback", PRODUCTION, "2026.06", "--dry-run")
+    assert "would become" in would.stderr
+    assert publisher("compat", "rollback", PRODUCTION, "2026.06").stdout.strip() == only
+
+
 def test_a_library_that_loses_what_others_need_stays_out(publisher: Publisher, archives: dict[str, str]) -> None:
-    published(publisher, archives["old"])
+    publisher.published(archives["old"])
     old = publisher.place / "old"
     shutil.copytree(publisher.place / "tree" / PLACE, old, symlinks=True)
     publisher.update(archives["broken"], old)
@@ -227,7 +200,7 @@ def test_a_library_that_loses_what_others_need_stays_out(publisher: Publisher, a
 
 
 def test_what_was_built_on_top_counts_too(publisher: Publisher, archives: dict[str, str]) -> None:
-    published(publisher, archives["mended"])
+    publisher.published(archives["mended"])
     software = publisher.place / "software"
     software.mkdir()
     library(publisher.place, MENDED)
@@ -255,7 +228,7 @@ def test_a_layer_that_is_not_as_it_was_built_is_not_published(publisher: Publish
 
 
 def test_what_is_named_wrongly_is_told(publisher: Publisher, archives: dict[str, str]) -> None:
-    digest = published(publisher, archives["old"])
+    digest = publisher.published(archives["old"])
     assert "does not work in" in publisher("compat", "publish", f"tree/{PLACE}", TESTS, code=1).stderr
     wrong = publisher("compat", "promote", TESTS, PRODUCTION, "0" * 12, code=1).stderr
     assert digest[:16] in wrong

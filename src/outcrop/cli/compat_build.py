@@ -18,6 +18,7 @@ from outcrop.cli.compat_options import (
     mirror_options,
     set_options,
     stack_options,
+    tell_put_back,
 )
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
@@ -89,6 +90,8 @@ def command(
     destination = (tree or data_directory() / TREES_DIRECTORY / layout.repository).absolute()
     place = BuildPlace(layout, destination, replace_old)
     packages = chosen_packages(mirror)
+    if not dry_run:
+        tell_put_back(console, place.tree)
     if back_end_of(description) is BackEnd.GENTOO_PREFIX:
         compat_gentoo.refuse_release(release)
         compat_gentoo.build(console, place, description, with_sets, lock, packages, dry_run=dry_run, as_json=as_json)
@@ -109,7 +112,7 @@ def command(
     started = time.monotonic()
     files = fetch_packages(exact, packages, archive_addresses(debian_mirrors), console.progress())
     built = build_layer(place, exact, description, files, console.progress())
-    _warn(console, built)
+    warn_of_refused(console, built)
     _show(console, layout, exact, built, time.monotonic() - started, as_json)
 
 
@@ -131,7 +134,8 @@ def _show_plan(console: Console, place: BuildPlace, lock: Lock, as_json: bool) -
     )
 
 
-def _warn(console: Console, built: BuiltLayer) -> None:
+def warn_of_refused(console: Console, built: BuiltLayer) -> None:
+    """Names the programs that could not be moved to the prefix."""
     for one in built.changes:
         if one.refused:
             console.warning(f"{one.path} keeps the host's loader and paths: {one.refused}")

@@ -7,7 +7,6 @@ takes away if this one is killed. What takes long, fetching packages, goes on wh
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from outcrop.compat.debian.package_mirror import PackageMirror
-from outcrop.compat.exchange import exchanged
+from outcrop.compat.exchange import put_back, take_place
 from outcrop.compat.finish import add_links, finish
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import Lock, LockedPackage, LockedWheel, render_lock
@@ -34,9 +33,10 @@ from outcrop.compat.wheels.needs import require_needs
 from outcrop.compat.wheels.placing import WheelPlaces, place_wheel
 from outcrop.errors import AlreadyExists, storage_error
 from outcrop.progress import SILENT, Progress
-from outcrop.scratch import scratch_directory
+from outcrop.scratch import remove_leftovers, scratch_directory
 
 CONCURRENT_DOWNLOADS = 6
+_PURPOSE = "compat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def build_layer(
     tree = place.tree
     links = redirections(place.layout, description)
     prepare_place(place)
-    with scratch_directory("compat", tree.parent) as scratch:
+    with scratch_directory(_PURPOSE, tree.parent) as scratch:
         new = scratch.directory / "layer"
         changes, log, owned = _make(new, place.layout, lock, description, files, progress, clock)
         record = write_record(
@@ -119,13 +119,20 @@ def build_layer(
             {OWNERS_FILE: owners_text(new, owned)},
         )
         lay_links(place.destination, links.targets())
-        if not (tree.exists() and exchanged(new, tree)):
-            put_in_place(new, tree, scratch.directory / "old")
+        take_place(new, tree)
     return BuiltLayer(tree, tree / record.relative_to(new), tuple(changes))
 
 
+def clear_up(place: BuildPlace) -> None:
+    """Takes away what a build that was killed has left beside the layer, where it is not built again. StorageError."""
+    put_back(place.tree)
+    remove_leftovers(_PURPOSE, place.tree.parent)
+
+
 def prepare_place(place: BuildPlace) -> None:
-    """Makes the directory that takes the layer; AlreadyExists where a layer is there that may not give way."""
+    """Makes the directory that takes the layer; AlreadyExists where a layer is there that may not give way.
+    StorageError."""
+    put_back(place.tree)
     if place.tree.exists() and not place.replace:
         raise AlreadyExists(
             what=str(place.tree), hint="`--replace` builds it anew; the old one is kept until the new one is whole"
@@ -221,18 +228,3 @@ def _settle(tree: Path, moment: float) -> None:
             os.utime(directory, (moment, moment))
     except OSError as error:
         raise storage_error(error) from error
-
-
-def put_in_place(new: Path, tree: Path, aside: Path) -> None:
-    """Gives the finished layer `new` its name; the one that had it goes `aside` meanwhile. StorageError."""
-    try:
-        if tree.exists():
-            tree.rename(aside)
-        new.rename(tree)
-    except BaseException as error:
-        if aside.exists() and not tree.exists():
-            aside.rename(tree)
-        if isinstance(error, OSError):
-            raise storage_error(error) from error
-        raise
-    shutil.rmtree(aside, ignore_errors=True)

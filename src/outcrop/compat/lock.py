@@ -225,6 +225,16 @@ def version_changes(before: Lock, after: Lock) -> tuple[VersionChange, ...]:
     return tuple(found)
 
 
+def makes_the_same(one: Lock, other: Lock) -> bool:
+    """Whether two locks make the same layer: they have the same files, whenever their metadata were signed."""
+    return _files(one) == _files(other)
+
+
+def _files(lock: Lock) -> tuple[object, ...]:
+    packages = {(package.name, package.sha256, package.ships) for package in lock.packages}
+    return lock.release, lock.family, packages, {(wheel.file, wheel.sha256) for wheel in lock.wheels}
+
+
 def _check(lock: Lock, what: str) -> None:
     def refuse(field: str, problem: str) -> NoReturn:
         raise FormatError(what=what, field=field, problem=problem)

@@ -41,6 +41,7 @@ from outcrop.toml_text import read_text
 
 LOCK_FILE = "lock.json"
 LAYER_FILE = "layer.json"
+SETS_FILE = "sets.json"
 FILES = "files.sha256"
 REDIRECTIONS_FILE = "redirections.json"
 RECORD_SUFFIX = "UTC"
@@ -141,7 +142,7 @@ def write_record(
     documents = {
         LAYER_FILE: _json(_told_layout(layout, layer_digest(tree, contents, links))),
         LOCK_FILE: lock,
-        "sets.json": _json(description),
+        SETS_FILE: _json(description),
         "relocation.json": _json([_told(one) for one in changes]),
         "tools.json": _json(_versions(tools)),
         REDIRECTIONS_FILE: _json(links),
@@ -246,6 +247,17 @@ def recorded_redirections(tree: Path) -> Redirections | None:
         raise FormatError(what=str(path), field="the links", problem=f"is not accepted: {error}") from error
     require_shared_paths(found.shared, str(path))
     return found
+
+
+def recorded_description(tree: Path) -> LayerDescription:
+    """The sets and declarations that the layer `tree` was made of, as its record says. NotFound, FormatError,
+    StorageError."""
+    path = require_record(tree) / SETS_FILE
+    try:
+        return msgspec.json.decode(read_text(path).encode(), type=LayerDescription)
+    except msgspec.DecodeError as error:
+        hint = "another Outcrop has built it; build the layer anew with this one"
+        raise FormatError(what=str(path), field="the sets", problem=f"are not accepted: {error}", hint=hint) from error
 
 
 def recorded_lock(tree: Path) -> Lock:

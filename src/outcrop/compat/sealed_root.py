@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from outcrop.compat.family import Family
 from outcrop.compat.layout import LayerLayout
+from outcrop.compat.process_group import run_group
 from outcrop.errors import CommandFailed, MissingCapability, storage_error
 from outcrop.software.sandbox import BUBBLEWRAP, INSTALL_HINT, NAMESPACE_HINT
 
@@ -90,9 +91,7 @@ class SealedRoot:
         """Runs `command` in the root; what it wrote is taken as text, whatever it is."""
         line = self.command_line(command, environment)
         try:
-            return subprocess.run(
-                line, input=stdin, capture_output=True, text=True, errors="replace", check=False, timeout=seconds
-            )
+            return run_group(line, stdin=stdin, seconds=seconds)
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(line, 124, "", f"no answer in {seconds} s")
 
@@ -130,13 +129,7 @@ def sealed_root(
     bubblewrap = find_program(BUBBLEWRAP)
     if bubblewrap is None:
         raise MissingCapability(what="bubblewrap", problem="the program `bwrap` is not installed", hint=INSTALL_HINT)
-    trial = subprocess.run(
-        [bubblewrap, "--unshare-pid", "--unshare-net", "--bind", "/", "/", "--proc", "/proc", "true"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    trial = run_group([bubblewrap, "--unshare-pid", "--unshare-net", "--bind", "/", "/", "--proc", "/proc", "true"])
     if trial.returncode != 0:
         said = trial.stderr.strip().splitlines() or [f"exit code {trial.returncode}"]
         raise MissingCapability(what="a root of its own", problem=f"bubblewrap says: {said[-1]}", hint=NAMESPACE_HINT)

@@ -26,7 +26,7 @@ from outcrop.compat.plan import plan_layer
 from outcrop.compat.record import recorded_digest, recorded_layout
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.cvmfs.paths import repository_path
-from outcrop.delivery.layer_publication import Allowances, LayerPlace, Told, publish_layer
+from outcrop.delivery.layer_publication import Allowances, LayerPlace, Terms, Told, publish_layer
 from outcrop.delivery.published_layers import layer_at
 from outcrop.demo.reading import Stage
 from outcrop.demo.telling import Story
@@ -97,10 +97,12 @@ def publish_demo_layer(workshop: Workshop, repository: OwnedRepository, layer: D
         outcome = publish_layer(
             layer.tree,
             LayerPlace(repository, read, cache / "interfaces"),
-            Told(message="The compatibility layer"),
-            Allowances(),
-            now=datetime.now(UTC),
-            progress=story.teller.progress(),
+            Terms(
+                Told(message="The compatibility layer"),
+                Allowances(),
+                datetime.now(UTC),
+                progress=story.teller.progress(),
+            ),
         )
     revision = outcome.outcome.manifest.revision
-    story.say(f"revision {revision} has the layer, by its digest {outcome.digest[:16]}…")
+    story.say(f"revision {revision} has the layer, by its digest {outcome.layer.digest[:16]}…")

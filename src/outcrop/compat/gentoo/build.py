@@ -12,8 +12,9 @@ import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from outcrop.compat.build import BuildPlace, BuiltLayer, prepare_place, put_in_place
+from outcrop.compat.build import BuildPlace, BuiltLayer, prepare_place
 from outcrop.compat.debian.package_mirror import PackageMirror
+from outcrop.compat.exchange import move_into_place
 from outcrop.compat.gentoo.commands import RESUME_HINT, Commands, ways_out
 from outcrop.compat.gentoo.inputs import fetch_bootstrap
 from outcrop.compat.gentoo.installed import package_list
@@ -83,7 +84,8 @@ def build_prefix(
             )
             record = record.relative_to(work.tree)
             lay_links(place.destination, redirections(place.layout, description).targets())
-            put_in_place(work.tree, place.tree, work.directory / "old")
+            # An exchange would leave the old layer in the workplace, where the next build would go on with it.
+            move_into_place(work.tree, place.tree)
         except KeyboardInterrupt:
             raise Interrupted(hint=RESUME_HINT) from None
         remove_directory(work.directory)

@@ -1,0 +1,32 @@
+"""What is verified of a layer that has a record: which packages and programs its sets name, and what they may do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from outcrop.compat.package_sets import LayerDescription, wanted_names
+from outcrop.compat.package_sets import wanted_programs as programs_of
+from outcrop.compat.record import recorded_layout, recorded_lock, recorded_origin
+from outcrop.compat.verify.choices import choices_for
+from outcrop.compat.verify.layer import Verification
+
+_BUILD_PLACES = ("/outcrop-compat-",)
+"""What is in the paths of the directories in which layers are made."""
+
+
+def recorded_verification(tree: Path, description: LayerDescription, own: Path | None) -> Verification:
+    """What `verify_layer` needs to know of the layer `tree`, whose sets are among those of `description`. The directory
+    `own`, if there is one, may say which of its files choose instructions. NotFound, FormatError, StorageError."""
+    origin = recorded_origin(tree)
+    layout = recorded_layout(tree)
+    sets = [one for one in description.sets if one.name in origin.sets and one.ships]
+    return Verification(
+        tree=tree,
+        layout=layout,
+        lock=None if origin.back_end else recorded_lock(tree),
+        packages=tuple(sorted(wanted_names(sets, layout.family, origin.release))),
+        programs=programs_of(sets, layout.family, origin.release),
+        host_links=description.host_links,
+        choices=choices_for(layout.family, own),
+        build_places=_BUILD_PLACES,
+    )
