@@ -14,6 +14,12 @@ UNTOUCHED = _any_of(
     r".*\.m4f",  # autoconf's frozen state counts its bytes
     r"usr/share/doc/.*",  # licences are passed on as they are
     r"usr/share/perl/[^/]*/(?:pod|Pod)/.*",  # read by people only
+    # What autotools copy into the sources of others, who build elsewhere, too. Automake's modules are its own.
+    r"usr/share/(?:autoconf|aclocal(?:-[^/]*)?)/.*\.m4",
+    r"usr/share/automake-[^/]*/(?!Automake/).*",
+    r"usr/share/(?:autoconf/build-aux|gettext/po|intltool)/.*",
+    r"usr/share/gettext/(?:config\.rpath|gettext\.h)",
+    r"usr/share/misc/config\.(?:guess|sub)",
 )
 """Paths of files that nothing is changed in."""
 
