@@ -41,7 +41,7 @@ KEPT_PATHS = (b"/var/tmp", b"/var/run", b"/var/lock", b"/var/spool", b"/var/mail
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """In the files that match `path`, `old` becomes `new`, which has as many bytes: a path that is nowhere."""
+    """In the files that match `path`, `old` becomes `new`: a path that is nowhere. In programs it has as many bytes."""
 
     path: re.Pattern[str]
     old: bytes
@@ -59,5 +59,7 @@ EDITS = (
     Edit(_any_of(r"usr/bin/locale"), b"\0/usr/lib/locale\0", b"\0/dev/null/lcale\0"),
     # Programs in Go know the lengths of their strings.
     Edit(_any_of(r"usr/bin/git-lfs"), b"/usr/share/locale", b"/dev/null/.locale"),
+    # So a script finds out whether `;` separates paths: it looks for a shell where it must not find one.
+    Edit(_any_of(r"usr/bin/autoconf"), b"PATH='/bin;/bin'", b"PATH='/dev/null;/dev/null'"),
 )
-"""Paths that are part of instructions or of arrays, where nothing longer fits."""
+"""Paths that are part of instructions or of arrays, where nothing longer fits, or of no path at all."""

@@ -1,10 +1,23 @@
-"""Which files of the autotools stay as they are, since they go into the sources of others, and which move."""
+"""The autotools, moved: what goes into the sources of others stays as it is, and nothing is looked for on the host."""
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from outcrop.compat.family import this_family
+from outcrop.compat.relocate.path_rules import PathRules
 from outcrop.compat.relocate.programs import UNTOUCHED
+from outcrop.compat.relocate.tree import TreeRules, relocate_file
+
+SEPARATOR = """\
+PATH_SEPARATOR=:
+(PATH='/bin;/bin'; FPATH=$PATH; sh -c :) >/dev/null 2>&1 && PATH_SEPARATOR=';'
+echo "$PATH_SEPARATOR"
+"""
+RULES = TreeRules(PathRules(b"/prefix", {b"/bin/sh"}), this_family().machine, "", b"", (), UNTOUCHED)
 
 
 @pytest.mark.parametrize(
@@ -40,3 +53,15 @@ def test_what_goes_into_the_sources_of_others_stays(path: str) -> None:
 )
 def test_what_runs_in_the_layer_moves(path: str) -> None:
     assert not UNTOUCHED.fullmatch(path)
+
+
+def test_autoconf_finds_the_separator_of_paths_without_the_host(tmp_path: Path) -> None:
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    script = tmp_path / "usr/bin/autoconf"
+    script.write_text(f"#! /bin/sh\n{SEPARATOR}")
+    changes = relocate_file(tmp_path, "usr/bin/autoconf", RULES)
+    assert changes is not None
+    assert script.read_text().startswith("#! /prefix/bin/sh\n")
+    assert "/bin;/bin" not in script.read_text()
+    ended = subprocess.run(["sh", str(script)], capture_output=True, text=True, check=True)
+    assert ended.stdout == ":\n"
