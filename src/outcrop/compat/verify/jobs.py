@@ -194,7 +194,7 @@ JOBS = (
         + _TRANSLATION
         + "cd ..; intltool-extract --type=gettext/xml t.xml.in >/dev/null; xgettext -kN_ -o - t.xml.in.h | grep hello; "
         "intltool-merge -q -x -u po t.xml.in t.xml; sed -n 's/.*xml:lang=\"de\">//p' t.xml",
-        'msgid "hello"\nhallo</name></t>\n',
+        'msgid "hello"\nhallo</name></t>',
     ),
     Job(
         "manual page",
@@ -219,10 +219,11 @@ JOBS = (
     ),
     Job(
         "configure script",
-        ("aclocal", "autoconf", "autopoint", "grep"),
-        _file("configure.ac", "AC_INIT([t], [1])", "AM_GNU_GETTEXT_VERSION([0.21])", "AC_PROG_CC", "AC_OUTPUT")
-        + 'autopoint >/dev/null; aclocal; autoconf; head -n 1 configure; grep -rlF "$EPREFIX" . || echo no path',
-        "#! /bin/sh\nno path\n",
+        ("autoconf", "automake", "autopoint", "grep", "head"),
+        _file("configure.ac", "AM_GNU_GETTEXT([external])", "AM_GNU_GETTEXT_VERSION([0.21])")
+        + "autopoint >/dev/null; echo 'AC_INIT([t], [1])AC_OUTPUT' > configure.ac; autoconf; head -n 1 configure; "
+        'automake --version | grep -o "^automake"; grep -rlF "$EPREFIX" configure m4 po || echo no path',
+        "#! /bin/sh\nautomake\nno path\n",
     ),
     Job(
         "libraries of other builds",
