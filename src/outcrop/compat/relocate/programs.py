@@ -41,13 +41,15 @@ KEPT_PATHS = (b"/var/tmp", b"/var/run", b"/var/lock", b"/var/spool", b"/var/mail
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """In the files that match `path`, `old` becomes `new`: a path that is nowhere. In programs it has as many bytes."""
+    """In the files that match `path`, `old` becomes `new`, before paths are moved. In programs it has as many bytes:
+    a path that is nowhere."""
 
     path: re.Pattern[str]
     old: bytes
     new: bytes
 
 
+_PERLS_SETTINGS = _any_of(r"usr/lib/[^/]+/perl(?:-base|/[^/]+)/Config(?:_heavy)?\.p[lm]")
 _DRIVERS = _any_of(r"usr/bin/[a-z0-9_]+-linux-gnu-(?:gcc|g\+\+|cpp|gfortran|gcc-ar|gcc-nm|gcc-ranlib)-\d+")
 
 EDITS = (
@@ -61,5 +63,8 @@ EDITS = (
     Edit(_any_of(r"usr/bin/git-lfs"), b"/usr/share/locale", b"/dev/null/.locale"),
     # So a script finds out whether `;` separates paths: it looks for a shell where it must not find one.
     Edit(_any_of(r"usr/bin/autoconf"), b"PATH='/bin;/bin'", b"PATH='/dev/null;/dev/null'"),
+    # Where modules look for libraries. `/lib` alone, between spaces, could be anything elsewhere.
+    Edit(_PERLS_SETTINGS, b" /lib'", b" /usr/lib'"),
+    Edit(_PERLS_SETTINGS, b" /lib ", b" /usr/lib "),
 )
-"""Paths that are part of instructions or of arrays, where nothing longer fits, or of no path at all."""
+"""Paths that are part of instructions or of arrays, where nothing longer fits, and such as no rule would find."""

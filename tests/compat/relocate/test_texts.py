@@ -1,4 +1,5 @@
-"""The autotools, moved: what goes into the sources of others stays as it is, and nothing is looked for on the host."""
+"""Texts of which something is known by name: what goes into the sources of others stays as it is, and Perl and the
+autotools look for nothing on the host."""
 
 from __future__ import annotations
 
@@ -65,3 +66,14 @@ def test_autoconf_finds_the_separator_of_paths_without_the_host(tmp_path: Path) 
     assert "/bin;/bin" not in script.read_text()
     ended = subprocess.run(["sh", str(script)], capture_output=True, text=True, check=True)
     assert ended.stdout == ":\n"
+
+
+@pytest.mark.parametrize("path", ["perl-base/Config.pm", "perl/5.36.0/Config.pm", "perl/5.36.0/Config_heavy.pl"])
+def test_perl_looks_for_libraries_in_the_layer_only(tmp_path: Path, path: str) -> None:
+    place = tmp_path / "usr/lib/x86_64-linux-gnu" / path
+    place.parent.mkdir(parents=True)
+    place.write_text("libpth='/usr/lib /lib'\nglibpth='/usr/shlib  /lib /usr/lib'\n")
+    assert relocate_file(tmp_path, f"usr/lib/x86_64-linux-gnu/{path}", RULES) is not None
+    text = place.read_text()
+    assert text == text.replace("/prefix", "").replace("/usr", "/prefix/usr")
+    assert " /lib" not in text
