@@ -36,6 +36,7 @@ name = "bash"
 reason = "the shell"
 gentoo = "app-shells/bash"
 programs = ["bash"]
+stands_for = ["Bash"]
 
 [[package]]
 name = "7zip"
@@ -70,7 +71,7 @@ def test_a_set_is_read() -> None:
         True,
     )
     bash, zipper = found.package
-    assert (bash.name, bash.reason, bash.programs) == ("bash", "the shell", ("bash",))
+    assert (bash.name, bash.reason, bash.programs, bash.stands_for) == ("bash", "the shell", ("bash",), ("Bash",))
     assert (zipper.name_in("bookworm"), zipper.name_in("trixie")) == ("p7zip-full", "7zip")
 
 
@@ -509,6 +510,11 @@ def test_globs_of_the_standard_layer_are_written_in_the_signs_that_globs_have() 
         ("usr/lib/x86_64-linux-gnu/libefa.a", True),
         ("usr/lib/x86_64-linux-gnu/libc.a", False),
         ("usr/lib/x86_64-linux-gnu/libssl.so", False),
+        ("usr/lib/x86_64-linux-gnu/libmount.a", True),
+        ("usr/lib/x86_64-linux-gnu/libfl.a", False),
+        ("usr/share/texmf/tex/texinfo/texinfo.tex", True),
+        ("usr/bin/texi2dvi", True),
+        ("usr/bin/texi2any", False),
         ("usr/lib/systemd/system/x.service", True),
         ("usr/bin/bash", False),
         ("usr/share/perl/5.36.0/pod/perl.pod", True),

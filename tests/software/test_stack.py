@@ -4,6 +4,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from outcrop.compat.family import FAMILIES, Family
+from outcrop.compat.package_sets import read_description, wanted_names
 from outcrop.errors import FormatError, NotFound
 from outcrop.init.target import Target
 from outcrop.software.stack import FILTERED_DEPENDENCIES, find_stack, parse_stack, read_stack
@@ -16,6 +18,14 @@ def test_defaults_are_those_of_eessi() -> None:
     assert stack.variable_prefix == "EESSI_"
     assert stack.mount_root == PurePosixPath("/cvmfs")
     assert stack.filter_dependencies == FILTERED_DEPENDENCIES
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("release", ["bookworm", "trixie"])
+def test_what_a_stack_filters_is_what_the_layer_with_compilers_provides(family: Family, release: str) -> None:
+    sets = [one for one in read_description().sets_for(family, ["compilers"]) if one.ships]
+    provided = {name for package in wanted_names(sets, family, release).values() for name in package.stands_for}
+    assert provided == set(FILTERED_DEPENDENCIES)
 
 
 def test_the_layout_is_eessis() -> None:

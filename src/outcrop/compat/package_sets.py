@@ -12,6 +12,7 @@
     reason = "the shell of users and of `startprefix`"
     gentoo = "app-shells/bash"
     programs = ["bash"]
+    stands_for = ["…"]             # dependencies of easyconfigs that need not be built, since this is there
 
     [[wheel]]                      # what the release does not have: Python's, pinned by digest
     name = "archspec"
@@ -61,12 +62,14 @@ def glob_pattern(path: str) -> str:
 
 
 class WantedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A package that a set names, and why. `programs`: what users run of it; each must start."""
+    """A package that a set names, and why. `programs`: what users run of it; each must start. `stands_for`: software of
+    EasyBuild's that a stack on top filters, since the package is there."""
 
     name: str
     reason: str
     gentoo: str = ""
     programs: tuple[str, ...] = ()
+    stands_for: tuple[str, ...] = ()
     names: dict[str, str] = {}
     families: tuple[str, ...] = ()
 
