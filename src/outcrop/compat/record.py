@@ -7,6 +7,7 @@ relocation.json   what was changed in which file, and which paths could not be
 tools.json        the programs that built it, with versions
 files.sha256      the digest of every file, as `sha256sum` reads it
 packages.txt      the package that each file is from
+left-out.txt      the files of packages that the layer leaves out, by rule
 build.log         what was done when
 
 Gentoo Prefix adds its script and packages.txt, the list of what it installed.
