@@ -4,12 +4,13 @@ Method: the default set for this machine's family. It is built once from nothing
 of its own, then from that mirror in rounds, then once with the compilers. A build is all that `outcrop compat build`
 does: it reads the release's signed metadata over the network each time, resolves, fetches, verifies, unpacks, moves,
 finishes and records, and takes the layer before away. What 20 MB/s would give is the median from the mirror plus all
-that was fetched at that rate. Sizes are those of the files' contents, hard links once: in the finished layer with its
-record, and of the packages that ship as they are unpacked, without what a layer leaves out. The layer is put at its
-prefix, as a client shows it, in one root together with the host's own system; there one process starts programs of both
-in turns, with the same words and environment, so that making the root is in no number. `verify` and `audit` are whole
-commands. The advisories are made up, about as large as the tracker's, with far more about the layer's packages; all
-that can be mended must be found. A limit is held where the median holds it.
+that was fetched at that rate. Sizes are those of the files' contents, hard links once, as a repository keeps them: in
+the finished layer with its record, and of the packages that ship as they are unpacked, without what a layer leaves out;
+for information also with a copy for each name. The layer is put at its prefix, as a client shows it, in one root
+together with the host's own system; there one process starts programs of both in turns, with the same words and
+environment, so that making the root is in no number. `verify` and `audit` are whole commands. The advisories are made
+up, about as large as the tracker's, with far more about the layer's packages; all that can be mended must be found. A
+limit is held where the median holds it.
 
 What it leaves out: a layer that is read through CernVM-FS, whose first starts fetch and whose later ones ask FUSE; a
 cold disk (files are in the page cache after the first round); that the host may have other versions of the programs,
@@ -101,6 +102,7 @@ def main() -> None:
             (whole, MEGABYTES_WITH_COMPILERS, "with compilers"),
         ):
             _print_value(f"the layer {words}", _bytes_below(tree) / 1e6, "MB", limit)
+            _print_value(f"if hard links were copies, {words}", _bytes_below(tree, each_name=True) / 1e6, "MB")
             _print_value(f"its packages, unpacked, {words}", layers.unpacked_bytes(tree) / 1e6, "MB", limit)
         _measure_verify(place, default, whole)
         _measure_audit(place, whole)
@@ -148,12 +150,14 @@ class _Layers:
             return _bytes_below(unpacked)
 
 
-def _bytes_below(directory: Path) -> int:
-    sizes = {}
+def _bytes_below(directory: Path, *, each_name: bool = False) -> int:
+    """The bytes of all files, those of several names once, or once for `each_name`."""
+    sizes: dict[int | str, int] = {}
     for path, _, leaves in os.walk(directory):
         for leaf in leaves:
-            status = os.lstat(os.path.join(path, leaf))
-            sizes[status.st_ino] = status.st_size
+            place = os.path.join(path, leaf)
+            status = os.lstat(place)
+            sizes[place if each_name else status.st_ino] = status.st_size
     return sum(sizes.values())
 
 
@@ -252,7 +256,7 @@ def _print_seconds(name: str, timings: Timings, limit: float | None = None) -> N
     print(f"{head} {_verdict(timings.median, limit, 's')}", flush=True)
 
 
-def _print_value(name: str, value: float, unit: str, limit: float) -> None:
+def _print_value(name: str, value: float, unit: str, limit: float | None = None) -> None:
     print(f"{name:44} {'':8} {value:8.2f} {'':8} {_verdict(value, limit, unit)}", flush=True)
 
 

@@ -1,8 +1,10 @@
-"""Only the links that are set before anything runs: they come from texts of packages."""
+"""Links that are set before anything runs, since they come from texts of packages; and that a program of the layer
+which fails ends the build, by a stand-in for the sealed root."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from contextlib import suppress
@@ -13,11 +15,12 @@ import pytest
 
 from outcrop.compat.debian.alternatives import Alternative
 from outcrop.compat.family import family_named
-from outcrop.compat.finish import add_links, write_own_files
+from outcrop.compat.finish import add_links, finish, write_own_files
 from outcrop.compat.layout import LayerLayout
-from outcrop.compat.package_sets import DeclaredLink, HostLink, LayerDescription, read_description
+from outcrop.compat.package_sets import DeclaredLink, HostLink, LayerDescription, Uncompiled, read_description
+from outcrop.compat.sealed_root import SealedRoot
 from outcrop.cvmfs.names import repository_name
-from outcrop.errors import OutcropError
+from outcrop.errors import CommandFailed, OutcropError
 
 LAYOUT = LayerLayout(repository_name("software.example.org"), "2026.06", family_named("x86_64"))
 DEFAULTS = "/cvmfs/software.example.org/defaults"
@@ -111,3 +114,47 @@ def test_startprefix_keeps_what_sessions_batch_systems_and_the_stack_say(tmp_pat
     assert not lost.keys() & seen.keys()
     assert (tree / ".cvmfscatalog").is_file()
     assert (seen["EPREFIX"], seen["PATH"]) == (str(tree), f"{tree}/usr/bin:{tree}/usr/sbin")
+
+
+def root_where(tree: Path, failing: str, says: str = "") -> SealedRoot:
+    """A root in which every program does nothing, and ends well but for `failing`, which says something. The words of
+    all are in `heard`."""
+    stand_in = tree.parent / "stand-in"
+    heard = tree.parent / "heard"
+    stand_in.write_text(
+        f"#!/bin/sh\nprintf '%s\\n' \"$*\" >> '{heard}'\n"
+        f'case "$*" in *{failing}*) printf \'%s\\n\' "{says}"; exit 1;; esac\n'
+    )
+    stand_in.chmod(0o755)
+    return SealedRoot(LAYOUT, tree, str(stand_in), writable=True)
+
+
+def with_files(tree: Path, *paths: str) -> None:
+    for path in paths:
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).touch()
+
+
+def test_certificates_that_cannot_be_linked_end_the_build(tree: Path) -> None:
+    with_files(tree, "usr/bin/openssl", "usr/share/ca-certificates/one.crt")
+    with pytest.raises(CommandFailed, match="the layer's `openssl` failed: rehash: error: cannot make a link"):
+        finish(root_where(tree, "rehash", "rehash: error: cannot make a link"), description())
+
+
+def test_a_module_that_cannot_be_compiled_ends_the_build(tree: Path) -> None:
+    with_files(tree, "usr/bin/python3", "usr/lib/python3/dist-packages/thing.py")
+    says = f"*** Error compiling '{LAYOUT.prefix}/usr/lib/python3/dist-packages/thing.py'..."
+    with pytest.raises(CommandFailed, match=r"cannot compile usr/lib/python3/dist-packages/thing\.py") as raised:
+        finish(root_where(tree, "compileall", says), description())
+    assert "[[uncompiled]]" in raised.value.hint
+
+
+def test_files_that_are_declared_are_not_compiled(tree: Path) -> None:
+    with_files(tree, "usr/bin/python3", "usr/lib/python3/dist-packages/thing/template.py")
+    declared = Uncompiled(("usr/lib/python3/**/template.py",), "a template, which is no Python yet")
+    finish(root_where(tree, "nothing"), replace(description(), uncompiled=(declared,)))
+    words = (tree.parent / "heard").read_text().split()
+    pattern = words[words.index("-x") + 1]
+    prefix = str(LAYOUT.prefix)
+    assert re.search(pattern, f"{prefix}/usr/lib/python3/dist-packages/thing/template.py")
+    assert not re.search(pattern, f"{prefix}/usr/lib/python3/dist-packages/thing/other.py")

@@ -26,6 +26,7 @@ from outcrop.compat.debian.licences import licences_of
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.family import FAMILIES, family_named, this_family
 from outcrop.compat.lock import Lock, write_lock
+from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.plan import LayerPlan, plan_layer
 from outcrop.compat.wheels.wheel_file import read_wheel
 
@@ -84,14 +85,26 @@ def command(
     if lock is not None:
         write_lock(plans[0].lock, lock)
     if as_json:
-        console.json({"release": description.release, "layers": [_document(plan, packages) for plan in plans]})
+        layers = [_document(plan, packages) for plan in plans]
+        console.json({"release": description.release, "layers": layers, "drops": _omissions(description)})
         return
     for plan in plans:
         _show(console, plan, packages)
+    _show_omissions(console, description)
     if len(plans) > 1:
         _show_differences(console, plans)
     if lock is not None:
         console.note(f"the lock is in {lock}")
+
+
+def _omissions(description: LayerDescription) -> list[dict[str, object]]:
+    return [{"name": one.name, "reason": one.reason, "paths": list(one.paths)} for one in description.drops]
+
+
+def _show_omissions(console: Console, description: LayerDescription) -> None:
+    if description.drops:
+        console.result("")
+        console.table(("FILES LEFT OUT", "WHY"), [(one.name or one.paths[0], one.reason) for one in description.drops])
 
 
 def _document(plan: LayerPlan, packages: PackageMirror) -> dict[str, object]:
@@ -163,7 +176,7 @@ def _show(console: Console, plan: LayerPlan, packages: PackageMirror) -> None:
     console.note(f"{plan.family.name}: {plan.lock.release}, {sets}")
     console.note(
         f"{counted(len(plan.shipped), 'package')}{_and_wheels(plan.lock)}, {_size(plan.lock) / 1e6:,.0f} MB to fetch, "
-        f"{sum(one.installed for one in plan.shipped) / 1e6:,.0f} MB unpacked before documentation is left out"
+        f"{sum(one.installed for one in plan.shipped) / 1e6:,.0f} MB unpacked before files are left out"
     )
 
 

@@ -14,9 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from outcrop.compat.debian.package_mirror import PackageMirror
+from outcrop.compat.equal_files import join_equal_files
 from outcrop.compat.exchange import put_back, take_place
 from outcrop.compat.finish import add_links, finish
 from outcrop.compat.layout import LayerLayout
+from outcrop.compat.left_out import LEFT_OUT_FILE, left_out_text, require_kept
 from outcrop.compat.lock import Lock, LockedPackage, LockedWheel, render_lock
 from outcrop.compat.owners import OWNERS_FILE, owners_text
 from outcrop.compat.package_sets import LayerDescription
@@ -106,7 +108,7 @@ def build_layer(
     prepare_place(place)
     with scratch_directory(_PURPOSE, tree.parent) as scratch:
         new = scratch.directory / "layer"
-        changes, log, owned = _make(new, place.layout, lock, description, files, progress, clock)
+        changes, log, documents = _make(new, place.layout, lock, description, files, progress, clock)
         record = write_record(
             new,
             place.layout,
@@ -116,7 +118,7 @@ def build_layer(
             changes,
             log,
             [["bwrap", "--version"]],
-            {OWNERS_FILE: owners_text(new, owned)},
+            documents,
         )
         lay_links(place.destination, links.targets())
         take_place(new, tree)
@@ -151,7 +153,8 @@ def _make(
     files: dict[str, Path],
     progress: Progress,
     clock: Callable[[], datetime],
-) -> tuple[list[FileChanges], BuildLog, dict[str, tuple[str, ...]]]:
+) -> tuple[list[FileChanges], BuildLog, dict[str, bytes]]:
+    """Makes the layer; what was changed, what was done, and what the record tells of its packages."""
     log = BuildLog()
     workers = len(os.sched_getaffinity(0))
     log.say(clock(), f"{len(lock.packages)} packages of {lock.release} for {lock.family}")
@@ -164,16 +167,22 @@ def _make(
     log.say(clock(), f"changed {len(changes)} files")
     ships = {package.name for package in lock.packages if package.ships}
     owned = {one.name: one.paths for one in unpacked if one.name in ships}
+    left_out = {one.name: one.left_out for one in unpacked if one.name in ships}
     for wheel in lock.wheels:
         places = WheelPlaces(tree, rules.paths, description.dropped())
-        owned[wheel.file] = place_wheel(files[wheel.file], wheel.file, places)
+        placed = place_wheel(files[wheel.file], wheel.file, places)
+        owned[wheel.file], left_out[wheel.file] = placed.paths, placed.left_out
         log.say(clock(), f"placed the wheel {wheel.file}")
+    paths = (path for paths in owned.values() for path in paths)
+    needs = ((one.path, map(os.fsdecode, one.needs)) for one in changes)
+    require_kept((one for lost in left_out.values() for one in lost), paths, needs)
     require_needs(tree, lock, layout.family)
     finish(sealed_root(layout, tree, writable=True), description, progress)
     _remove(tree, (path for one in unpacked if one.name not in ships for path in one.paths))
+    log.say(clock(), f"{join_equal_files(tree)} bytes were there twice")
     _settle(tree, _moment(lock))
     log.say(clock(), "finished")
-    return changes, log, owned
+    return changes, log, {OWNERS_FILE: owners_text(tree, owned), LEFT_OUT_FILE: left_out_text(left_out)}
 
 
 def _remove(tree: Path, paths: Iterable[str]) -> None:

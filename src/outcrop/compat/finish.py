@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from outcrop.compat.debian.alternatives import Alternative, chosen
+from outcrop.compat.indices import shorten_lists
 from outcrop.compat.layout import STARTPREFIX, LayerLayout
+from outcrop.compat.left_out import glob_pattern
 from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.redirection import redirections
 from outcrop.compat.sealed_root import SealedRoot
@@ -81,6 +83,7 @@ def finish(root: SealedRoot, description: LayerDescription, progress: Progress =
         _compilers_tools,
         _linker_scripts,
         _lmod_places,
+        _lists,
         _loader_cache,
         _character_sets,
         _locales,
@@ -132,7 +135,7 @@ def _certificates(root: SealedRoot, _: LayerDescription) -> None:
         if not link.is_symlink():
             link.symlink_to(os.path.relpath(path, bundle.parent))
     if openssl:
-        root.require_room(root.run([openssl, "rehash", f"{root.layout.prefix}/{bundle.parent.relative_to(root.tree)}"]))
+        root.require([openssl, "rehash", f"{root.layout.prefix}/{bundle.parent.relative_to(root.tree)}"])
 
 
 _ABSOLUTE_LIBRARY = re.compile(r"(?<=[\s(])/\S*/(?=[^/\s]+\.(?:so[.\d]*|a)\b)")
@@ -205,6 +208,11 @@ def _lmod_places(root: SealedRoot, _: LayerDescription) -> None:
     text = settings.read_text(encoding="utf-8")
     default = f'{_LMOD_PACKAGE_PATH}"{root.layout.prefix}/usr/share/lmod/lmod/libexec"'
     settings.write_text(text.replace(f'{_LMOD_PACKAGE_PATH}""', default), encoding="utf-8")
+
+
+def _lists(root: SealedRoot, _: LayerDescription) -> None:
+    """Lists of what there is, without what a layer leaves out; before anything is made of them."""
+    shorten_lists(root.tree, root.layout.family.triplet)
 
 
 def _loader_cache(root: SealedRoot, _: LayerDescription) -> None:
@@ -292,16 +300,29 @@ def _unpacked(place: Path) -> Iterator[None]:
         place.unlink()
 
 
-def _bytecode(root: SealedRoot, _: LayerDescription) -> None:
+_NOT_COMPILED = re.compile(r"^\*\*\* Error compiling '(.*)'\.\.\.$", re.MULTILINE)
+_BYTECODE_HINT = "a file that nobody imports is declared in `[[uncompiled]]` of `layer.toml`, with its reason"
+
+
+def _bytecode(root: SealedRoot, description: LayerDescription) -> None:
     """Python's packages: bytecode, so that no user's import has to compile, with the checksum of its source instead of
-    a time, so that it is the same whenever it is made."""
+    a time, so that it is the same whenever it is made. All but the files that are declared must have some."""
     python = _program(root, "usr/bin/python3")
     if python is None:
         return
     prefix = root.layout.prefix
     places = _existing(root, ("usr/lib/python3", *(f"usr/lib/{path.name}" for path in _pythons(root.tree))))
     options = ["-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
-    root.require_room(root.run([python, "-I", *options, *(f"{prefix}/{place}" for place in places)]))
+    without = "|".join(glob_pattern(path) for one in description.uncompiled for path in one.paths)
+    if without:
+        options += ["-x", rf"\A{re.escape(str(prefix))}/(?:{without})\Z"]
+    ended = root.run([python, "-I", *options, *(f"{prefix}/{place}" for place in places)])
+    root.require_room(ended)
+    if ended.returncode != 0:
+        names = [name.removeprefix(f"{prefix}/") for name in _NOT_COMPILED.findall(ended.stdout)]
+        words = (ended.stderr.strip() or ended.stdout.strip()).splitlines() or [f"exit code {ended.returncode}"]
+        problem = f"it cannot compile {', '.join(names)}" if names else words[-1]
+        raise CommandFailed(what="the layer's `compileall`", problem=problem, hint=_BYTECODE_HINT)
 
 
 def _pythons(tree: Path) -> Sequence[Path]:

@@ -25,7 +25,7 @@
 `gentoo` is the atom by which Gentoo Prefix knows the package. `layer.toml` names the back end and the release, and says
 what belongs to no package: which dependencies are left out, which paths are not unpacked, which files are the host's. A
 stack's own `compat` directory is laid over the files that come with Outcrop: a set of the same name replaces one, lists
-in `layer.toml` grow.
+in `layer.toml` grow, and `keep` names rules of `[[drop]]` that do not hold.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ import msgspec
 from outcrop.compat.debian.packages import SHA256
 from outcrop.compat.family import FAMILIES, Family
 from outcrop.compat.gentoo.settings import ATOM, GentooSettings, check_settings
+from outcrop.compat.left_out import RULE_NAME, Drop, DropRules
 from outcrop.compat.wheels.names import wheel_name
 from outcrop.errors import FormatError, InvalidValue, storage_error
 from outcrop.toml_text import decoded, read_text
@@ -50,15 +51,8 @@ INSTRUCTIONS_FILE = "instructions.toml"
 """What `outcrop compat verify` knows of programs that ask the processor what it has; no set."""
 
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-_GLOB_PARTS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 _VARIABLE = re.compile(r"[A-Z0-9_]+")
 _PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?")
-
-
-def glob_pattern(path: str) -> str:
-    """A regular expression for the paths that the glob `path` means: `*` stays within a directory, `**` does not."""
-    parts = re.split(r"(\*\*|\*|\?)", path)
-    return "".join(_GLOB_PARTS.get(part, re.escape(part)) for part in parts)
 
 
 class WantedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,18 +107,12 @@ class Exclusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
 
 
-class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Paths below the layer that are not unpacked, as globs: `*` stays within a directory, `**` does not, and a `!` at
-    the beginning keeps what the others take."""
+class Uncompiled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Python files below the layer, as globs, that get no bytecode. All others must have some: one that Python cannot
+    compile ends the build."""
 
     paths: tuple[str, ...]
     reason: str
-
-    def pattern(self) -> str:
-        """A regular expression for the whole of such a path."""
-        kept = "|".join(glob_pattern(path[1:]) for path in self.paths if path.startswith("!"))
-        taken = "|".join(glob_pattern(path) for path in self.paths if not path.startswith("!"))
-        return rf"(?!(?:{kept})\Z)(?:{taken})" if kept else rf"(?:{taken})"
 
 
 class HostLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,6 +155,8 @@ class _LayerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exclude: tuple[Exclusion, ...] = ()
     together: tuple[Together, ...] = ()
     drop: tuple[Drop, ...] = ()
+    keep: tuple[str, ...] = ()
+    uncompiled: tuple[Uncompiled, ...] = ()
     host: tuple[HostLink, ...] = ()
     link: tuple[DeclaredLink, ...] = ()
     gentoo: GentooSettings = GentooSettings()
@@ -186,6 +176,7 @@ class LayerDescription:
     exclusions: tuple[Exclusion, ...]
     together: tuple[Together, ...]
     drops: tuple[Drop, ...]
+    uncompiled: tuple[Uncompiled, ...]
     host_links: tuple[HostLink, ...]
     links: tuple[DeclaredLink, ...]
     gentoo: GentooSettings
@@ -206,9 +197,9 @@ class LayerDescription:
             if one.holds_for(family, self.release) and (not one.optional or one.name in asked)
         )  # fmt: skip
 
-    def dropped(self) -> re.Pattern[str]:
-        """Matches the paths, relative to the layer, that are not unpacked."""
-        return re.compile("|".join(drop.pattern() for drop in self.drops) or r"(?!)")
+    def dropped(self) -> DropRules:
+        """Says of each path, relative to the layer, whether it is unpacked."""
+        return DropRules.of(self.drops)
 
 
 def wanted_names(sets: Sequence[PackageSet], family: Family, release: str) -> dict[str, WantedPackage]:
@@ -264,6 +255,7 @@ def read_description(own: Path | None = None) -> LayerDescription:
         return _description(base, sets)
     over, own_sets = _read_directory(own)
     if not over.standard_sets:
+        _kept((), over, str(own / LAYER_FILE))
         return _description(over, own_sets)
     merged = _LayerFile(
         back_end=over.back_end or base.back_end,
@@ -273,12 +265,24 @@ def read_description(own: Path | None = None) -> LayerDescription:
         trusted_directories=over.trusted_directories or base.trusted_directories,
         exclude=(*base.exclude, *over.exclude),
         together=(*base.together, *over.together),
-        drop=(*base.drop, *over.drop),
+        drop=_kept(base.drop, over, str(own / LAYER_FILE)),
+        uncompiled=(*base.uncompiled, *over.uncompiled),
         host=(*base.host, *over.host),
         link=(*base.link, *over.link),
         gentoo=over.gentoo.over(base.gentoo),
     )
     return _description(merged, sets | own_sets)
+
+
+def _kept(standard: tuple[Drop, ...], over: _LayerFile, what: str) -> tuple[Drop, ...]:
+    """The rules of a layer: the `standard` ones that a stack neither does without nor replaces, and its own."""
+    known = {rule.name for rule in standard if rule.name}
+    for name in over.keep:
+        if name not in known:
+            there = f"the rules are {', '.join(sorted(known))}" if known else "there are no standard rules"
+            raise FormatError(what=what, field="keep", problem=f"names {name}; {there}")
+    gone = {*over.keep, *(rule.name for rule in over.drop if rule.name)}
+    return (*(rule for rule in standard if rule.name not in gone), *over.drop)
 
 
 def _description(layer: _LayerFile, sets: dict[str, PackageSet]) -> LayerDescription:
@@ -292,6 +296,7 @@ def _description(layer: _LayerFile, sets: dict[str, PackageSet]) -> LayerDescrip
         layer.exclude,
         layer.together,
         layer.drop,
+        layer.uncompiled,
         tuple({link.path: link for link in layer.host}.values()),
         tuple({link.path: link for link in layer.link}.values()),
         layer.gentoo,
@@ -353,12 +358,15 @@ def _check_wheel(wheel: WantedWheel, what: str) -> None:
 
 
 def _check_layer(layer: _LayerFile, what: str) -> None:
-    parts: tuple[Exclusion | Drop | Together | HostLink | DeclaredLink, ...] = (
-        *layer.exclude, *layer.drop, *layer.together, *layer.host, *layer.link
+    parts: tuple[Exclusion | Drop | Uncompiled | Together | HostLink | DeclaredLink, ...] = (
+        *layer.exclude, *layer.drop, *layer.uncompiled, *layer.together, *layer.host, *layer.link
     )  # fmt: skip
     for part in parts:
         if not part.reason.strip():
             raise FormatError(what=what, field="reason", problem=f"is empty in {part}")
+    for name in (drop.name for drop in layer.drop if drop.name):
+        if not RULE_NAME.fullmatch(name):
+            raise FormatError(what=what, field="name", problem=f"{name!r} is not the name of a rule, such as man-pages")
     inside = (*(link.path for link in layer.host), *(link.path for link in layer.link), *layer.trusted_directories)
     for path in inside:
         if path.startswith("/") or not path.strip("./") or ".." in path.split("/"):

@@ -8,6 +8,7 @@ tools.json        the programs that built it, with versions
 files.sha256      the digest of every file, as `sha256sum` reads it
 packages.txt      the package that each file is from
 redirections.json the links that a site can redirect, of the layer, and of its repository
+left-out.txt      the files of packages that the layer leaves out, by rule
 build.log         what was done when
 
 Gentoo Prefix adds its script and packages.txt, the list of what it installed.

@@ -7,7 +7,6 @@ in their places, whatever the release does: so there is one place for each file.
 from __future__ import annotations
 
 import os
-import re
 import stat
 import tarfile
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from outcrop.compat.debian.alternatives import Alternative, alternatives_of
 from outcrop.compat.debian.deb_file import OpenPackage, open_package
+from outcrop.compat.left_out import DropRules, LeftOut
 from outcrop.errors import FormatError, storage_error
 from outcrop.progress import SILENT, Progress
 
@@ -39,7 +39,7 @@ class UnpackedPackage:
     name: str
     paths: tuple[str, ...]
     alternatives: tuple[Alternative, ...]
-    dropped: int
+    left_out: tuple[LeftOut, ...]
 
 
 def merged_path(path: str) -> str:
@@ -51,11 +51,11 @@ def merged_path(path: str) -> str:
 def unpack(
     packages: Sequence[PackageFile],
     tree: Path,
-    dropped: re.Pattern[str],
+    dropped: DropRules,
     workers: int,
     progress: Progress = SILENT,
 ) -> tuple[UnpackedPackage, ...]:
-    """Unpacks `packages` into the new directory `tree`, without the paths that match `dropped` as a whole.
+    """Unpacks `packages` into the new directory `tree`, without the paths that `dropped` takes.
 
     IntegrityError for a damaged package, FormatError for one with an unsafe path or where two have the same file,
     StorageError."""
@@ -84,7 +84,7 @@ def unpack(
     finally:
         progress.finish()
     return tuple(
-        UnpackedPackage(part.package.name, tuple(part.paths), tuple(alternatives_of(part.script)), part.dropped)
+        UnpackedPackage(part.package.name, tuple(part.paths), tuple(alternatives_of(part.script)), tuple(part.left_out))
         for part in parts
     )
 
@@ -99,14 +99,14 @@ class _Part:
     paths: list[str] = field(default_factory=list)
     hard_links: dict[str, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
-    dropped: int = 0
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 class _Unpacking:
     """All files come first, then hard links, then symbolic ones: as long as files are written there is no link that one
     could be written through."""
 
-    def __init__(self, tree: Path, dropped: re.Pattern[str]) -> None:
+    def __init__(self, tree: Path, dropped: DropRules) -> None:
         self._tree = tree
         self._dropped = dropped
         self._owners: dict[str, str] = {}
@@ -118,8 +118,10 @@ class _Unpacking:
             for name, entry in opened.entries():
                 _check_name(package, name)
                 path = merged_path(name)
-                if self._dropped.fullmatch(path):
-                    part.dropped += not entry.isdir()
+                rule = self._dropped.rule_of(path)
+                if rule is not None:
+                    if not entry.isdir():
+                        part.left_out.append(LeftOut(rule, path, entry.size if entry.isfile() else 0))
                 elif entry.isdir() or path in MERGED:
                     if path not in MERGED:
                         self._make_directory(package, path)

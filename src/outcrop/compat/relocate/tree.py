@@ -56,7 +56,7 @@ class TreeRules:
 
 @dataclass(slots=True)
 class FileChanges:
-    """What was done to the file `path`."""
+    """What was done to the file `path`, a program or library that `needs` others by their names if it is one."""
 
     path: str
     kind: str = ""
@@ -65,6 +65,7 @@ class FileChanges:
     left: list[bytes] = field(default_factory=list)
     inlined: list[bytes] = field(default_factory=list)
     refused: str = ""
+    needs: tuple[bytes, ...] = ()
 
 
 def relocate_tree(tree: Path, rules: TreeRules, workers: int, progress: Progress = SILENT) -> list[FileChanges]:
@@ -193,6 +194,7 @@ def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | 
         image = ElfImage(edited(path, data))
         if image.kind not in (ET_EXEC, ET_DYN) or image.machine != rules.machine or not image.loaded:
             return None, None
+        changes.needs = tuple(image.dynamic_strings(DT_NEEDED))
         if image.segment(PT_INTERP):
             image.set_interpreter(rules.loader)
         if image.segment(PT_DYNAMIC) and image.dynamic_values(DT_NEEDED):

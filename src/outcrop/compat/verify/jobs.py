@@ -74,6 +74,15 @@ JOBS = (
         ),
         "True\n42\n3\nTrue\n",
     ),
+    Job(
+        "colours of languages",  # the list names those that a layer has, and each is whole
+        ("python3", "usr/lib/python3/dist-packages/pygments/lexers/_mapping.py"),
+        _python(
+            "from pygments.lexers import LEXERS, find_lexer_class",
+            "print(len(LEXERS) > 20, all(find_lexer_class(one[1]) for one in LEXERS.values()))",
+        ),
+        "True True\n",
+    ),
     Job("pip", ("python3", "pip3"), "python3 -m pip check", "No broken requirements found.\n"),
     Job(
         "processor",
