@@ -7,13 +7,22 @@ from pathlib import Path
 
 import click
 
+from outcrop.cli.compat_gentoo import Rebuilt, gentoo_lock, rebuild
 from outcrop.cli.compat_options import chosen_description, chosen_packages, packages_option, sets_option
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.quantities import counted
 from outcrop.compat.build import BuildPlace, build_layer, fetch_packages
+from outcrop.compat.gentoo.lock import read_lock as read_gentoo_lock
 from outcrop.compat.lock import read_lock
-from outcrop.compat.record import differences, digests, recorded_layout, recorded_lock
+from outcrop.compat.record import (
+    Difference,
+    differences,
+    digests,
+    recorded_layout,
+    recorded_lock,
+    recorded_origin,
+)
 from outcrop.errors import InvalidValue
 
 _SHOWN = 20
@@ -56,36 +65,63 @@ def command(
     """Build a layer once more from its lock, and compare.
 
     Nothing is asked of a network: all packages must be in the mirror. Every file is compared with that of the layer at
-    PATH; records are left out, since they tell when a layer was built.
+    PATH; records are left out, since they tell when a layer was built, as are the few files in which Portage writes
+    that down. A layer of Gentoo Prefix is compiled once more, which takes hours.
     """
     old = Path(os.path.realpath(path))
-    exact = read_lock(lock) if lock else recorded_lock(old)
     place = BuildPlace(recorded_layout(old), tree.absolute())
+    if recorded_origin(old).back_end:
+        sources = read_gentoo_lock(lock) if lock else gentoo_lock(old)
+        if dry_run:
+            _show_plan(console, place, sources.release, len(sources.atoms), "atom", as_json=as_json)
+            return
+        description, packages = chosen_description(stack_directory), chosen_packages(mirror, offline=True)
+        rebuilt = rebuild(old, place, sources, description, packages, console.progress())
+        _show(console, old, rebuilt, as_json=as_json)
+        return
+    exact = read_lock(lock) if lock else recorded_lock(old)
     if dry_run:
-        if as_json:
-            console.json({"tree": str(place.tree), "packages": len(exact.packages)})
-        else:
-            console.result(f"{place.tree}: {counted(len(exact.packages), 'package')} of {exact.release}")
+        _show_plan(console, place, exact.release, len(exact.packages), "package", as_json=as_json)
         return
     files = fetch_packages(exact, chosen_packages(mirror, offline=True), (), console.progress())
     built = build_layer(place, exact, chosen_description(stack_directory), files, console.progress())
     before = digests(old)
     different = differences(before, digests(built.tree))
+    _show(console, old, Rebuilt(built.tree, len(before), different, ()), as_json=as_json)
+
+
+def _show_plan(console: Console, place: BuildPlace, release: str, number: int, unit: str, *, as_json: bool) -> None:
+    if as_json:
+        console.json({"tree": str(place.tree), "packages": number})
+    else:
+        console.result(f"{place.tree}: {counted(number, unit)} of {release}")
+
+
+def _show(console: Console, old: Path, rebuilt: Rebuilt, *, as_json: bool) -> None:
+    """Tells what differs; InvalidValue where anything does that should not."""
     if as_json:
         console.json(
             {
-                "tree": str(built.tree),
-                "compared": len(before),
-                "differences": [{"path": one.path, "before": one.before, "after": one.after} for one in different],
+                "tree": str(rebuilt.tree),
+                "compared": rebuilt.compared,
+                "differences": [_document(one) for one in rebuilt.different],
+                "expected": [_document(one) for one in rebuilt.expected],
             }
         )
     else:
-        for one in different[:_SHOWN]:
+        for one in rebuilt.different[:_SHOWN]:
             console.warning(f"{one.path} differs")
-        console.result(f"{built.tree}: {len(before):,} paths compared, {counted(len(different), 'difference')}")
-    if different:
+        if rebuilt.expected:
+            console.note(f"{counted(len(rebuilt.expected), 'path')} of Portage's tell when the layer was built")
+        number = counted(len(rebuilt.different), "difference")
+        console.result(f"{rebuilt.tree}: {rebuilt.compared:,} paths compared, {number}")
+    if rebuilt.different:
         raise InvalidValue(
-            what=str(built.tree),
+            what=str(rebuilt.tree),
             problem=f"is not the same as {old}",
             hint="`diff -r` shows how; the sets or this Outcrop may not be those of the first build",
         )
+
+
+def _document(one: Difference) -> dict[str, str]:
+    return {"path": one.path, "before": one.before, "after": one.after}

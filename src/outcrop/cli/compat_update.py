@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from outcrop.cli.compat_audit import TRACKER
+from outcrop.cli.compat_audit import advisories_option, audit_lock
 from outcrop.cli.compat_options import (
     chosen_archive,
     chosen_directory,
@@ -22,16 +22,13 @@ from outcrop.cli.layer_publishing import LayerPublishing, layer_publishing_optio
 from outcrop.cli.layer_update import UpdateOrder, changes_document, publish_update
 from outcrop.cli.options import examples
 from outcrop.cli.quantities import counted
-from outcrop.compat.audit.advisories import Severity, State, audit
-from outcrop.compat.audit.feed import read_advisories
+from outcrop.compat.audit.faults import DEBIAN, State
 from outcrop.compat.debian.archive import archive_addresses, read_release, suites_of
 from outcrop.compat.family import family_named
 from outcrop.compat.lock import Lock, read_lock, write_lock
 from outcrop.compat.record import recorded_lock
 from outcrop.compat.update import LIBC_SOURCE, Update, update_lock
-from outcrop.directories import cache_directory
 from outcrop.errors import InvalidValue
-from outcrop.software.sources.download import Downloads
 
 _OF_PUBLISHING = ("tree", "no_verify", "stack_directory", "software", "allow_breaks", "message", "author", "reason")
 """Options that mean nothing where only a lock is made."""
@@ -50,11 +47,7 @@ _OF_PUBLISHING = ("tree", "no_verify", "stack_directory", "software", "allow_bre
 @click.option(
     "--source", "sources", multiple=True, metavar="NAME", help="Update this source package. May be given again."
 )
-@click.option(
-    "--advisories",
-    metavar="FILE|URL",
-    help="With --security: the data of Debian's security tracker; by default what its server has.",
-)
+@advisories_option
 @click.option("--lock", type=click.Path(path_type=Path, dir_okay=False), help="Where the new lock goes.")
 @click.option("--publish", metavar="FQRN", help="Build and verify the new layer, and publish it there, for tests.")
 @click.option(
@@ -72,7 +65,7 @@ def command(
     layer: Path,
     security: bool,
     sources: tuple[str, ...],
-    advisories: str | None,
+    advisories: tuple[str, ...],
     lock: Path | None,
     publish: str | None,
     tree: Path | None,
@@ -95,7 +88,7 @@ def command(
     _require_sense(layer, lock, publish, wants_something=bool(security or sources), dry_run=publishing.dry_run)
     old_tree = Path(os.path.realpath(layer))
     old = read_lock(layer) if layer.is_file() else recorded_lock(old_tree)
-    faulty = _faulty(old, advisories or TRACKER) if security else set()
+    faulty = _faulty(old, advisories) if security else set()
     if LIBC_SOURCE in faulty - set(sources) and not publishing.allow_libc:
         faulty.discard(LIBC_SOURCE)
         console.warning("the C library has faults that can be mended; it stays as it is without `--allow-libc`")
@@ -141,10 +134,10 @@ def _require_sense(
         raise click.UsageError("say where the new lock goes: --lock FILE (or --dry-run), or --publish FQRN.")
 
 
-def _faulty(lock: Lock, advisories: str) -> set[str]:
+def _faulty(lock: Lock, advisories: tuple[str, ...]) -> set[str]:
     """The source packages of `lock` with a fault that counts and can be mended."""
-    found = audit(lock, read_advisories(advisories, Downloads(cache_directory() / "partial")), advisories)
-    return {one.source for one in found if one.state is State.FIXABLE and one.severity is not Severity.UNIMPORTANT}
+    found = audit_lock(lock, advisories).serious
+    return {one.source for one in found if one.ecosystem == DEBIAN and one.state is State.FIXABLE}
 
 
 def _show(console: Console, update: Update, lock: Path | None, as_json: bool) -> None:

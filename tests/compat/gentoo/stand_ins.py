@@ -217,6 +217,11 @@ def merge(name, stem, repository, number, total):
     (unfinished / "repository").write_text(repository + "\\n")
     (unfinished / "SIZE").write_text("4096\\n")
     (unfinished / "USE").write_text(use_of(name))
+    (unfinished / "BUILD_TIME").write_text(f"{time.time_ns()}\\n")
+    brought = [f"dir {PREFIX}/usr/bin", f"obj {program} {'0' * 32} {int(time.time())}"]
+    if name == "sys-libs/glibc":
+        brought += [f"obj {loader} {'0' * 32} 1", f"obj {PREFIX}/var/tmp/.keep {'0' * 32} 1"]
+    (unfinished / "CONTENTS").write_text("\\n".join(brought) + "\\n")
     unfinished.rename(DATABASE / category / stem)
     say(f"merged {category}/{stem}::{repository}")
 

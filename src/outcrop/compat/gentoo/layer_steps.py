@@ -32,6 +32,11 @@ _ONLY_FOR_BUILDING = (
 """The first programs, Portage's work and caches, ebuilds (600 MB), and what marks the way."""
 
 
+def is_only_for_building(path: str) -> bool:
+    """Whether `path`, relative to the prefix, is gone when a layer is made, whatever package it is from."""
+    return any(path == one or path.startswith(f"{one}/") for one in _ONLY_FOR_BUILDING)
+
+
 def make_layer(tree: Path, layout: LayerLayout, description: LayerDescription) -> None:
     """Does all of it, as often as it is called. StorageError, InvalidValue."""
     for place in (*_ONLY_FOR_BUILDING, *(host.path for host in description.host_links)):

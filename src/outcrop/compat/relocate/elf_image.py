@@ -12,6 +12,7 @@ Sources: System V ABI, "Object Files", "Program Loading and Dynamic Linking"; `e
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,6 +75,11 @@ class Section:
 
 def refuse(field: str, problem: str) -> NoReturn:
     raise FormatError(what="an ELF file", field=field, problem=problem)
+
+
+def whole_strings(text: bytes, data: bytes | bytearray) -> Iterator[int]:
+    """Where in `data` the whole string `text` is. The zero that ends one string may begin the next."""
+    return (match.start() + 1 for match in re.finditer(b"\0" + re.escape(text) + b"(?=\0)", data))
 
 
 class ElfImage:

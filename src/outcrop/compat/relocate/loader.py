@@ -19,7 +19,7 @@ import struct
 from collections.abc import Sequence
 
 from outcrop.compat.relocate import loader_aarch64, loader_riscv64
-from outcrop.compat.relocate.elf_image import ElfImage, refuse
+from outcrop.compat.relocate.elf_image import ElfImage, refuse, whole_strings
 from outcrop.compat.relocate.loader_arrays import (
     COUNT,
     LENGTHS,
@@ -75,9 +75,7 @@ def move_loader(image: ElfImage, triplet: str, directories: Sequence[str]) -> No
 
 def _text(image: ElfImage, text: bytes) -> int:
     """Where in the file the whole string `text` is."""
-    return only(
-        (match.start() + 1 for match in re.finditer(b"\0" + re.escape(text) + b"\0", image.data)), text.decode()
-    )
+    return only(whole_strings(text, image.data), text.decode())
 
 
 def has_trusted_directories(data: bytes, triplet: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from outcrop.compat.layout import RECORDS
 from outcrop.compat.record import FILES, LINK, digests, recorded_redirections, require_record
@@ -56,9 +56,10 @@ def permissions(tree: Path) -> Checked:
     return checked(number, findings)
 
 
-def links(tree: Path) -> Checked:
+def links(tree: Path, prefix: PurePosixPath | None = None) -> Checked:
     """Every link leads to something in the layer, but for those that a site can redirect, which are those of the record
-    and no others. A layer from before there was such a record may have any. FormatError."""
+    and no others. A layer from before there was such a record may have any. With a `prefix`, a link may also name that:
+    what was compiled for it has such links. FormatError."""
     number, findings = 0, []
     root = os.path.realpath(tree)
     recorded = recorded_redirections(tree)
@@ -74,6 +75,9 @@ def links(tree: Path) -> Checked:
         elif target.startswith(VARIANT):
             if recorded is not None:
                 findings.append(Finding(path, f"leads to {target}, and no record says that a site can redirect it"))
+        elif prefix is not None and PurePosixPath(target).is_relative_to(prefix):
+            if not os.path.lexists(tree / PurePosixPath(target).relative_to(prefix)):
+                findings.append(Finding(path, f"leads to {target}, which does not exist"))
         elif target.startswith("/"):
             findings.append(Finding(path, f"leads to {target}, which is not relative to the layer"))
         elif not _passes_variant(tree, path, target) and not place.exists():

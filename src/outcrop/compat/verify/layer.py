@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from outcrop.compat.gentoo.lock import GentooLock
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import Lock
 from outcrop.compat.package_sets import HostLink
@@ -18,7 +19,7 @@ from outcrop.compat.verify.instructions import instructions
 from outcrop.compat.verify.isolation import Roots, nothing_of_the_host, run_jobs
 from outcrop.compat.verify.jobs import JOBS, Job
 from outcrop.compat.verify.oldest import emulated, jobs_run, programs_start
-from outcrop.compat.verify.packages import wanted_packages
+from outcrop.compat.verify.packages import wanted_atoms, wanted_packages
 from outcrop.compat.verify.programs import all_start, wanted_programs
 from outcrop.compat.verify.redirected import site_redirects
 from outcrop.compat.verify.report import Checked, Finding, Report, Result, checked
@@ -32,12 +33,13 @@ _ODD_ENVIRONMENT = {"LC_ALL": "xx_YY.UTF-9", "LANG": "rubbish", "TERM": "nothing
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The layer `tree` (a directory on this machine), what its prefix is, its lock, which packages and programs its
-    sets name, which of its paths are the host's, and which of its files choose instructions when they run."""
+    """The layer `tree` (a directory on this machine), what its prefix is, its lock, which packages (atoms, for Gentoo)
+    and programs its sets name, which of its paths are the host's, and which of its files choose instructions when they
+    run."""
 
     tree: Path
     layout: LayerLayout
-    lock: Lock | None
+    lock: Lock | GentooLock
     packages: tuple[str, ...]
     programs: tuple[str, ...]
     host_links: tuple[HostLink, ...]
@@ -56,9 +58,9 @@ def verify_layer(layer: Verification, told: Callable[[Result], None] = lambda _:
     tree = layer.tree
     check("the files of the record", lambda: contents.recorded_files(tree))
     check("permissions", lambda: contents.permissions(tree))
-    check("links", lambda: contents.links(tree))
+    check("links", lambda: contents.links(tree, _prefix_in_links(layer)))
     check("paths of the build machine", lambda: contents.build_machine_paths(tree, layer.build_places))
-    check("packages", lambda: wanted_packages(tree, layer.lock, layer.packages))
+    check("packages", lambda: _packages(layer))
     check("programs that sets name", lambda: wanted_programs(tree, layer.programs))
     workers = len(os.sched_getaffinity(0))
     # Forks, so it comes before anything that has threads.
@@ -82,6 +84,16 @@ def verify_layer(layer: Verification, told: Callable[[Result], None] = lambda _:
         for result in report.add_together(together):
             told(result)
     return report
+
+
+def _prefix_in_links(layer: Verification) -> PurePosixPath | None:
+    return layer.layout.prefix if isinstance(layer.lock, GentooLock) else None
+
+
+def _packages(layer: Verification) -> Checked:
+    if isinstance(layer.lock, GentooLock):
+        return wanted_atoms(layer.tree, layer.layout.prefix, layer.lock, layer.packages)
+    return wanted_packages(layer.tree, layer.lock, layer.packages)
 
 
 def _oldest(roots: Roots, workers: int) -> dict[str, Callable[[], Checked]]:
