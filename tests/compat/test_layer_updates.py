@@ -211,6 +211,7 @@ def test_links_for_sites_come_with_a_layer_and_stay_when_it_goes(
     seen = checked_out(publisher, PRODUCTION, "/")
     assert seen.keys() >= shared.keys()
     assert f"{PLACE}/usr/lib/override" not in seen
+    publisher("repo", "check", PRODUCTION)
 
 
 def test_a_library_that_loses_what_others_need_stays_out(publisher: Publisher, archives: dict[str, str]) -> None:
