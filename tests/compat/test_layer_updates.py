@@ -155,6 +155,7 @@ def test_links_for_sites_come_with_a_layer_and_stay_when_it_goes(
     seen = checked_out(publisher, PRODUCTION, "/")
     assert seen.keys() >= shared.keys()
     assert f"{PLACE}/usr/lib/override" not in seen
+    publisher("repo", "check", PRODUCTION)
 
 
 def test_a_layer_that_was_deleted_comes_back(publisher: Publisher, archives: dict[str, str]) -> None:
