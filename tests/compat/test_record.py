@@ -21,12 +21,14 @@ from outcrop.compat.record import (
     FILES,
     LAYER_FILE,
     LOCK_FILE,
+    SETS_FILE,
     BuildLog,
     Difference,
     LayerOrigin,
     differences,
     digests,
     latest_record,
+    recorded_description,
     recorded_layout,
     recorded_lock,
     recorded_origin,
@@ -211,6 +213,14 @@ def test_a_record_says_which_layer_it_is_and_what_it_is_made_of(tree: Path) -> N
     assert recorded_layout(tree) == LAYOUT
     assert recorded_lock(tree) == LOCK
     assert recorded_origin(tree) == LayerOrigin(LOCK.release, LOCK.sets)
+
+
+def test_the_sets_of_a_record_are_read_as_they_were(tree: Path) -> None:
+    record = recorded(tree)
+    assert recorded_description(tree) == read_description()
+    (record / SETS_FILE).write_text("{}")
+    with pytest.raises(FormatError, match="the sets are not accepted"):
+        recorded_description(tree)
 
 
 def test_a_directory_without_a_record_is_told(tree: Path) -> None:
