@@ -22,6 +22,7 @@ from outcrop.compat.record import (
     LAYER_FILE,
     LOCK_FILE,
     REDIRECTIONS_FILE,
+    SETS_FILE,
     BuildLog,
     Difference,
     LayerOrigin,
@@ -29,6 +30,7 @@ from outcrop.compat.record import (
     digests,
     latest_record,
     layer_digest,
+    recorded_description,
     recorded_digest,
     recorded_layout,
     recorded_lock,
@@ -248,6 +250,14 @@ def test_links_of_a_record_that_lie_anywhere_else_are_told(tree: Path, path: str
     )
     with pytest.raises(FormatError, match=r"redirections\.json"):
         recorded_redirections(tree)
+
+
+def test_the_sets_of_a_record_are_read_as_they_were(tree: Path) -> None:
+    record = recorded(tree)
+    assert recorded_description(tree) == read_description()
+    (record / SETS_FILE).write_text("{}")
+    with pytest.raises(FormatError, match="the sets are not accepted"):
+        recorded_description(tree)
 
 
 def test_a_directory_without_a_record_is_told(tree: Path) -> None:
