@@ -12,6 +12,7 @@
     reason = "the shell of users and of `startprefix`"
     gentoo = "app-shells/bash"
     programs = ["bash"]
+    answers = { bash = "usage" }   # to `--version`, where that does not end with 0: a word of it, or the exit code
 
     [[wheel]]                      # what the release does not have: Python's, pinned by digest
     name = "archspec"
@@ -59,13 +60,19 @@ def glob_pattern(path: str) -> str:
     return "".join(_GLOB_PARTS.get(part, re.escape(part)) for part in parts)
 
 
+ProgramAnswer = int | str
+"""What a program answers to `--version`: its exit code, or a word that it says if it does not end with 0."""
+
+
 class WantedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A package that a set names, and why. `programs`: what users run of it; each must start."""
+    """A package that a set names, and why. `programs`: what users run of it; each must start, and end with 0 when it is
+    asked for its version, or as `answers` say."""
 
     name: str
     reason: str
     gentoo: str = ""
     programs: tuple[str, ...] = ()
+    answers: dict[str, ProgramAnswer] = {}
     names: dict[str, str] = {}
     families: tuple[str, ...] = ()
 
@@ -83,6 +90,7 @@ class WantedWheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
     gentoo: str = ""
     programs: tuple[str, ...] = ()
+    answers: dict[str, ProgramAnswer] = {}
     families: tuple[str, ...] = ()
 
 
@@ -231,11 +239,11 @@ def wanted_wheels(sets: Sequence[PackageSet], family: Family) -> dict[str, Wante
     return found
 
 
-def wanted_programs(sets: Sequence[PackageSet], family: Family, release: str) -> tuple[str, ...]:
-    """The programs that `sets` name, in the order of their names."""
+def wanted_programs(sets: Sequence[PackageSet], family: Family, release: str) -> dict[str, ProgramAnswer]:
+    """The programs that `sets` name, in the order of their names, and what each answers."""
     packages, wheels = wanted_names(sets, family, release).values(), wanted_wheels(sets, family).values()
-    named = (*(one.programs for one in packages), *(one.programs for one in wheels))
-    return tuple(sorted({name for programs in named for name in programs}))
+    found = {name: one.answers.get(name, 0) for one in (*packages, *wheels) for name in one.programs}
+    return dict(sorted(found.items()))
 
 
 def require_one_python(names: Iterable[str]) -> None:
@@ -325,6 +333,8 @@ def parse_set(text: str, name: str, what: str) -> PackageSet:
     for part in parts:
         if not part.reason.strip():
             raise FormatError(what=what, field=f"reason of {part.name}", problem="is empty")
+        for program in part.answers.keys() - set(part.programs):
+            raise FormatError(what=what, field=f"answers of {part.name}", problem=f"name {program}, not in `programs`")
     for wheel in found.wheel:
         _check_wheel(wheel, what)
     if found.wheel and not found.ships:
