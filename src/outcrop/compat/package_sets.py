@@ -13,6 +13,7 @@
     gentoo = "app-shells/bash"
     programs = ["bash"]
     stands_for = ["…"]             # dependencies of easyconfigs that need not be built, since this is there
+    answers = { bash = "usage" }   # to `--version`, where that does not end with 0: a word of it, or the exit code
 
     [[wheel]]                      # what the release does not have: Python's, pinned by digest
     name = "archspec"
@@ -55,15 +56,21 @@ _VARIABLE = re.compile(r"[A-Z0-9_]+")
 _PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?")
 
 
+ProgramAnswer = int | str
+"""What a program answers to `--version`: its exit code, or a word that it says if it does not end with 0."""
+
+
 class WantedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A package that a set names, and why. `programs`: what users run of it; each must start. `stands_for`: software of
-    EasyBuild's that a stack on top filters, since the package is there."""
+    """A package that a set names, and why. `programs`: what users run of it; each must start, and end with 0 when it is
+    asked for its version, or as `answers` say. `stands_for`: software of EasyBuild's that a stack on top filters, since
+    the package is there."""
 
     name: str
     reason: str
     gentoo: str = ""
     programs: tuple[str, ...] = ()
     stands_for: tuple[str, ...] = ()
+    answers: dict[str, ProgramAnswer] = {}
     names: dict[str, str] = {}
     families: tuple[str, ...] = ()
 
@@ -81,6 +88,7 @@ class WantedWheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
     gentoo: str = ""
     programs: tuple[str, ...] = ()
+    answers: dict[str, ProgramAnswer] = {}
     families: tuple[str, ...] = ()
 
 
@@ -228,11 +236,12 @@ def wanted_wheels(sets: Sequence[PackageSet], family: Family) -> dict[str, Wante
     return found
 
 
-def wanted_programs(sets: Sequence[PackageSet], family: Family, release: str) -> tuple[str, ...]:
-    """The programs that `sets` name, in the order of their names."""
-    packages, wheels = wanted_names(sets, family, release).values(), wanted_wheels(sets, family).values()
-    named = (*(one.programs for one in packages), *(one.programs for one in wheels))
-    return tuple(sorted({name for programs in named for name in programs}))
+def wanted_programs(sets: Sequence[PackageSet], family: Family, release: str) -> dict[str, ProgramAnswer]:
+    """The programs that `sets` name, in the order of their names, and what each answers."""
+    wanted: list[WantedPackage | WantedWheel] = [*wanted_names(sets, family, release).values()]
+    wanted += wanted_wheels(sets, family).values()
+    found = {name: one.answers.get(name, 0) for one in wanted for name in one.programs}
+    return dict(sorted(found.items()))
 
 
 def require_one_python(names: Iterable[str]) -> None:
@@ -336,6 +345,8 @@ def parse_set(text: str, name: str, what: str) -> PackageSet:
     for part in parts:
         if not part.reason.strip():
             raise FormatError(what=what, field=f"reason of {part.name}", problem="is empty")
+        for program in part.answers.keys() - set(part.programs):
+            raise FormatError(what=what, field=f"answers of {part.name}", problem=f"name {program}, not in `programs`")
     for wheel in found.wheel:
         _check_wheel(wheel, what)
     if found.wheel and not found.ships:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from outcrop.compat.layout import RECORDS
@@ -14,6 +16,18 @@ from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.errors import storage_error
 
 _CAPABILITIES = "security.capability"
+
+_OF_PACKAGES = re.compile(rb"/build/(?:reproducible-path/|[a-z0-9.+-]+-[A-Za-z0-9]{6}/)")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildMachine:
+    """What would be of the machine that built a layer: `places`, which are paths, in any file; `names` (its own, and
+    its user's home, which may be words of a package) in the files `made` there, None for all."""
+
+    places: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    made: re.Pattern[str] | None = None
 
 
 def recorded_files(tree: Path) -> Checked:
@@ -101,17 +115,36 @@ def _passes_variant(tree: Path, path: str, target: str) -> bool:
     return any(one.is_symlink() and os.readlink(one).startswith(VARIANT) for one in candidates)
 
 
-def build_machine_paths(tree: Path, places: tuple[str, ...]) -> Checked:
-    """No file has one of `places` in it, paths of the machine that built the layer."""
-    wanted = [os.fsencode(place) for place in places]
-    number, findings = 0, []
+def build_machine_paths(tree: Path, machine: BuildMachine) -> Checked:
+    """No file has anything in it that only the machine had that built the layer. Paths of those who built the packages
+    are told and no finding: they are in assertions and in what compilers were called with."""
+    places = _any_of(machine.places)
+    all_texts = _any_of((*machine.places, *machine.names))
+    number, findings, of_packages = 0, [], []
     for path, place in _entries(tree):
         if place.is_symlink() or not place.is_file():
             continue
         number += 1
         data = place.read_bytes()
-        findings += [Finding(path, f"has {os.fsdecode(text)} in it") for text in wanted if text in data]
-    return checked(number, findings)
+        made = machine.made is None or machine.made.fullmatch(path)
+        found = sorted(set((all_texts if made else places).findall(data)))
+        findings += [Finding(path, f"has {os.fsdecode(text)} in it") for text in found]
+        if not found and _OF_PACKAGES.search(data):
+            of_packages.append(path)
+    told = f"{of_packages[0]} and {len(of_packages) - 1} more" if of_packages else ""
+    skipped = [Finding(told, "name directories in which Debian built their package")] if of_packages else []
+    return checked(number, findings, skipped)
+
+
+def _any_of(texts: Iterable[str]) -> re.Pattern[bytes]:
+    """Finds each of `texts` where it is not a part of a longer name."""
+    wanted = (
+        (rb"(?<![A-Za-z0-9_.-])" if text[0].isalnum() else b"")
+        + re.escape(os.fsencode(text))
+        + (rb"(?![A-Za-z0-9_-])" if text[-1].isalnum() else b"")
+        for text in texts
+    )
+    return re.compile(b"|".join(wanted) or rb"(?!)")
 
 
 def _entries(tree: Path) -> Iterator[tuple[str, Path]]:
