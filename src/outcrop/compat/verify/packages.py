@@ -14,7 +14,7 @@ from outcrop.compat.layout import RECORDS
 from outcrop.compat.lock import Lock
 from outcrop.compat.owners import GENERATED, OWNERS_FILE, Owners, read_owners
 from outcrop.compat.record import require_record
-from outcrop.compat.verify.contents import VARIANT
+from outcrop.compat.redirection import VARIANT
 from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.errors import storage_error
 
