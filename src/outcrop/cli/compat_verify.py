@@ -15,6 +15,7 @@ from outcrop.cli.quantities import counted
 from outcrop.compat.package_sets import wanted_names, wanted_programs
 from outcrop.compat.record import recorded_layout, recorded_lock, recorded_origin
 from outcrop.compat.verify.choices import choices_for
+from outcrop.compat.verify.elsewhere import found_elsewhere
 from outcrop.compat.verify.layer import Verification, verify_layer
 from outcrop.compat.verify.report import Report, Result
 from outcrop.errors import InvalidValue
@@ -55,6 +56,7 @@ def command(console: Console, path: Path, stack_directory: Path | None, as_json:
         programs=wanted_programs(sets, layout.family, origin.release),
         host_links=description.host_links,
         choices=choices_for(layout.family, chosen_directory(stack_directory)),
+        elsewhere=found_elsewhere(chosen_directory(stack_directory)),
         build_places=("/outcrop-compat-",),
     )
     started = time.monotonic()

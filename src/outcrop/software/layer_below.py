@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from outcrop.compat.family import family_named
 from outcrop.compat.layout import STARTPREFIX, LayerLayout
 from outcrop.errors import MissingCapability
-from outcrop.software.easybuild_plan import INSTALL_HINT
+from outcrop.software.easybuild_plan import INSTALL_HINT, easybuild_command, easyconfig_directories
 from outcrop.software.layout import SoftwareLayout
 
 _LMOD = "usr/share/Lmod/libexec"
@@ -23,10 +23,14 @@ _COMPILER = "usr/bin/gcc"
 
 @dataclass(frozen=True, slots=True)
 class LayerBelow:
-    """The layer at `prefix`, as builds and users see it; its files are in the directory `tree`."""
+    """The layer at `layout`'s prefix, as builds and users see it; its files are in the directory `tree`."""
 
-    prefix: PurePosixPath
+    layout: LayerLayout
     tree: Path
+
+    @property
+    def prefix(self) -> PurePosixPath:
+        return self.layout.prefix
 
     @property
     def program_directories(self) -> tuple[str, ...]:
@@ -58,7 +62,7 @@ def layer_below(layout: SoftwareLayout, tree: Path) -> LayerBelow | None:
     directory = tree / places.relative
     if not (directory / STARTPREFIX).is_file():
         return None
-    layer = LayerBelow(places.prefix, directory)
+    layer = LayerBelow(places, directory)
     if not layer.can_build:
         raise MissingCapability(
             what="building on the compatibility layer",
@@ -74,3 +78,10 @@ def easybuild_package() -> Path:
     if found is None or not found.submodule_search_locations:
         raise MissingCapability(what="EasyBuild", problem="Python cannot import it", hint=INSTALL_HINT)
     return Path(next(iter(found.submodule_search_locations))).resolve()
+
+
+def easybuild_places() -> tuple[Path, ...]:
+    """The directories with all of EasyBuild that a build needs, besides its sources; MissingCapability without it."""
+    command = easybuild_command()
+    places = (easybuild_package(), *easyconfig_directories(), command.parents[1] / "easybuild" / "scripts")
+    return tuple(dict.fromkeys(place for place in places if place.is_dir()))

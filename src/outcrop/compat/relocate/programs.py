@@ -35,7 +35,8 @@ KEPT_PATHS = (b"/var/tmp", b"/var/run", b"/var/lock", b"/var/spool", b"/var/mail
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """In the files that match `path`, `old` becomes `new`, which has as many bytes: a path that is nowhere."""
+    """In the files that match `path`, `old` becomes `new`, before paths are moved. In programs it has as many bytes:
+    a path that is nowhere."""
 
     path: re.Pattern[str]
     old: bytes
@@ -53,5 +54,9 @@ EDITS = (
     Edit(_any_of(r"usr/bin/locale"), b"\0/usr/lib/locale\0", b"\0/dev/null/lcale\0"),
     # Programs in Go know the lengths of their strings.
     Edit(_any_of(r"usr/bin/git-lfs"), b"/usr/share/locale", b"/dev/null/.locale"),
+    # Behind a variable with what comes before the command, which ends in a space where it is not empty.
+    Edit(
+        _any_of(r"usr/share/modules/init/.*", r"usr/lib/[^/]+/modulecmd\.tcl"), b"}/usr/bin/tclsh", b"} /usr/bin/tclsh"
+    ),
 )
-"""Paths that are part of instructions or of arrays, where nothing longer fits."""
+"""Paths that are part of instructions or of arrays, where nothing longer fits, and such as no rule would find."""

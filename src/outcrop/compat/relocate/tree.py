@@ -232,7 +232,7 @@ def edited(path: str, data: bytes) -> bytes:
 def _moved_text(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | None, bytes | None]:
     if not QUICK.search(data) or b"\0" in data:
         return None, None
-    new = rules.paths.moved(data)
+    new = rules.paths.moved(edited(path, data))
     if new == data:
         return None, None
     if new.startswith(_SHEBANG):

@@ -27,10 +27,18 @@ from outcrop.strace.asked_paths import AccessKind, AskedPath, AskedPaths
 from outcrop.strace.lines import LineReader
 from outcrop.strace.run import Tracer
 
+_NUMBERS = sorted({0, 4711, os.getuid()})
+"""Root's, that of an account which jobs ask for, and that of whoever runs them."""
+
 _ACCOUNTS = {
-    "passwd": "root:x:0:0:root:/tmp:/bin/sh\ntester:x:4711:4711:Tester:/tmp:/bin/sh\n",
+    "passwd": "".join(
+        f"{name}:x:{number}:{number}:{name.title()}:/tmp:/bin/sh\n"
+        for number in _NUMBERS
+        for name in [{0: "root", 4711: "tester"}.get(number, "runner")]
+    ),
     "group": "root:x:0:\ntester:x:4711:\n",
-    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    # As at a site with sssd or nslcd: their libraries are loaded, and find nobody who answers.
+    "nsswitch.conf": "passwd: files sss ldap\ngroup: files sss ldap\nhosts: files\n",
     "hosts": "127.0.0.1 localhost\n",
 }
 

@@ -14,9 +14,11 @@ from outcrop.compat.record import recorded_redirections
 from outcrop.compat.sealed_root import SealedRoot, sealed_root
 from outcrop.compat.verify import contents
 from outcrop.compat.verify.choices import Choice
+from outcrop.compat.verify.elsewhere import Elsewhere
 from outcrop.compat.verify.instructions import instructions
 from outcrop.compat.verify.isolation import Roots, nothing_of_the_host, run_jobs
 from outcrop.compat.verify.jobs import JOBS, Job
+from outcrop.compat.verify.libraries import libraries
 from outcrop.compat.verify.oldest import emulated, jobs_run, programs_start
 from outcrop.compat.verify.packages import wanted_packages
 from outcrop.compat.verify.programs import all_start, wanted_programs
@@ -33,7 +35,8 @@ _ODD_ENVIRONMENT = {"LC_ALL": "xx_YY.UTF-9", "LANG": "rubbish", "TERM": "nothing
 @dataclass(frozen=True, slots=True)
 class Verification:
     """The layer `tree` (a directory on this machine), what its prefix is, its lock, which packages and programs its
-    sets name, which of its paths are the host's, and which of its files choose instructions when they run."""
+    sets name, which of its paths are the host's, which of its files choose instructions when they run, and which find
+    libraries that the loader does not."""
 
     tree: Path
     layout: LayerLayout
@@ -42,6 +45,7 @@ class Verification:
     programs: tuple[str, ...]
     host_links: tuple[HostLink, ...]
     choices: tuple[Choice, ...] = ()
+    elsewhere: tuple[Elsewhere, ...] = ()
     build_places: tuple[str, ...] = ()
 
 
@@ -60,6 +64,7 @@ def verify_layer(layer: Verification, told: Callable[[Result], None] = lambda _:
     check("paths of the build machine", lambda: contents.build_machine_paths(tree, layer.build_places))
     check("packages", lambda: wanted_packages(tree, layer.lock, layer.packages))
     check("programs that sets name", lambda: wanted_programs(tree, layer.programs))
+    check("libraries", lambda: libraries(tree, layer.layout, layer.elsewhere))
     workers = len(os.sched_getaffinity(0))
     # Forks, so it comes before anything that has threads.
     check("instructions", lambda: instructions(tree, layer.layout.family, layer.choices, workers))
