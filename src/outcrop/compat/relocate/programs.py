@@ -44,6 +44,7 @@ class Edit:
 
 
 _DRIVERS = _any_of(r"usr/bin/[a-z0-9_]+-linux-gnu-(?:gcc|g\+\+|cpp|gfortran|gcc-ar|gcc-nm|gcc-ranlib)-\d+")
+_MODULES = _any_of(r"usr/share/modules/init/.*", r"usr/lib/[^/]+/modulecmd\.tcl")
 
 EDITS = (
     # The drivers put `/usr/lib/gcc/` together from two numbers in their code (x86_64). Everything of that kind they

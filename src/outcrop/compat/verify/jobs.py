@@ -81,7 +81,8 @@ JOBS = (
     Job(
         "character sets",
         ("iconv", "od"),
-        "printf 'é' | iconv -f UTF-8 -t ISO-8859-15 | od -An -tx1; printf '日' | iconv -f UTF-8 -t EUC-JP | od -An -tx1",
+        "printf 'é' | iconv -f UTF-8 -t ISO-8859-15 | od -An -tx1; "
+        "printf '日' | iconv -f UTF-8 -t EUC-JP | od -An -tx1",
         " e9\n c6 fc\n",
     ),
     Job("terminals", ("tput",), "TERM=xterm tput cols; TERM=vt100 tput cols", "80\n80\n"),
