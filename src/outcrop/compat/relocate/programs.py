@@ -56,8 +56,6 @@ EDITS = (
     # Programs in Go know the lengths of their strings.
     Edit(_any_of(r"usr/bin/git-lfs"), b"/usr/share/locale", b"/dev/null/.locale"),
     # Behind a variable with what comes before the command, which ends in a space where it is not empty.
-    Edit(
-        _any_of(r"usr/share/modules/init/.*", r"usr/lib/[^/]+/modulecmd\.tcl"), b"}/usr/bin/tclsh", b"} /usr/bin/tclsh"
-    ),
+    Edit(_MODULES, b"}/usr/bin/tclsh", b"} /usr/bin/tclsh"),
 )
 """Paths that are part of instructions or of arrays, where nothing longer fits, and such as no rule would find."""
