@@ -23,6 +23,7 @@ from outcrop.compat.verify.choices import choices_for
 from outcrop.compat.verify.instructions import instructions
 from outcrop.compat.verify.oldest import emulated
 from outcrop.compat.verify.packages import wanted_packages
+from outcrop.compat.verify.shown import show_as_client
 from outcrop.compat.wheels.placing import PURE
 from tests.compat.layers import NEEDS_A_RELEASE
 from tests.compat.wheels.wheels_made_here import MadeWheel
@@ -203,6 +204,16 @@ def test_a_program_that_needs_a_newer_processor_is_found(workplace: Workplace, t
 def test_it_is_built_again_without_a_network(workplace: Workplace, tmp_path: Path) -> None:
     again = ["rebuild", str(workplace.layer), "--mirror", str(workplace.mirror), "--tree", str(tmp_path / "again")]
     assert json.loads(workplace.outcrop(*again, "--json"))["differences"] == []
+
+
+def test_a_copy_that_a_client_made_for_its_site_is_the_same_layer(workplace: Workplace, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    show_as_client(workplace.layer, copy, {"EESSI_202606_COMPAT_ETC_PASSWD": "/site/passwd"})
+    assert (copy / "etc/passwd").readlink() == Path("/site/passwd")
+    again = ["rebuild", str(copy), "--mirror", str(workplace.mirror), "--tree", str(tmp_path / "again")]
+    assert json.loads(workplace.outcrop(*again, "--json"))["differences"] == []
+    report = json.loads(workplace.outcrop("verify", str(copy), "--json"))
+    assert report["passed"], [check for check in report["checks"] if check["findings"]]
 
 
 def test_a_package_that_was_damaged_in_the_mirror_is_not_built_in(workplace: Workplace, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.quantities import counted
 from outcrop.compat.build import BuildPlace, build_layer, fetch_packages
+from outcrop.compat.delivered import as_stored, declared_links
 from outcrop.compat.lock import read_lock
 from outcrop.compat.record import differences, digests, recorded_layout, recorded_lock
 from outcrop.errors import InvalidValue
@@ -56,7 +57,8 @@ def command(
     """Build a layer once more from its lock, and compare.
 
     Nothing is asked of a network: all packages must be in the mirror. Every file is compared with that of the layer at
-    PATH; records are left out, since they tell when a layer was built.
+    PATH, stored or delivered; records are left out, since they tell when a
+    layer was built.
     """
     old = Path(os.path.realpath(path))
     exact = read_lock(lock) if lock else recorded_lock(old)
@@ -69,7 +71,7 @@ def command(
         return
     files = fetch_packages(exact, chosen_packages(mirror, offline=True), (), console.progress())
     built = build_layer(place, exact, chosen_description(stack_directory), files, console.progress())
-    before = digests(old)
+    before = as_stored(digests(old), declared_links(old) or {})
     different = differences(before, digests(built.tree))
     if as_json:
         console.json(
