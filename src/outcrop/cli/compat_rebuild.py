@@ -57,8 +57,7 @@ def command(
     """Build a layer once more from its lock, and compare.
 
     Nothing is asked of a network: all packages must be in the mirror. Every file is compared with that of the layer at
-    PATH, stored or delivered; records are left out, since they tell when a
-    layer was built.
+    PATH; records are left out, since they tell when a layer was built.
     """
     old = Path(os.path.realpath(path))
     exact = read_lock(lock) if lock else recorded_lock(old)
