@@ -19,6 +19,7 @@ from outcrop.compat.verify.instructions import instructions
 from outcrop.compat.verify.isolation import Roots, nothing_of_the_host, run_jobs
 from outcrop.compat.verify.jobs import JOBS, Job
 from outcrop.compat.verify.libraries import libraries
+from outcrop.compat.verify.moved import moved_files
 from outcrop.compat.verify.oldest import emulated, jobs_run, programs_start
 from outcrop.compat.verify.packages import wanted_packages
 from outcrop.compat.verify.programs import all_start, wanted_programs
@@ -64,6 +65,7 @@ def verify_layer(layer: Verification, told: Callable[[Result], None] = lambda _:
     check("paths of the build machine", lambda: contents.build_machine_paths(tree, layer.build_places))
     check("packages", lambda: wanted_packages(tree, layer.lock, layer.packages))
     check("programs that sets name", lambda: wanted_programs(tree, layer.programs))
+    check("moved files", lambda: moved_files(tree))
     check("libraries", lambda: libraries(tree, layer.layout, layer.elsewhere))
     workers = len(os.sched_getaffinity(0))
     # Forks, so it comes before anything that has threads.
