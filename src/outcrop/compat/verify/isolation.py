@@ -19,7 +19,8 @@ from pathlib import Path, PurePosixPath
 
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.sealed_root import SealedRoot
-from outcrop.compat.verify.jobs import JOBS, Job
+from outcrop.compat.verify.job import Job
+from outcrop.compat.verify.jobs import JOBS
 from outcrop.compat.verify.musl_root import SEARCHED, make_musl_root
 from outcrop.compat.verify.programs import LEFT_ALONE, programs_in, start_script
 from outcrop.compat.verify.report import Checked, Finding, checked

@@ -17,7 +17,8 @@ from outcrop.compat.verify.choices import Choice
 from outcrop.compat.verify.elsewhere import Elsewhere
 from outcrop.compat.verify.instructions import instructions
 from outcrop.compat.verify.isolation import Roots, nothing_of_the_host, run_jobs
-from outcrop.compat.verify.jobs import JOBS, Job
+from outcrop.compat.verify.job import Job
+from outcrop.compat.verify.jobs import JOBS
 from outcrop.compat.verify.libraries import libraries
 from outcrop.compat.verify.moved import moved_files
 from outcrop.compat.verify.oldest import emulated, jobs_run, programs_start
