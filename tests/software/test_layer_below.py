@@ -10,7 +10,7 @@ import pytest
 from outcrop.errors import MissingCapability
 from outcrop.software.build_tree import BuildTree
 from outcrop.software.build_view import sandboxed
-from outcrop.software.layer_below import LayerBelow, easybuild_places, layer_below
+from outcrop.software.layer_below import LayerBelow, easybuild_places, layer_below, layer_in
 from outcrop.software.layout import SoftwareLayout
 from outcrop.software.sandbox import EntryKind, KernelOnly
 from outcrop.software.stack import read_stack
@@ -54,6 +54,7 @@ def test_a_layer_that_cannot_build_is_refused(tmp_path: Path, layout: SoftwareLa
     with pytest.raises(MissingCapability, match="no compiler, no Python or no Lmod") as refused:
         layer_below(layout, tmp_path / "tree")
     assert "--with compilers" in refused.value.hint
+    assert layer_in(layout, tmp_path / "tree") is not None
 
 
 def test_easybuild_is_shown_with_its_recipes(tmp_path: Path) -> None:

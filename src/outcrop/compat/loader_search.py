@@ -25,7 +25,7 @@ _CACHE_MAGIC = b"glibc-ld.so.cache1.1"
 _CACHE_HEADER = struct.Struct("<20sII")
 _CACHE_HEADER_BYTES = 48
 _CACHE_ENTRY = struct.Struct("<iIIIQ")
-_TOKEN = re.compile(r"\$(?:(LIB|ORIGIN)|\{(LIB|ORIGIN)\})")
+_TOKEN = re.compile(r"\$(?:(LIB|ORIGIN)|\{(LIB|ORIGIN)\})(?=/|\Z)")
 
 
 @dataclass(frozen=True, slots=True)

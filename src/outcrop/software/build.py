@@ -39,7 +39,7 @@ from outcrop.software.easybuild_settings import (
 )
 from outcrop.software.easystack import read_easystack
 from outcrop.software.foreign_needs import require_own_needs
-from outcrop.software.layer_below import LayerBelow, easybuild_package, layer_below
+from outcrop.software.layer_below import LayerBelow, easybuild_package, layer_below, layer_in
 from outcrop.software.layout import SoftwareLayout
 from outcrop.software.lmod import cache_command, find_lmod, render_lmodrc, require_lmod
 from outcrop.software.plan import BuildPlan, PlannedInstallation
@@ -167,7 +167,7 @@ def run(
         changes = change_set(
             layout, tree.root, units_in(tree.root, layout), tree.published.of(layout), prepared.plan.installations
         )
-        layer = layer_below(layout, tree.root)
+        layer = layer_in(layout, tree.root)
         if layer is not None:
             require_own_needs(layout, layer, changes)
     names = {one.module for one in missing}

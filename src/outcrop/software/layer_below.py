@@ -56,20 +56,24 @@ class LayerBelow:
 
 
 def layer_below(layout: SoftwareLayout, tree: Path) -> LayerBelow | None:
-    """The layer in `tree`, a copy of the repository's root, for what `layout` places; None where there is none."""
-    family = family_named(layout.target.family.value)
-    places = LayerLayout(layout.repository, layout.version, family, layout.mount_root)
-    directory = tree / places.relative
-    if not (directory / STARTPREFIX).is_file():
-        return None
-    layer = LayerBelow(places, directory)
-    if not layer.can_build:
+    """The layer in `tree`, a copy of the repository's root, that builds what `layout` places; None where there is none.
+    MissingCapability for one that cannot build."""
+    layer = layer_in(layout, tree)
+    if layer is not None and not layer.can_build:
         raise MissingCapability(
             what="building on the compatibility layer",
-            problem=f"{directory} has no compiler, no Python or no Lmod",
+            problem=f"{layer.tree} has no compiler, no Python or no Lmod",
             hint="build it with `outcrop compat build --with compilers --replace`",
         )
     return layer
+
+
+def layer_in(layout: SoftwareLayout, tree: Path) -> LayerBelow | None:
+    """The layer in `tree` below what `layout` places, whether it can build or not; None where there is none."""
+    family = family_named(layout.target.family.value)
+    places = LayerLayout(layout.repository, layout.version, family, layout.mount_root)
+    directory = tree / places.relative
+    return LayerBelow(places, directory) if (directory / STARTPREFIX).is_file() else None
 
 
 def easybuild_package() -> Path:
