@@ -206,13 +206,23 @@ def test_it_is_built_again_without_a_network(workplace: Workplace, tmp_path: Pat
     assert json.loads(workplace.outcrop(*again, "--json"))["differences"] == []
 
 
-def test_a_copy_that_a_client_made_for_its_site_is_the_same_layer(workplace: Workplace, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    show_as_client(workplace.layer, copy, {"EESSI_202606_COMPAT_ETC_PASSWD": "/site/passwd"})
-    assert (copy / "etc/passwd").readlink() == Path("/site/passwd")
-    again = ["rebuild", str(copy), "--mirror", str(workplace.mirror), "--tree", str(tmp_path / "again")]
+@pytest.fixture
+def delivered(workplace: Workplace, tmp_path: Path) -> Path:
+    """The layer as a client at a site shows it."""
+    show_as_client(workplace.layer, tmp_path / "delivered", {"EESSI_202606_COMPAT_ETC_PASSWD": "/site/passwd"})
+    assert (tmp_path / "delivered/etc/passwd").readlink() == Path("/site/passwd")
+    return tmp_path / "delivered"
+
+
+def test_a_delivered_layer_is_the_one_that_is_built_again(
+    workplace: Workplace, delivered: Path, tmp_path: Path
+) -> None:
+    again = ["rebuild", str(delivered), "--mirror", str(workplace.mirror), "--tree", str(tmp_path / "again")]
     assert json.loads(workplace.outcrop(*again, "--json"))["differences"] == []
-    report = json.loads(workplace.outcrop("verify", str(copy), "--json"))
+
+
+def test_a_delivered_layer_is_what_the_layer_promises(workplace: Workplace, delivered: Path) -> None:
+    report = json.loads(workplace.outcrop("verify", str(delivered), "--json"))
     assert report["passed"], [check for check in report["checks"] if check["findings"]]
 
 
