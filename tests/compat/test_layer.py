@@ -30,6 +30,7 @@ from outcrop.compat.verify.musl_root import make_musl_root
 from outcrop.compat.verify.oldest import emulated
 from outcrop.compat.verify.packages import wanted_packages
 from outcrop.compat.verify.report import Means
+from outcrop.compat.verify.shown import show_as_client
 from outcrop.compat.wheels.placing import PURE
 from outcrop.errors import MissingCapability
 from outcrop.strace.run import find_tracer
@@ -267,6 +268,26 @@ def test_a_program_that_needs_a_newer_processor_is_found(workplace: Workplace, t
 def test_it_is_built_again_without_a_network(workplace: Workplace, tmp_path: Path) -> None:
     again = ["rebuild", str(workplace.layer), "--mirror", str(workplace.mirror), "--tree", str(tmp_path / "again")]
     assert json.loads(workplace.outcrop(*again, "--json"))["differences"] == []
+
+
+@pytest.fixture
+def delivered(workplace: Workplace, tmp_path: Path) -> Path:
+    """The layer as a client at a site shows it."""
+    show_as_client(workplace.layer, tmp_path / "delivered", {"EESSI_202606_COMPAT_ETC_PASSWD": "/site/passwd"})
+    assert (tmp_path / "delivered/etc/passwd").readlink() == Path("/site/passwd")
+    return tmp_path / "delivered"
+
+
+def test_a_delivered_layer_is_the_one_that_is_built_again(
+    workplace: Workplace, delivered: Path, tmp_path: Path
+) -> None:
+    again = ["rebuild", str(delivered), "--mirror", str(workplace.mirror), "--tree", str(tmp_path / "again")]
+    assert json.loads(workplace.outcrop(*again, "--json"))["differences"] == []
+
+
+def test_a_delivered_layer_is_what_the_layer_promises(workplace: Workplace, delivered: Path) -> None:
+    report = json.loads(workplace.outcrop("verify", str(delivered), "--json"))
+    assert report["passed"], [check for check in report["checks"] if check["findings"]]
 
 
 def test_a_package_that_was_damaged_in_the_mirror_is_not_built_in(workplace: Workplace, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.quantities import counted
 from outcrop.compat.build import BuildPlace, build_layer, fetch_packages
+from outcrop.compat.delivered import as_stored, declared_links
 from outcrop.compat.gentoo.lock import read_lock as read_gentoo_lock
 from outcrop.compat.lock import read_lock
 from outcrop.compat.record import (
@@ -85,7 +86,7 @@ def command(
         return
     files = fetch_packages(exact, chosen_packages(mirror, offline=True), (), console.progress())
     built = build_layer(place, exact, chosen_description(stack_directory), files, console.progress())
-    before = digests(old)
+    before = as_stored(digests(old), declared_links(old) or {})
     different = differences(before, digests(built.tree))
     _show(console, old, Rebuilt(built.tree, len(before), different, ()), as_json=as_json)
 

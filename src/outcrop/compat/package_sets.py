@@ -50,6 +50,8 @@ STANDARD_DIRECTORY = Path(__file__).with_name("data")
 LAYER_FILE = "layer.toml"
 INSTRUCTIONS_FILE = "instructions.toml"
 """What `outcrop compat verify` knows of programs that ask the processor what it has; no set."""
+LIBRARIES_FILE = "libraries.toml"
+"""What it knows of libraries that are not found by the loader's search; no set."""
 
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _VARIABLE = re.compile(r"[A-Z0-9_]+")
@@ -315,7 +317,7 @@ def _description(layer: _LayerFile, sets: dict[str, PackageSet]) -> LayerDescrip
 def _read_directory(directory: Path) -> tuple[_LayerFile, dict[str, PackageSet]]:
     try:
         found = sorted(path for path in directory.iterdir() if path.suffix == ".toml")
-        files = [path for path in found if path.name != INSTRUCTIONS_FILE]
+        files = [path for path in found if path.name not in (INSTRUCTIONS_FILE, LIBRARIES_FILE)]
     except OSError as error:
         raise storage_error(error, str(directory)) from error
     layer, sets = _LayerFile(), {}

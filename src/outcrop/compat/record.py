@@ -44,6 +44,7 @@ LOCK_FILE = "lock.json"
 LAYER_FILE = "layer.json"
 SETS_FILE = "sets.json"
 FILES = "files.sha256"
+RELOCATION_FILE = "relocation.json"
 REDIRECTIONS_FILE = "redirections.json"
 RECORD_SUFFIX = "UTC"
 LINK = "-> "
@@ -144,7 +145,7 @@ def write_record(
         LAYER_FILE: _json(_told_layout(layout, layer_digest(tree, contents, links))),
         LOCK_FILE: lock,
         SETS_FILE: _json(description),
-        "relocation.json": _json([_told(one) for one in changes]),
+        RELOCATION_FILE: _json([_told(one) for one in changes]),
         "tools.json": _json(_versions(tools)),
         REDIRECTIONS_FILE: _json(links),
         FILES: ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"),

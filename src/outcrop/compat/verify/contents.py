@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from outcrop.compat.delivered import Declared, declared_links, may_be_shown
 from outcrop.compat.layout import RECORDS
-from outcrop.compat.record import FILES, LINK, digests, recorded_redirections, require_record
+from outcrop.compat.record import FILES, LINK, digests, require_record
 from outcrop.compat.redirection import VARIANT
 from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.errors import storage_error
@@ -72,19 +73,21 @@ def permissions(tree: Path) -> Checked:
 
 def links(tree: Path, prefix: PurePosixPath | None = None) -> Checked:
     """Every link leads to something in the layer, but for those that a site can redirect, which are those of the record
-    and no others. A layer from before there was such a record may have any. With a `prefix`, a link may also name that:
-    what was compiled for it has such links. FormatError."""
+    and no others, as they were stored or as a client delivers them. A layer from before there was such a record may
+    have any. With a `prefix`, a link may also name that: what was compiled for it has such links. FormatError."""
     number, findings = 0, []
     root = os.path.realpath(tree)
-    recorded = recorded_redirections(tree)
-    declared = {_settled(root, link.path): link.target for link in recorded.layer} if recorded is not None else {}
+    recorded = declared_links(tree)
+    declared = recorded or {}
+    missing = set(declared)
     for path, place in _entries(tree):
         if not place.is_symlink():
             continue
         number += 1
         target = os.readlink(place)
         if path in declared:
-            if target != declared.pop(path):
+            missing.discard(path)
+            if not may_be_shown(declared[path], target):
                 findings.append(Finding(path, f"leads to {target}, not where its record says"))
         elif target.startswith(VARIANT):
             if recorded is not None:
@@ -94,25 +97,23 @@ def links(tree: Path, prefix: PurePosixPath | None = None) -> Checked:
                 findings.append(Finding(path, f"leads to {target}, which does not exist"))
         elif target.startswith("/"):
             findings.append(Finding(path, f"leads to {target}, which is not relative to the layer"))
-        elif not _passes_variant(tree, path, target) and not place.exists():
+        elif _passes_site(tree, path, target, declared):
+            continue
+        elif not place.exists():
             findings.append(Finding(path, f"leads to {target}, which does not exist"))
-        elif place.exists() and not os.path.realpath(place).startswith(root):
+        elif not f"{os.path.realpath(place)}/".startswith(f"{root}/"):
             findings.append(Finding(path, f"leads out of the layer, to {target}"))
-    findings += [Finding(path, "is no link, and a site cannot redirect it") for path in sorted(declared)]
+    findings += [Finding(path, "is no link, and a site cannot redirect it") for path in sorted(missing)]
     return checked(number, findings)
 
 
-def _settled(root: str, path: str) -> str:
-    """`path`, relative to the layer `root`, as a walk comes by it."""
-    directory, name = os.path.split(path)
-    return os.path.relpath(os.path.join(os.path.realpath(os.path.join(root, directory)), name), root)
-
-
-def _passes_variant(tree: Path, path: str, target: str) -> bool:
-    """Whether the way to `target` comes by a link that only a client can follow."""
+def _passes_site(tree: Path, path: str, target: str, declared: Declared) -> bool:
+    """Whether the way to `target` comes by a link that a site can redirect."""
     place = Path(os.path.normpath(os.path.join(os.path.dirname(path), target)))
-    candidates = (tree / part for part in (place, *place.parents))
-    return any(one.is_symlink() and os.readlink(one).startswith(VARIANT) for one in candidates)
+    return any(
+        str(one) in declared or ((tree / one).is_symlink() and os.readlink(tree / one).startswith(VARIANT))
+        for one in (place, *place.parents)
+    )
 
 
 def build_machine_paths(tree: Path, machine: BuildMachine) -> Checked:

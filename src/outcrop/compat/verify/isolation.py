@@ -19,7 +19,8 @@ from pathlib import Path, PurePosixPath
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.process_group import run_group
 from outcrop.compat.sealed_root import SealedRoot
-from outcrop.compat.verify.jobs import JOBS, Job
+from outcrop.compat.verify.job import Job
+from outcrop.compat.verify.jobs import JOBS
 from outcrop.compat.verify.musl_root import SEARCHED, make_musl_root
 from outcrop.compat.verify.programs import Expected, answers_in, judged, programs_in, start_script, started_paths
 from outcrop.compat.verify.report import Checked, Finding, checked
@@ -27,10 +28,18 @@ from outcrop.strace.asked_paths import AccessKind, AskedPath, AskedPaths
 from outcrop.strace.lines import LineReader
 from outcrop.strace.run import Tracer
 
+_NUMBERS = sorted({0, 4711, os.getuid()})
+"""Root's, that of an account which jobs ask for, and that of whoever runs them."""
+
 _ACCOUNTS = {
-    "passwd": "root:x:0:0:root:/tmp:/bin/sh\ntester:x:4711:4711:Tester:/tmp:/bin/sh\n",
+    "passwd": "".join(
+        f"{name}:x:{number}:{number}:{name.title()}:/tmp:/bin/sh\n"
+        for number in _NUMBERS
+        for name in [{0: "root", 4711: "tester"}.get(number, "runner")]
+    ),
     "group": "root:x:0:\ntester:x:4711:\n",
-    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    # As at a site with sssd or nslcd: their libraries are loaded, and find nobody who answers.
+    "nsswitch.conf": "passwd: files sss ldap\ngroup: files sss ldap\nhosts: files\n",
     "hosts": "127.0.0.1 localhost\n",
 }
 

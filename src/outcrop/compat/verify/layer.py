@@ -15,9 +15,13 @@ from outcrop.compat.record import recorded_redirections
 from outcrop.compat.sealed_root import SealedRoot, sealed_root
 from outcrop.compat.verify import contents
 from outcrop.compat.verify.choices import Choice
+from outcrop.compat.verify.elsewhere import Elsewhere
 from outcrop.compat.verify.instructions import instructions, lacks_decoder
 from outcrop.compat.verify.isolation import Roots, nothing_of_the_host, run_jobs
-from outcrop.compat.verify.jobs import JOBS, Job
+from outcrop.compat.verify.job import Job
+from outcrop.compat.verify.jobs import JOBS
+from outcrop.compat.verify.libraries import libraries
+from outcrop.compat.verify.moved import moved_files
 from outcrop.compat.verify.oldest import emulated, jobs_run, programs_start
 from outcrop.compat.verify.packages import wanted_atoms, wanted_packages
 from outcrop.compat.verify.programs import Expected, all_start, wanted_programs
@@ -35,7 +39,8 @@ _ODD_ENVIRONMENT = {"LC_ALL": "xx_YY.UTF-9", "LANG": "rubbish", "TERM": "nothing
 class Verification:
     """The layer `tree` (a directory on this machine), what its prefix is, its lock, which packages (atoms, for Gentoo)
     and programs its sets name, which of its paths are the host's, which of its files choose instructions when they run,
-    and what would be of the machine that built it. What needs one of `without` is not looked at."""
+    which find libraries that the loader does not, and what would be of the machine that built it. What needs one of
+    `without` is not looked at."""
 
     tree: Path
     layout: LayerLayout
@@ -45,6 +50,7 @@ class Verification:
     host_links: tuple[HostLink, ...]
     machine: contents.BuildMachine
     choices: tuple[Choice, ...] = ()
+    elsewhere: tuple[Elsewhere, ...] = ()
     without: frozenset[Means] = frozenset()
 
 
@@ -68,6 +74,8 @@ def verify_layer(
     check("paths of the build machine", lambda: contents.build_machine_paths(tree, layer.machine))
     check("packages", lambda: _packages(layer))
     check("programs that sets name", lambda: wanted_programs(tree, layer.programs))
+    check("moved files", lambda: moved_files(tree))
+    check("libraries", lambda: libraries(tree, layer.layout, layer.elsewhere))
     workers, family = len(os.sched_getaffinity(0)), layer.layout.family
     if lacks_decoder(family):
         report.lacking[Means.DECODER] = "`pip install outcrop[build]` brings this Python package"

@@ -17,7 +17,8 @@ from pathlib import Path, PurePosixPath
 
 from outcrop.compat.sealed_root import NAMESPACE, QEMU_PLACE, SealedRoot, rule, static_qemu
 from outcrop.compat.verify.isolation import Roots, run_jobs
-from outcrop.compat.verify.jobs import JOBS, Job
+from outcrop.compat.verify.job import Job
+from outcrop.compat.verify.jobs import JOBS
 from outcrop.compat.verify.programs import Answer, Expected, answers_of, is_program, judged, started_paths
 from outcrop.compat.verify.report import Checked, checked
 

@@ -17,6 +17,7 @@ from outcrop.compat.package_sets import wanted_programs as programs_of
 from outcrop.compat.record import LOCK_FILE, recorded_layout, recorded_lock, recorded_origin, require_record
 from outcrop.compat.verify.choices import choices_for
 from outcrop.compat.verify.contents import BuildMachine
+from outcrop.compat.verify.elsewhere import found_elsewhere
 from outcrop.compat.verify.layer import Verification
 from outcrop.compat.verify.report import Means
 from outcrop.directories import cache_directory
@@ -51,6 +52,7 @@ def recorded_verification(
         programs=programs_of(sets, layout.family, origin.release),
         host_links=description.host_links,
         choices=choices_for(layout.family, own),
+        elsewhere=found_elsewhere(own),
         machine=_this_machine(tree, layout, None if origin.back_end else GENERATED),
         without=without,
     )
