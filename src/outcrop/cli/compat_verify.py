@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -67,11 +68,24 @@ def command(
     BusyBox, or the decoder of instructions, --without accepts that, and the verdict says what is not proven.
     """
     tree = Path(os.path.realpath(path))
+    layer = wanted_of(tree, stack_directory, without)
+    started = time.monotonic()
+    report = verify_layer(layer, lambda result: None if as_json else _show(console, result))
+    if as_json:
+        console.json(_document(report))
+    else:
+        console.result(f"{tree}: {report.verdict}, in {time.monotonic() - started:.0f} s")
+    if not report.passed:
+        raise failure(path, report)
+
+
+def wanted_of(tree: Path, stack_directory: Path | None, without: Iterable[str] = ()) -> Verification:
+    """What is to be proven of the layer `tree`: what its record and the sets in the stack's directory say of it."""
     origin = recorded_origin(tree)
     description = chosen_description(stack_directory)
     layout = recorded_layout(tree)
     sets = [one for one in description.sets if one.name in origin.sets and one.ships]
-    layer = Verification(
+    return Verification(
         tree=tree,
         layout=layout,
         lock=None if origin.back_end else recorded_lock(tree),
@@ -82,14 +96,6 @@ def command(
         machine=_this_machine(tree, layout, None if origin.back_end else GENERATED),
         without=frozenset(Means(name) for name in without),
     )
-    started = time.monotonic()
-    report = verify_layer(layer, lambda result: None if as_json else _show(console, result))
-    if as_json:
-        console.json(_document(report))
-    else:
-        console.result(f"{tree}: {report.verdict}, in {time.monotonic() - started:.0f} s")
-    if not report.passed:
-        raise failure(path, report)
 
 
 def _this_machine(tree: Path, layout: LayerLayout, made: re.Pattern[str] | None) -> BuildMachine:

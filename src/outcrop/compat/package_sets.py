@@ -241,8 +241,9 @@ def wanted_wheels(sets: Sequence[PackageSet], family: Family) -> dict[str, Wante
 
 def wanted_programs(sets: Sequence[PackageSet], family: Family, release: str) -> dict[str, ProgramAnswer]:
     """The programs that `sets` name, in the order of their names, and what each answers."""
-    packages, wheels = wanted_names(sets, family, release).values(), wanted_wheels(sets, family).values()
-    found = {name: one.answers.get(name, 0) for one in (*packages, *wheels) for name in one.programs}
+    named: list[WantedPackage | WantedWheel] = [*wanted_names(sets, family, release).values()]
+    named += wanted_wheels(sets, family).values()
+    found = {name: one.answers.get(name, 0) for one in named for name in one.programs}
     return dict(sorted(found.items()))
 
 

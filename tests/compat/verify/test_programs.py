@@ -15,7 +15,7 @@ from outcrop.cvmfs.names import repository_name
 LAYOUT = LayerLayout(repository_name("software.example.org"), "2026.06", family_named("x86_64"))
 ROOT = SealedRoot(LAYOUT, Path("/layer"), "bwrap")
 HERE = f"{LAYOUT.prefix}/usr/bin/a"
-EXPECTED = {"named": 0, "false": 1, "usage": "usage:"}
+EXPECTED: dict[str, int | str] = {"named": 0, "false": 1, "usage": "usage:"}
 
 
 def problems(code: int, said: str = "", name: str = "a") -> list[str]:

@@ -68,7 +68,11 @@ def test_what_is_wrong_outweighs_what_is_missing() -> None:
 
 def test_checks_at_the_same_time_are_reported_in_order() -> None:
     made = Report()
-    checks = [Check(name, lambda name=name: Checked(1, (Finding(name, "is wrong"),))) for name in ("a", "b", "c")]
+
+    def check(name: str) -> Check:
+        return Check(name, lambda: Checked(1, (Finding(name, "is wrong"),)))
+
+    checks = [check(name) for name in ("a", "b", "c")]
     assert [result.name for result in made.add_together(checks)] == ["a", "b", "c"]
     assert [result.checked.findings[0].subject for result in made.results] == ["a", "b", "c"]
     assert not made.passed

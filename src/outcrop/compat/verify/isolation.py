@@ -201,9 +201,9 @@ class Seen:
         self.number = 0
         self.foreign: Counter[bytes] = Counter()
         self._prefix = os.fsencode(layout.prefix)
-        allowed = [os.fsencode(path) for path in (*allowed, str(layout.prefix))]
-        self._allowed = frozenset((*allowed, *(os.fsencode(path) for path in layout.prefix.parents)))
-        self._below_allowed = tuple(path + b"/" for path in allowed)
+        whole = [os.fsencode(path) for path in (*allowed, str(layout.prefix))]
+        self._allowed = frozenset((*whole, *(os.fsencode(path) for path in layout.prefix.parents)))
+        self._below_allowed = tuple(path + b"/" for path in whole)
         self._started = False
 
     def take(self, asked: Iterable[AskedPath]) -> None:
