@@ -11,29 +11,26 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from outcrop.cli.compat_options import chosen_description, chosen_directory
 from outcrop.compat.family import this_family
-from outcrop.compat.package_sets import HostLink, parse_set, wanted_names, wanted_programs
 from outcrop.compat.record import latest_record, recorded_layout, recorded_lock
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.compat.verify.choices import choices_for
-from outcrop.compat.verify.contents import BuildMachine
-from outcrop.compat.verify.instructions import instructions, lacks_decoder
-from outcrop.compat.verify.layer import Verification, verify_layer
-from outcrop.compat.verify.musl_root import make_musl_root
+from outcrop.compat.verify.instructions import instructions
+from outcrop.compat.verify.layer import verify_layer
 from outcrop.compat.verify.oldest import emulated
 from outcrop.compat.verify.packages import wanted_packages
+from outcrop.compat.verify.recorded import recorded_verification
 from outcrop.compat.verify.report import Means
 from outcrop.compat.verify.shown import show_as_client
 from outcrop.compat.wheels.placing import PURE
-from outcrop.errors import MissingCapability
-from outcrop.strace.run import find_tracer
+from tests.compat.lacking import lacking
 from tests.compat.layers import NEEDS_A_RELEASE
 from tests.compat.wheels.wheels_made_here import MadeWheel
 from tests.faulty_server import Site, serving
@@ -181,38 +178,8 @@ def test_the_wheel_is_a_part_of_the_layer(workplace: Workplace) -> None:
     assert f"placed the wheel {WHEEL.file}" in (record / "build.log").read_text()
 
 
-def verification(tree: Path) -> Verification:
-    """What is wanted of the layer, or a copy of it, at `tree`."""
-    layout, sets = recorded_layout(tree), [parse_set(SMALL + WHEEL.described(), "small", "small")]
-    return Verification(
-        tree=tree,
-        layout=layout,
-        lock=recorded_lock(tree),
-        packages=tuple(wanted_names(sets, layout.family, "bookworm")),
-        programs=wanted_programs(sets, layout.family, "bookworm"),
-        host_links=tuple(HostLink(path, f"/{path}", ".") for path in ("etc/passwd", "etc/nsswitch.conf", "run/nscd")),
-        machine=BuildMachine(("/outcrop-compat-",)),
-    )
-
-
-def lacking(workplace: Workplace, place: Path) -> set[Means]:
-    """What this machine has not, and verification would want."""
-    lacks = {Means.DECODER} if lacks_decoder(this_family()) else set()
-    root = sealed_root(recorded_layout(workplace.layer), workplace.layer)
-    looks: dict[Means, Callable[[], object]] = {
-        Means.TRACER: find_tracer,
-        Means.MUSL: lambda: make_musl_root(place / "musl", this_family(), {}),
-    }
-    for means, look in looks.items():
-        try:
-            look()
-        except MissingCapability:
-            lacks.add(means)
-    return lacks | ({Means.QEMU} if isinstance(emulated(root, place / "oldest"), str) else set())
-
-
 def test_the_layer_is_what_it_promises(workplace: Workplace, tmp_path: Path) -> None:
-    lacks = lacking(workplace, tmp_path)
+    lacks = lacking(workplace.layer, tmp_path)
     without = [word for means in sorted(lacks) for word in ("--without", str(means))]
     report = json.loads(workplace.outcrop("verify", str(workplace.layer), *without, "--json"))
     assert report["passed"], [check for check in report["checks"] if check["findings"]]
@@ -233,11 +200,13 @@ def test_what_the_machine_lacks_is_no_proof(
         (tmp_path / name).symlink_to(str(shutil.which(name)))
     monkeypatch.setenv("PATH", str(tmp_path))
     wanted = ("links", "jobs beside musl", "nothing of the host")
-    report = verify_layer(verification(workplace.layer), only=wanted)
+    layer = recorded_verification(
+        workplace.layer, chosen_description(workplace.stack), chosen_directory(workplace.stack)
+    )
+    report = verify_layer(layer, wanted=wanted.__contains__)
     assert [one.name for one in report.unproven] == [*wanted[1:]]
     assert report.lacks == (Means.MUSL, Means.TRACER)
-    accepted = replace(verification(workplace.layer), without=frozenset(report.lacks))
-    assert verify_layer(accepted, only=wanted).passed
+    assert verify_layer(replace(layer, without=frozenset(report.lacks)), wanted=wanted.__contains__).passed
 
 
 def test_a_program_that_needs_a_newer_processor_is_found(workplace: Workplace, tmp_path: Path) -> None:
@@ -364,11 +333,11 @@ def plant(tree: Path, prefix: str) -> None:
 def test_each_fault_is_found_by_the_check_for_it(workplace: Workplace, tmp_path: Path) -> None:
     tree = tmp_path / "layer"
     shutil.copytree(workplace.layer, tree, symlinks=True)
-    wanted = verification(tree)
+    wanted = recorded_verification(tree, chosen_description(workplace.stack), chosen_directory(workplace.stack))
     plant(tree, str(wanted.layout.prefix))
     wanted = replace(wanted, programs={**wanted.programs, **dict.fromkeys((*NAMED, "gone"), 0)})
     capable = give_capability(tree / "usr/bin/date")
-    lacks = lacking(workplace, tmp_path) & {Means.MUSL, Means.TRACER}
+    lacks = lacking(workplace.layer, tmp_path) & {Means.MUSL, Means.TRACER}
     checks = {
         "the files of the record": {"etc/built", "usr/bin/foreign", *(f"usr/bin/{name}" for name in PLANTED)},
         "permissions": {"usr/bin/ls", "usr/bin/cat", *(["usr/bin/date"] if capable else [])},
@@ -387,7 +356,7 @@ def test_each_fault_is_found_by_the_check_for_it(workplace: Workplace, tmp_path:
             "/bin/busybox", "/etc/ld.so.preload", "/lib/libc.so.6",
         },
     }  # fmt: skip
-    report = verify_layer(replace(wanted, without=frozenset(lacks)), only=checks)
+    report = verify_layer(replace(wanted, without=frozenset(lacks)), wanted=checks.__contains__)
     found = {
         result.name: {finding.subject for finding in result.checked.findings}
         for result in report.results

@@ -9,7 +9,7 @@ import pytest
 
 from outcrop.compat.verify.contents import BuildMachine, build_machine_paths
 
-MACHINE = BuildMachine(("/outcrop-compat-", "/data/trees"), ("/home/al", "login-7"), re.compile("made"))
+MACHINE = BuildMachine(("/outcrop-compat-", "/data/trees"), ("/users/al", "login-7"), re.compile("made"))
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,9 @@ MACHINE = BuildMachine(("/outcrop-compat-", "/data/trees"), ("/home/al", "login-
         ("usr", "in /tmp/outcrop-compat-0-x", ["/outcrop-compat-"]),
         ("usr", "\0/data/trees/versions\0", ["/data/trees"]),
         ("usr", "/data/trees2", []),
-        ("usr", "/home/al and login-7, as a package may have them", []),
-        ("made", "/home/al/x", ["/home/al"]),
-        ("made", "/home/alice", []),
+        ("usr", "/users/al and login-7, as a package may have them", []),
+        ("made", "/users/al/x", ["/users/al"]),
+        ("made", "/users/alice", []),
         ("made", "on login-7.", ["login-7"]),
         ("made", "on prelogin-7, login-75 and my-login-7", []),
     ],
@@ -33,7 +33,7 @@ def test_what_is_of_it_is_found(tmp_path: Path, name: str, text: str, found: lis
 
 
 def test_where_everything_was_made_there_all_is_looked_at(tmp_path: Path) -> None:
-    (tmp_path / "usr").write_text("/home/al")
+    (tmp_path / "usr").write_text("/users/al")
     machine = BuildMachine(MACHINE.places, MACHINE.names)
     assert [one.subject for one in build_machine_paths(tmp_path, machine).findings] == ["usr"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -57,14 +57,14 @@ class Verification:
 def verify_layer(
     layer: Verification,
     told: Callable[[Result], None] = lambda _: None,
-    only: Collection[str] | None = None,
+    wanted: Callable[[str], bool] = lambda _: True,
 ) -> Report:
-    """Makes all checks, or those with the names `only`; `told` hears each result when it is there. NotFound for what is
+    """Makes all checks whose names are `wanted`; `told` hears each result when it is there. NotFound for what is
     no layer; MissingCapability where this machine cannot run it in a root of its own; StorageError."""
     report = Report(layer.without)
 
     def check(name: str, look: Callable[[], Checked], *needs: Means) -> None:
-        if only is None or name in only:
+        if wanted(name):
             told(report.add(Check(name, look, needs)))
 
     tree = layer.tree
@@ -111,7 +111,7 @@ def verify_layer(
         if root.qemu is None:  # all of another family's programs run on its oldest processor anyway
             looks = _oldest(roots, programs, workers, report)
             together += [Check(f"{name} on the oldest processor", look, (Means.QEMU,)) for name, look in looks.items()]
-        for result in report.add_together(one for one in together if only is None or one.name in only):
+        for result in report.add_together(one for one in together if wanted(one.name)):
             told(result)
     return report
 

@@ -116,9 +116,9 @@ def answers_in(output: str) -> tuple[dict[str, Answer], str]:
     return {path: Answer(int(code), said) for code, path, said in triples if code.isdigit()}, rest
 
 
-def all_start(root: SealedRoot, expected: Expected, paths: Sequence[str] | None = None) -> Checked:
-    """The programs `paths` of the layer, by default all, start in `root` and end by themselves, as `expected`."""
-    paths = started_paths(root.tree) if paths is None else paths
+def all_start(root: SealedRoot, expected: Expected) -> Checked:
+    """Every program of the layer starts in `root` and ends by itself, as `expected`."""
+    paths = started_paths(root.tree)
     if root.children_too:
         return checked(len(paths), judged(root, paths, answers_of(root, paths), expected))
     scripts = {path for path in paths if not is_program(root.tree / path)}
