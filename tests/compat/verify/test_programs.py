@@ -15,7 +15,7 @@ from outcrop.cvmfs.names import repository_name
 LAYOUT = LayerLayout(repository_name("software.example.org"), "2026.06", family_named("x86_64"))
 ROOT = SealedRoot(LAYOUT, Path("/layer"), "bwrap")
 HERE = f"{LAYOUT.prefix}/usr/bin/a"
-EXPECTED: dict[str, int | str] = {"named": 0, "false": 1, "usage": "usage:"}
+EXPECTED: dict[str, int | str] = {"named": 0, "false": 1, "usage": "usage:|No user"}
 
 
 def problems(code: int, said: str = "", name: str = "a") -> list[str]:
@@ -88,8 +88,9 @@ def test_what_it_does_not_find_is_told(code: int, line: str) -> None:
         ("false", 1, "", []),
         ("false", 0, "", ["ends with 0 and not with 1"]),
         ("usage", 2, "usage: usage FILE", []),
+        ("usage", 255, "No user exists", []),
         ("usage", 0, "1.0", []),
-        ("usage", 2, "it crashed", ["does not say 'usage:' (exit code 2): it crashed"]),
+        ("usage", 2, "it crashed", ["does not say 'usage:|No user' (exit code 2): it crashed"]),
     ],
 )
 def test_a_program_that_a_set_names_answers_as_the_set_says(

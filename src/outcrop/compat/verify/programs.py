@@ -60,7 +60,7 @@ _ASKED = "--version"
 _NOT_REACHED = "was not started: what starts the programs ended before"
 
 Expected = Mapping[str, ProgramAnswer]
-"""What sets say of the programs that they name: the exit code, or a word of what the program says if it fails."""
+"""What sets say of the programs that they name: the exit code, or what the program says if it fails."""
 
 LEFT_ALONE = frozenset({"rdma-ndd", "munged", "dbus-daemon", "poweroff", "reboot", "halt"})
 """Programs that stay behind or change the machine when they are started. `dbus-daemon` answers, in a job."""
@@ -179,7 +179,7 @@ def _problem(path: str, answer: Answer, expected: Expected, prefix: str) -> str:
         return ""
     wanted = expected[name]
     if isinstance(wanted, str):
-        right = code == 0 or wanted in answer.said
+        right = code == 0 or re.search(wanted, answer.said)
         return "" if right else f"does not say {wanted!r} (exit code {code}){_last(lines)}"
     return "" if code == wanted else f"ends with {code} and not with {wanted}{_last(lines)}"
 
