@@ -47,7 +47,7 @@ def test_what_does_not_know_the_word_may_end_in_any_way(code: int, said: str) ->
 @pytest.mark.parametrize(
     ("code", "said", "problem"),
     [
-        (124, "", "does not end in 10 s (exit code 124)"),
+        (124, "", "does not end in 60 s (exit code 124)"),
         (126, f"{HERE}: cannot execute", f"cannot be run (exit code 126): {HERE}: cannot execute"),
         (127, "", "is not found (exit code 127)"),
         (132, "", "is ended by a signal: an instruction that this processor does not have (exit code 132)"),
@@ -111,4 +111,4 @@ def test_answers_come_back_whatever_they_are() -> None:
 
 
 def test_what_does_not_end_is_ended() -> None:
-    assert '"$timeout" -k 10 10 /p/usr/bin/a --version </dev/null' in start_script("/p", ["usr/bin/a"])
+    assert '"$timeout" -k 5 60 /p/usr/bin/a --version </dev/null' in start_script("/p", ["usr/bin/a"])

@@ -20,7 +20,12 @@ from outcrop.compat.verify.report import Checked, Finding, checked
 
 DIRECTORIES = ("usr/bin", "usr/sbin")
 
-_STARTS_SECONDS = 10
+_STARTS_SECONDS = 60
+"""Most take a hundredth of one; under QEMU, on a busy machine, some take many."""
+
+_ENDS_SECONDS = 5
+"""From being asked to end until it is killed."""
+
 _TIMED_OUT = 124
 _NOT_STARTED = {_TIMED_OUT: f"does not end in {_STARTS_SECONDS} s", 126: "cannot be run", 127: "is not found"}
 _SIGNALS = {
@@ -103,7 +108,7 @@ def start_script(prefix: str, paths: Iterable[str], timeout: str = "") -> str:
     for path in paths:
         program = shlex.quote(f"{prefix}/{path}")
         lines.append(
-            f'"$timeout" -k {_STARTS_SECONDS} {_STARTS_SECONDS} {program} {_ASKED} </dev/null >said 2>&1; code=$?; '
+            f'"$timeout" -k {_ENDS_SECONDS} {_STARTS_SECONDS} {program} {_ASKED} </dev/null >said 2>&1; code=$?; '
             f'said=$(<said); printf "%s\\0" "$code" {shlex.quote(path)} "$said"'
         )
     return "\n".join(lines)
