@@ -16,14 +16,16 @@ from hypothesis import strategies as st
 from outcrop.compat.family import family_named
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import read_lock, render_lock
-from outcrop.compat.package_sets import read_description
+from outcrop.compat.package_sets import LayerDescription, read_description
 from outcrop.compat.record import (
     FILES,
     LAYER_FILE,
     LOCK_FILE,
+    SETS_FILE,
     BuildLog,
     Difference,
     LayerOrigin,
+    description_in,
     differences,
     digests,
     latest_record,
@@ -59,7 +61,12 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def recorded(tree: Path, moment: datetime = MOMENT, *changes: FileChanges) -> Path:
+def recorded(
+    tree: Path,
+    moment: datetime = MOMENT,
+    *changes: FileChanges,
+    description: LayerDescription | None = None,
+) -> Path:
     log = BuildLog()
     log.say(MOMENT, "begun")
     tool = tree.parent / "tool"
@@ -67,7 +74,14 @@ def recorded(tree: Path, moment: datetime = MOMENT, *changes: FileChanges) -> Pa
         tool.write_text("#!/bin/sh\necho tool 1.2\necho more\n")
         tool.chmod(0o755)
     return write_record(
-        tree, LAYOUT, moment, render_lock(LOCK), read_description(), changes, log, [[str(tool), "--version"]]
+        tree,
+        LAYOUT,
+        moment,
+        render_lock(LOCK),
+        description or read_description(),
+        changes,
+        log,
+        [[str(tool), "--version"]],
     )
 
 
@@ -211,6 +225,24 @@ def test_a_record_says_which_layer_it_is_and_what_it_is_made_of(tree: Path) -> N
     assert recorded_layout(tree) == LAYOUT
     assert recorded_lock(tree) == LOCK
     assert recorded_origin(tree) == LayerOrigin(LOCK.release, LOCK.sets)
+
+
+def test_the_sets_of_a_record_are_those_that_it_was_built_from(tree: Path, tmp_path: Path) -> None:
+    own = tmp_path / "compat"
+    own.mkdir()
+    (own / "instructions.toml").write_text("# none\n")
+    description = read_description(own)
+    directory = recorded(tree, description=description)
+    assert description_in(directory) == description
+    assert description.instructions == "# none\n"
+
+
+@pytest.mark.parametrize("changed", [{"sets": 1}, {"links": [{"path": "../x", "target": "y", "reason": "z"}]}])
+def test_sets_that_a_record_cannot_mean_are_told_with_the_way_around_them(tree: Path, changed: dict[str, Any]) -> None:
+    path = recorded(tree) / SETS_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(FormatError, match=r"sets\.json"):
+        description_in(path.parent)
 
 
 def test_a_directory_without_a_record_is_told(tree: Path) -> None:

@@ -15,6 +15,7 @@ from outcrop.compat.debian.signature import archive_keyring
 from outcrop.compat.family import Family, family_named, this_family
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.package_sets import LayerDescription, read_description
+from outcrop.compat.record import description_in
 from outcrop.cvmfs.names import repository_name
 from outcrop.directories import cache_directory
 from outcrop.errors import InvalidValue
@@ -48,6 +49,16 @@ def sets_option(command: Command) -> Command:
         "stack_directory",
         type=click.Path(path_type=Path, file_okay=False, exists=True),
         help=f"The directory with the sets in {_COMPAT_DIRECTORY}/, by default this one.",
+    )(command)
+
+
+def recorded_sets_option(command: Command) -> Command:
+    """`--stack`, where a layer's record has sets already."""
+    return click.option(
+        "--stack",
+        "stack_directory",
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        help=f"A directory with sets in {_COMPAT_DIRECTORY}/, instead of the layer's recorded ones.",
     )(command)
 
 
@@ -112,6 +123,12 @@ def chosen_directory(directory: Path | None) -> Path | None:
 def chosen_description(directory: Path | None) -> LayerDescription:
     """The description in the stack's directory, or the one that comes with Outcrop."""
     return read_description(chosen_directory(directory))
+
+
+def declared_layer(record: Path, stack_directory: Path | None) -> LayerDescription:
+    """What the layer of the directory `record` was described as; with `--stack`, what that describes now. NotFound,
+    FormatError, StorageError."""
+    return chosen_description(stack_directory) if stack_directory else description_in(record)
 
 
 def chosen_layer(directory: Path | None, repository: str | None, version: str | None) -> ChosenLayer:

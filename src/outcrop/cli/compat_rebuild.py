@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
-from outcrop.cli.compat_options import chosen_description, chosen_packages, packages_option, sets_option
+from outcrop.cli.compat_options import chosen_packages, declared_layer, packages_option, recorded_sets_option
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.quantities import counted
 from outcrop.compat.build import BuildPlace, build_layer, fetch_packages
 from outcrop.compat.lock import read_lock
-from outcrop.compat.record import differences, digests, recorded_layout, recorded_lock
+from outcrop.compat.rebuild import Original, compared, original_layer, original_of_record
+from outcrop.compat.record import LOCK_FILE, require_record
 from outcrop.errors import InvalidValue
 
 _SHOWN = 20
@@ -24,9 +25,10 @@ _SHOWN = 20
     epilog=examples(
         "outcrop compat rebuild versions/2026.06/compat/linux/x86_64 --tree /tmp/again",
         "outcrop compat rebuild --lock layer.json versions/2026.06/compat/linux/x86_64 --tree /tmp/again",
+        "outcrop compat rebuild --lock reprod/20260615_123005UTC/lock.json --tree /tmp/again # a record is enough",
     ),
 )
-@click.argument("path", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("path", required=False, type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option(
     "--lock",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -38,14 +40,14 @@ _SHOWN = 20
     type=click.Path(path_type=Path, file_okay=False),
     help="The directory that takes the files.",
 )
-@sets_option
+@recorded_sets_option
 @packages_option
 @dry_run_option
 @json_option
 @click.pass_obj
 def command(
     console: Console,
-    path: Path,
+    path: Path | None,
     lock: Path | None,
     tree: Path,
     stack_directory: Path | None,
@@ -55,12 +57,14 @@ def command(
 ) -> None:
     """Build a layer once more from its lock, and compare.
 
-    Nothing is asked of a network: all packages must be in the mirror. Every file is compared with that of the layer at
-    PATH; records are left out, since they tell when a layer was built.
+    Nothing is asked of a network: all packages must be in the mirror. Sets and declarations are those of the layer's
+    record. Every file is compared with that of the layer at PATH; records are left out, since they tell when a layer
+    was built. Without PATH the lock must be that of a record, whose digests are compared.
     """
-    old = Path(os.path.realpath(path))
-    exact = read_lock(lock) if lock else recorded_lock(old)
-    place = BuildPlace(recorded_layout(old), tree.absolute())
+    record, original = _original(path, lock)
+    description = declared_layer(record, stack_directory)
+    exact = read_lock(lock or record / LOCK_FILE)
+    place = BuildPlace(original.layout, tree.absolute())
     if dry_run:
         if as_json:
             console.json({"tree": str(place.tree), "packages": len(exact.packages)})
@@ -68,24 +72,35 @@ def command(
             console.result(f"{place.tree}: {counted(len(exact.packages), 'package')} of {exact.release}")
         return
     files = fetch_packages(exact, chosen_packages(mirror, offline=True), (), console.progress())
-    built = build_layer(place, exact, chosen_description(stack_directory), files, console.progress())
-    before = digests(old)
-    different = differences(before, digests(built.tree))
+    built = build_layer(place, exact, description, files, console.progress())
+    different = compared(original, built.tree)
     if as_json:
         console.json(
             {
                 "tree": str(built.tree),
-                "compared": len(before),
+                "compared": len(original.contents),
                 "differences": [{"path": one.path, "before": one.before, "after": one.after} for one in different],
             }
         )
     else:
         for one in different[:_SHOWN]:
             console.warning(f"{one.path} differs")
-        console.result(f"{built.tree}: {len(before):,} paths compared, {counted(len(different), 'difference')}")
+        console.result(
+            f"{built.tree}: {len(original.contents):,} paths compared, {counted(len(different), 'difference')}"
+        )
     if different:
         raise InvalidValue(
             what=str(built.tree),
-            problem=f"is not the same as {old}",
+            problem=f"is not the same as {path or lock}",
             hint="`diff -r` shows how; the sets or this Outcrop may not be those of the first build",
         )
+
+
+def _original(path: Path | None, lock: Path | None) -> tuple[Path, Original]:
+    """What is built again, and the directory of its record."""
+    if path is not None:
+        tree = Path(os.path.realpath(path))
+        return require_record(tree), original_layer(tree)
+    if lock is None:
+        raise click.UsageError("say what to build again: PATH, or --lock FILE of a record.")
+    return lock.absolute().parent, original_of_record(lock)

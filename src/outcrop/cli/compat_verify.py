@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from outcrop.cli.compat_options import chosen_description, chosen_directory, sets_option
+from outcrop.cli.compat_options import declared_layer, recorded_sets_option
 from outcrop.cli.console import Console
 from outcrop.cli.options import examples, json_option
 from outcrop.cli.quantities import counted
 from outcrop.compat.package_sets import wanted_names, wanted_programs
-from outcrop.compat.record import recorded_layout, recorded_lock, recorded_origin
+from outcrop.compat.record import recorded_layout, recorded_lock, recorded_origin, require_record
 from outcrop.compat.verify.choices import choices_for
 from outcrop.compat.verify.layer import Verification, verify_layer
 from outcrop.compat.verify.report import Report, Result
@@ -31,20 +31,20 @@ _SHOWN = 20
     ),
 )
 @click.argument("path", type=click.Path(path_type=Path, file_okay=False, exists=True))
-@sets_option
+@recorded_sets_option
 @json_option
 @click.pass_obj
 def command(console: Console, path: Path, stack_directory: Path | None, as_json: bool) -> None:
     """Prove that a layer is what it promises.
 
-    Its files are those of its record, from the packages that its sets want; nothing has special rights; no program has
-    instructions that the family's oldest processor lacks, unless it is known to choose; every program starts and small
-    jobs are done, in a root that holds nothing else, on a hostile host, and on the oldest processor as QEMU plays it;
-    and a tracer sees no file of the host asked for but those that are declared.
+    Its files are those of its record, from the packages that its sets want, as the record has them; nothing has special
+    rights; no program has instructions that the family's oldest processor lacks, unless it is known to choose; every
+    program starts and small jobs are done, in a root that holds nothing else, on a hostile host, and on the oldest
+    processor as QEMU plays it; and a tracer sees no file of the host asked for but those that are declared.
     """
     tree = Path(os.path.realpath(path))
     origin = recorded_origin(tree)
-    description = chosen_description(stack_directory)
+    description = declared_layer(require_record(tree), stack_directory)
     layout = recorded_layout(tree)
     sets = [one for one in description.sets if one.name in origin.sets and one.ships]
     layer = Verification(
@@ -52,9 +52,10 @@ def command(console: Console, path: Path, stack_directory: Path | None, as_json:
         layout=layout,
         lock=None if origin.back_end else recorded_lock(tree),
         packages=tuple(sorted(wanted_names(sets, layout.family, origin.release))),
+        undeclared=tuple(sorted(set(origin.sets) - {one.name for one in description.sets})),
         programs=wanted_programs(sets, layout.family, origin.release),
         host_links=description.host_links,
-        choices=choices_for(layout.family, chosen_directory(stack_directory)),
+        choices=choices_for(layout.family, description.instructions),
         build_places=("/outcrop-compat-",),
     )
     started = time.monotonic()

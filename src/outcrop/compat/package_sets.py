@@ -48,6 +48,7 @@ LAYER_FILE = "layer.toml"
 INSTRUCTIONS_FILE = "instructions.toml"
 """What `outcrop compat verify` knows of programs that ask the processor what it has; no set."""
 
+_RECORDED_HINT = "name the stack's directory with `--stack`: its sets are taken instead of those of the record"
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _GLOB_PARTS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 _PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?")
@@ -169,7 +170,8 @@ class _LayerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @dataclass(frozen=True, slots=True)
 class LayerDescription:
     """All that is declared of a layer. `suites` is empty for the release's usual ones; `trusted_directories` are where
-    the loader looks first among its own, relative to the prefix."""
+    the loader looks first among its own, relative to the prefix; `instructions` is the text of the stack's own list of
+    programs that choose instructions."""
 
     back_end: str
     release: str
@@ -183,6 +185,7 @@ class LayerDescription:
     host_links: tuple[HostLink, ...]
     links: tuple[DeclaredLink, ...]
     gentoo: GentooSettings
+    instructions: str = ""
 
     def sets_for(self, family: Family, asked_for: Iterable[str] = ()) -> tuple[PackageSet, ...]:
         """The sets of `family`'s layer, with the optional ones that are asked for. InvalidValue for an unknown one."""
@@ -257,8 +260,10 @@ def read_description(own: Path | None = None) -> LayerDescription:
     if own is None:
         return _description(base, sets)
     over, own_sets = _read_directory(own)
+    list_of_choices = own / INSTRUCTIONS_FILE
+    instructions = read_text(list_of_choices) if list_of_choices.is_file() else ""
     if not over.standard_sets:
-        return _description(over, own_sets)
+        return _description(over, own_sets, instructions)
     merged = _LayerFile(
         back_end=over.back_end or base.back_end,
         release=over.release or base.release,
@@ -272,10 +277,21 @@ def read_description(own: Path | None = None) -> LayerDescription:
         link=(*base.link, *over.link),
         gentoo=over.gentoo.over(base.gentoo),
     )
-    return _description(merged, sets | own_sets)
+    return _description(merged, sets | own_sets, instructions)
 
 
-def _description(layer: _LayerFile, sets: dict[str, PackageSet]) -> LayerDescription:
+def parse_description(data: bytes, what: str) -> LayerDescription:
+    """The description that `data`, of a layer's record, is; `what` names it in a FormatError."""
+    try:
+        found = msgspec.json.decode(data, type=LayerDescription)
+    except msgspec.DecodeError as error:
+        problem = f"are not those of this Outcrop: {error}"
+        raise FormatError(what=what, field="the sets", problem=problem, hint=_RECORDED_HINT) from error
+    _check_description(found, what)
+    return found
+
+
+def _description(layer: _LayerFile, sets: dict[str, PackageSet], instructions: str = "") -> LayerDescription:
     return LayerDescription(
         layer.back_end,
         layer.release,
@@ -289,6 +305,7 @@ def _description(layer: _LayerFile, sets: dict[str, PackageSet]) -> LayerDescrip
         tuple({link.path: link for link in layer.host}.values()),
         tuple({link.path: link for link in layer.link}.values()),
         layer.gentoo,
+        instructions,
     )
 
 
@@ -302,7 +319,7 @@ def _read_directory(directory: Path) -> tuple[_LayerFile, dict[str, PackageSet]]
     for path in files:
         if path.name == LAYER_FILE:
             layer = decoded(read_text(path), _LayerFile, str(path))
-            _check_layer(layer, str(path))
+            _check_description(_description(layer, {}), str(path))
         else:
             sets[path.stem] = parse_set(read_text(path), path.stem, str(path))
     return layer, sets
@@ -346,14 +363,15 @@ def _check_wheel(wheel: WantedWheel, what: str) -> None:
         raise FormatError(what=what, field=f"sha256 of {wheel.name}", problem="is no SHA-256")
 
 
-def _check_layer(layer: _LayerFile, what: str) -> None:
+def _check_description(layer: LayerDescription, what: str) -> None:
     parts: tuple[Exclusion | Drop | Together | HostLink | DeclaredLink, ...] = (
-        *layer.exclude, *layer.drop, *layer.together, *layer.host, *layer.link
+        *layer.exclusions, *layer.drops, *layer.together, *layer.host_links, *layer.links
     )  # fmt: skip
     for part in parts:
         if not part.reason.strip():
             raise FormatError(what=what, field="reason", problem=f"is empty in {part}")
-    inside = (*(link.path for link in layer.host), *(link.path for link in layer.link), *layer.trusted_directories)
+    linked = (*(link.path for link in layer.host_links), *(link.path for link in layer.links))
+    inside = (*linked, *layer.trusted_directories)
     for path in inside:
         if path.startswith("/") or not path.strip("./") or ".." in path.split("/"):
             raise FormatError(what=what, field=path, problem="is not a path below the layer")

@@ -31,7 +31,7 @@ import msgspec
 from outcrop.compat.family import family_named
 from outcrop.compat.layout import RECORDS, LayerLayout
 from outcrop.compat.lock import Lock, read_lock
-from outcrop.compat.package_sets import LayerDescription
+from outcrop.compat.package_sets import LayerDescription, parse_description
 from outcrop.compat.relocate.tree import FileChanges
 from outcrop.cvmfs.names import repository_name
 from outcrop.errors import FormatError, InvalidValue, NotFound, storage_error
@@ -39,6 +39,7 @@ from outcrop.toml_text import read_text
 
 LOCK_FILE = "lock.json"
 LAYER_FILE = "layer.json"
+SETS_FILE = "sets.json"
 FILES = "files.sha256"
 RECORD_SUFFIX = "UTC"
 LINK = "-> "
@@ -132,7 +133,7 @@ def write_record(
     documents = {
         LAYER_FILE: _json(_told_layout(layout, layer_digest(tree, contents))),
         LOCK_FILE: lock,
-        "sets.json": _json(description),
+        SETS_FILE: _json(description),
         "relocation.json": _json([_told(one) for one in changes]),
         "tools.json": _json(_versions(tools)),
         FILES: ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"),
@@ -182,7 +183,12 @@ def require_record(tree: Path) -> Path:
 
 def recorded_layout(tree: Path) -> LayerLayout:
     """Which layer `tree` is, as its record says. NotFound, FormatError, StorageError."""
-    path = require_record(tree) / LAYER_FILE
+    return layout_in(require_record(tree))
+
+
+def layout_in(record: Path) -> LayerLayout:
+    """Which layer the directory `record` is of. NotFound, FormatError, StorageError."""
+    path = record / LAYER_FILE
     found = parse_layer(read_text(path).encode(), str(path))
     try:
         repository, family = repository_name(found.repository), family_named(found.family)
@@ -216,16 +222,37 @@ def recorded_origin(tree: Path) -> LayerOrigin:
         raise FormatError(what=str(path), field="the lock", problem=f"is not accepted: {error}") from error
 
 
+def description_in(record: Path) -> LayerDescription:
+    """The sets and declarations of the layer that the directory `record` is of. NotFound, FormatError, StorageError."""
+    path = record / SETS_FILE
+    return parse_description(read_text(path).encode(), str(path))
+
+
 def recorded_digest(tree: Path) -> str:
     """The digest that the layer `tree` had when it was built; empty where its record does not say. NotFound,
     FormatError, StorageError."""
-    path = require_record(tree) / LAYER_FILE
+    return digest_in(require_record(tree))
+
+
+def digest_in(record: Path) -> str:
+    """The digest that the layer of the directory `record` had; empty where that does not say. NotFound, FormatError,
+    StorageError."""
+    path = record / LAYER_FILE
     return parse_layer(read_text(path).encode(), str(path)).digest
 
 
 def recorded_lock(tree: Path) -> Lock:
     """What the layer `tree` is made of, as its record says. NotFound, FormatError, StorageError."""
     return read_lock(require_record(tree) / LOCK_FILE)
+
+
+def files_in(record: Path) -> dict[str, str]:
+    """The digests of a layer's files by path, as the directory `record` says. StorageError."""
+    try:
+        lines = (record / FILES).read_bytes().decode("utf-8", "surrogateescape").splitlines()
+    except OSError as error:
+        raise storage_error(error) from error
+    return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
 
 
 def latest_record(tree: Path) -> Path | None:

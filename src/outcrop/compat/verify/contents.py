@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from outcrop.compat.layout import RECORDS
-from outcrop.compat.record import FILES, LINK, digests, require_record
+from outcrop.compat.record import LINK, digests, files_in, require_record
 from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.errors import storage_error
 
@@ -19,12 +19,7 @@ VARIANT = "$("
 
 def recorded_files(tree: Path) -> Checked:
     """Every file is there with the digest of the record, and no other. NotFound without a record."""
-    record = require_record(tree)
-    try:
-        lines = (record / FILES).read_bytes().decode("utf-8", "surrogateescape").splitlines()
-    except OSError as error:
-        raise storage_error(error) from error
-    wanted = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+    wanted = files_in(require_record(tree))
     there = {path: digest for path, digest in digests(tree).items() if not digest.startswith(LINK)}
     findings = [Finding(path, "is missing") for path in sorted(wanted.keys() - there.keys())]
     findings += [

@@ -31,7 +31,8 @@ _ODD_ENVIRONMENT = {"LC_ALL": "xx_YY.UTF-9", "LANG": "rubbish", "TERM": "nothing
 @dataclass(frozen=True, slots=True)
 class Verification:
     """The layer `tree` (a directory on this machine), what its prefix is, its lock, which packages and programs its
-    sets name, which of its paths are the host's, and which of its files choose instructions when they run."""
+    sets name, which of its paths are the host's, which of its files choose instructions when they run, and the sets of
+    its lock that are `undeclared`."""
 
     tree: Path
     layout: LayerLayout
@@ -41,6 +42,7 @@ class Verification:
     host_links: tuple[HostLink, ...]
     choices: tuple[Choice, ...] = ()
     build_places: tuple[str, ...] = ()
+    undeclared: tuple[str, ...] = ()
 
 
 def verify_layer(layer: Verification, told: Callable[[Result], None] = lambda _: None) -> Report:
@@ -56,7 +58,7 @@ def verify_layer(layer: Verification, told: Callable[[Result], None] = lambda _:
     check("permissions", lambda: contents.permissions(tree))
     check("links", lambda: contents.links(tree))
     check("paths of the build machine", lambda: contents.build_machine_paths(tree, layer.build_places))
-    check("packages", lambda: wanted_packages(tree, layer.lock, layer.packages))
+    check("packages", lambda: wanted_packages(tree, layer.lock, layer.packages, layer.undeclared))
     check("programs that sets name", lambda: wanted_programs(tree, layer.programs))
     workers = len(os.sched_getaffinity(0))
     # Forks, so it comes before anything that has threads.

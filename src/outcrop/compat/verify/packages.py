@@ -15,14 +15,17 @@ from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.errors import storage_error
 
 
-def wanted_packages(tree: Path, lock: Lock | None, wanted: Iterable[str]) -> Checked:
-    """The packages `wanted`, which sets name, are in the lock and ship; every package that ships is in the layer, with
-    all of its files and links; and no file is from anywhere else. NotFound without a record, FormatError,
-    StorageError."""
+def wanted_packages(tree: Path, lock: Lock | None, wanted: Iterable[str], undeclared: Iterable[str] = ()) -> Checked:
+    """No set of the lock is `undeclared`; the packages `wanted`, which sets name, are in the lock and ship; every
+    package that ships is in the layer, with all of its files and links; and no file is from anywhere else. NotFound
+    without a record, FormatError, StorageError."""
+    findings = [Finding(f"the set {name}", "is in the layer's lock, and is not declared") for name in undeclared]
     if lock is None:
-        return checked(0, (), [Finding("packages", "are not Debian's, and their record does not say whose a file is")])
+        return checked(
+            0, findings, [Finding("packages", "are not Debian's, and their record does not say whose a file is")]
+        )
     shipped = {package.name for package in lock.packages if package.ships}
-    findings = [
+    findings += [
         Finding(name, "is named by a set, and the layer's lock does not have it")
         for name in sorted(set(wanted) - shipped)
     ]
