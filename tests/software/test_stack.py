@@ -18,6 +18,11 @@ def test_defaults_are_those_of_eessi() -> None:
     assert stack.filter_dependencies == FILTERED_DEPENDENCIES
 
 
+def test_a_stack_has_a_maintainer_if_it_says_so() -> None:
+    assert parse_stack(SMALLEST, "stack.toml").maintainer == ""
+    assert parse_stack(SMALLEST + 'maintainer = "Ada <ada@example.org>"', "stack.toml").maintainer.startswith("Ada")
+
+
 def test_the_layout_is_eessis() -> None:
     layout = parse_stack(SMALLEST, "stack.toml").layout(Target.parse("x86_64/intel/haswell"))
     prefix = "/cvmfs/software.example.org/versions/2026.06/software/linux/x86_64/intel/haswell"

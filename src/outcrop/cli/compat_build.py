@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,18 +17,22 @@ from outcrop.cli.compat_options import (
     chosen_layer,
     chosen_packages,
     mirror_options,
+    occasion_options,
     set_options,
     stack_options,
 )
+from outcrop.cli.compat_since import since_document, tell_since
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.quantities import counted
 from outcrop.compat.back_end import BackEnd, back_end_of
 from outcrop.compat.build import BuildPlace, BuiltLayer, build_layer, fetch_packages
+from outcrop.compat.changelog import Occasion
 from outcrop.compat.debian.archive import archive_addresses
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import Lock, read_lock
 from outcrop.compat.plan import plan_layer
+from outcrop.compat.record import earlier_layer
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.directories import data_directory
 from outcrop.errors import InvalidValue
@@ -57,6 +62,7 @@ TREES_DIRECTORY = "trees"
     help="The directory that takes the files, by default in the data directory.",
 )
 @click.option("--replace", "replace_old", is_flag=True, help="Build anew a layer that is there already.")
+@occasion_options
 @mirror_options
 @dry_run_option
 @json_option
@@ -72,6 +78,9 @@ def command(
     lock: Path | None,
     tree: Path | None,
     replace_old: bool,
+    author: str,
+    message: str,
+    since: Path | None,
     debian_mirrors: tuple[str, ...],
     mirror: Path | None,
     keyring: Path | None,
@@ -82,16 +91,22 @@ def command(
 
     Packages are resolved, fetched, verified, unpacked and moved to the prefix that users see; no script of a package
     is run. The layer appears below the tree when it is whole. A build that was stopped goes on with what was fetched.
+    The changelog in its record says what is new against the layer that it replaces, and nothing of account and machine.
     """
     layer = chosen_layer(stack_directory, repository, version)
     description = layer.description
     layout = layer.layout(chosen_family(family))
     destination = (tree or data_directory() / TREES_DIRECTORY / layout.repository).absolute()
     place = BuildPlace(layout, destination, replace_old)
+    archives = archive_addresses(debian_mirrors)
+    earlier = earlier_layer(Path(os.path.realpath(since))) if since else None
+    occasion = Occasion(author or layer.stack.maintainer, message, earlier, archives)
     packages = chosen_packages(mirror)
     if back_end_of(description) is BackEnd.GENTOO_PREFIX:
         compat_gentoo.refuse_release(release)
-        compat_gentoo.build(console, place, description, with_sets, lock, packages, dry_run=dry_run, as_json=as_json)
+        compat_gentoo.build(
+            console, place, description, with_sets, lock, packages, occasion, dry_run=dry_run, as_json=as_json
+        )
         return
     if release:
         description = replace(description, release=release, suites=())
@@ -107,8 +122,8 @@ def command(
         return
     sealed_root(layout, place.tree)  # what is missing is told before anything is fetched
     started = time.monotonic()
-    files = fetch_packages(exact, packages, archive_addresses(debian_mirrors), console.progress())
-    built = build_layer(place, exact, description, files, console.progress())
+    files = fetch_packages(exact, packages, archives, console.progress())
+    built = build_layer(place, exact, description, files, console.progress(), occasion=occasion)
     _warn(console, built)
     _show(console, layout, exact, built, time.monotonic() - started, as_json)
 
@@ -146,6 +161,7 @@ def _show(console: Console, layout: LayerLayout, lock: Lock, built: BuiltLayer, 
                 "record": str(built.record),
                 "packages": len(lock.packages),
                 "changed": len(built.changes),
+                **since_document(built),
                 "seconds": round(seconds, 1),
             }
         )
@@ -154,4 +170,5 @@ def _show(console: Console, layout: LayerLayout, lock: Lock, built: BuiltLayer, 
         f"{counted(len(lock.packages), 'package')} of {lock.release}, "
         f"{counted(len(built.changes), 'file')} moved to {layout.prefix}, in {seconds:.0f} s"
     )
+    tell_since(console, built)
     console.result(str(built.tree))

@@ -6,9 +6,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from outcrop.cli.compat_since import since_document, tell_since
 from outcrop.cli.console import Console
 from outcrop.cli.quantities import counted
 from outcrop.compat.build import BuildPlace
+from outcrop.compat.changelog import Occasion
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.family import Family
 from outcrop.compat.gentoo.build import build_prefix
@@ -100,6 +102,7 @@ def build(
     with_sets: Sequence[str],
     lock: Path | None,
     packages: PackageMirror,
+    occasion: Occasion,
     *,
     dry_run: bool,
     as_json: bool,
@@ -115,7 +118,7 @@ def build(
         _show_build(console, place, exact, as_json=as_json)
         return
     started = time.monotonic()
-    built = build_prefix(place, exact, description, packages, console.progress())
+    built = build_prefix(place, exact, description, packages, console.progress(), occasion=occasion)
     seconds = time.monotonic() - started
     if as_json:
         console.json(
@@ -124,11 +127,13 @@ def build(
                 "tree": str(built.tree),
                 "record": str(built.record),
                 "packages": len(exact.atoms),
+                **since_document(built),
                 "seconds": round(seconds, 1),
             }
         )
         return
     console.note(f"{counted(len(exact.atoms), 'atom')} of {exact.release} for {layout.prefix}, in {seconds:,.0f} s")
+    tell_since(console, built)
     console.result(str(built.tree))
 
 

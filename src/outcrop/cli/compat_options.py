@@ -72,6 +72,22 @@ def set_options(command: Command) -> Command:
     return command
 
 
+def occasion_options(command: Command) -> Command:
+    """`--author`, `--message`, `--since`: what a layer's changelog says of its build."""
+    for option in (
+        click.option(
+            "--since",
+            type=click.Path(path_type=Path, exists=True),
+            metavar="PATH|LOCK",
+            help="The layer before, for the changelog, instead of the one that is replaced.",
+        ),
+        click.option("--message", "-m", default="", help="Why it is built, for the layer's changelog."),
+        click.option("--author", default="", metavar="NAME", help="Who builds it, instead of the stack's maintainer."),
+    ):
+        command = option(command)
+    return command
+
+
 def mirror_options(command: Command) -> Command:
     """`--mirror`, `--debian-mirror`, `--keyring`: where packages come from."""
     for option in (
@@ -142,6 +158,7 @@ def chosen_layer(directory: Path | None, repository: str | None, version: str | 
             version or stack.version,
             stack.variable_prefix,
             stack.mount_root,
+            maintainer=stack.maintainer,
         )
     elif repository and version:
         stack = Stack(repository_name(repository), version)

@@ -14,14 +14,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from outcrop.compat.changelog import UNTOLD, Occasion, told_mirrors
 from outcrop.compat.debian.package_mirror import PackageMirror
+from outcrop.compat.debian.signature import GPGV
 from outcrop.compat.exchange import exchanged
 from outcrop.compat.finish import add_links, finish
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import Lock, LockedPackage, LockedWheel, render_lock
 from outcrop.compat.owners import OWNERS_FILE, owners_text
 from outcrop.compat.package_sets import LayerDescription
-from outcrop.compat.record import BuildLog, write_record
+from outcrop.compat.plan import PLAN_FILE, plan_text
+from outcrop.compat.record import BuildLog, following, write_record
 from outcrop.compat.relocate.path_rules import PathRules
 from outcrop.compat.relocate.programs import KEPT_PATHS, UNTOUCHED
 from outcrop.compat.relocate.tree import FileChanges, TreeRules, paths_present, relocate_tree
@@ -53,11 +56,13 @@ class BuildPlace:
 
 @dataclass(frozen=True, slots=True)
 class BuiltLayer:
-    """A finished layer: where it is, its record, what was changed on the way."""
+    """A finished layer: where it is, its record, what was changed on the way, and the occasion, with the layer that it
+    follows."""
 
     tree: Path
     record: Path
     changes: tuple[FileChanges, ...]
+    occasion: Occasion = UNTOLD
 
 
 def fetch_packages(
@@ -96,14 +101,19 @@ def build_layer(
     files: dict[str, Path],
     progress: Progress = SILENT,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    occasion: Occasion = UNTOLD,
 ) -> BuiltLayer:
-    """Builds the layer of `lock` at `place`. AlreadyExists where one is there; StorageError, IntegrityError,
-    FormatError, InvalidValue for packages and prefixes that cannot be used; CommandFailed, MissingCapability."""
+    """Builds the layer of `lock` at `place`; `occasion` is for its record. AlreadyExists where one is there;
+    StorageError, IntegrityError, FormatError; InvalidValue for packages and prefixes that cannot be used;
+    CommandFailed, MissingCapability."""
     tree = place.tree
     prepare_place(place)
+    occasion = following(occasion, tree)
     with scratch_directory("compat", tree.parent) as scratch:
         new = scratch.directory / "layer"
-        changes, log, owned = _make(new, place.layout, lock, description, files, progress, clock)
+        log = BuildLog()
+        _say_what(log, clock(), lock, occasion)
+        changes, owned = _make(new, place.layout, lock, description, files, progress, clock, log)
         record = write_record(
             new,
             place.layout,
@@ -112,12 +122,29 @@ def build_layer(
             description,
             changes,
             log,
-            [["bwrap", "--version"]],
-            {OWNERS_FILE: owners_text(new, owned)},
+            _tools(place.layout, new),
+            {OWNERS_FILE: owners_text(new, owned), PLAN_FILE: plan_text(description, lock, place.layout.family)},
+            occasion,
         )
         if not (tree.exists() and exchanged(new, tree)):
             put_in_place(new, tree, scratch.directory / "old")
-    return BuiltLayer(tree, tree / record.relative_to(new), tuple(changes))
+    return BuiltLayer(tree, tree / record.relative_to(new), tuple(changes), occasion)
+
+
+def _say_what(log: BuildLog, now: datetime, lock: Lock, occasion: Occasion) -> None:
+    log.say(now, f"{len(lock.packages)} packages and {len(lock.wheels)} wheels of {lock.release} for {lock.family}")
+    log.say(now, f"sets: {', '.join(lock.sets)}")
+    for suite in lock.suites:
+        log.say(now, f"{suite.suite} {suite.version} as of {suite.date}, InRelease {suite.in_release}")
+    if occasion.mirrors:
+        log.say(now, f"packages that were not here already: from {' or '.join(told_mirrors(occasion.mirrors))}")
+
+
+def _tools(layout: LayerLayout, tree: Path) -> list[list[str]]:
+    """The commands that say which programs of this machine had a part in the layer, by their versions."""
+    root = sealed_root(layout, tree)
+    programs = [root.bubblewrap, shutil.which(GPGV), str(root.qemu) if root.qemu else None]
+    return [[program, "--version"] for program in programs if program]
 
 
 def prepare_place(place: BuildPlace) -> None:
@@ -140,17 +167,20 @@ def _make(
     files: dict[str, Path],
     progress: Progress,
     clock: Callable[[], datetime],
-) -> tuple[list[FileChanges], BuildLog, dict[str, tuple[str, ...]]]:
-    log = BuildLog()
+    log: BuildLog,
+) -> tuple[list[FileChanges], dict[str, tuple[str, ...]]]:
     workers = len(os.sched_getaffinity(0))
-    log.say(clock(), f"{len(lock.packages)} packages of {lock.release} for {lock.family}")
     packages = [PackageFile(package.name, files[package.name]) for package in lock.packages]
     unpacked = unpack(packages, tree, description.dropped(), workers, progress)
-    log.say(clock(), f"unpacked {sum(len(one.paths) for one in unpacked)} files")
+    paths, left_out = sum(len(one.paths) for one in unpacked), sum(one.dropped for one in unpacked)
+    log.say(clock(), f"unpacked {paths} files and links, left {left_out} out")
     add_links(tree, layout, description, (link for one in unpacked for link in one.alternatives))
     rules = tree_rules(tree, layout, description)
     changes = relocate_tree(tree, rules, workers, progress)
-    log.say(clock(), f"changed {len(changes)} files")
+    log.say(clock(), f"moved {len(changes)} files to {layout.prefix}")
+    for change in changes:
+        if change.refused:
+            log.say(clock(), f"{change.path} could not be moved: {change.refused}")
     ships = {package.name for package in lock.packages if package.ships}
     owned = {one.name: one.paths for one in unpacked if one.name in ships}
     for wheel in lock.wheels:
@@ -158,11 +188,12 @@ def _make(
         owned[wheel.file] = place_wheel(files[wheel.file], wheel.file, places)
         log.say(clock(), f"placed the wheel {wheel.file}")
     require_needs(tree, lock, layout.family)
-    finish(sealed_root(layout, tree, writable=True), description, progress)
+    finish(sealed_root(layout, tree, writable=True), description, progress, lambda step: log.say(clock(), step))
     _remove(tree, (path for one in unpacked if one.name not in ships for path in one.paths))
     _settle(tree, _moment(lock))
-    log.say(clock(), "finished")
-    return changes, log, owned
+    only_for_building = len(unpacked) - len(ships)
+    log.say(clock(), f"took away what {only_for_building} packages brought that were only there for building")
+    return changes, owned
 
 
 def _remove(tree: Path, paths: Iterable[str]) -> None:

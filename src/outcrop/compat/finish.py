@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,9 +69,14 @@ def _link(tree: Path, path: str, target: str, *, replace: bool) -> None:
     place.symlink_to(target)
 
 
-def finish(root: SealedRoot, description: LayerDescription, progress: Progress = SILENT) -> None:
-    """Everything that is generated. `root` is writable. CommandFailed where one of the layer's programs fails,
-    StorageError."""
+def finish(
+    root: SealedRoot,
+    description: LayerDescription,
+    progress: Progress = SILENT,
+    told: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Everything that is generated; `told` hears of each step when it is done. `root` is writable. CommandFailed where
+    one of the layer's programs fails, StorageError."""
     steps = (
         _write_startprefix,
         _certificates,
@@ -91,7 +96,9 @@ def finish(root: SealedRoot, description: LayerDescription, progress: Progress =
             step(root, description)
         except OSError as error:
             raise storage_error(error) from error
-        progress.advance(1, step.__name__.strip("_").replace("_", " "))
+        name = step.__name__.strip("_").replace("_", " ")
+        progress.advance(1, name)
+        told(f"finished: {name}")
     progress.finish()
 
 

@@ -1,6 +1,8 @@
 """What a layer keeps of how it was made: `reprod/<UTC time>/`, as EESSI's installations have it.
 
-layer.json        which layer it is: repository, version, family, and so its prefix; and its digest
+layer.json        which layer it is: repository, version, family, and so its prefix; its digest; who built it, and why
+changelog.txt     the same for people, with what is new against the layer before
+plan.txt          every package, with its version and why it is there
 lock.json         the packages, by digest
 sets.json         the sets and declarations that the lock was resolved from
 relocation.json   what was changed in which file, and which paths could not be
@@ -9,7 +11,9 @@ files.sha256      the digest of every file, as `sha256sum` reads it
 packages.txt      the package that each file is from
 build.log         what was done when
 
-Gentoo Prefix adds its script and packages.txt, the list of what it installed.
+Gentoo Prefix has no plan.txt and no packages.txt; it adds its script and installed.txt, the list of what it installed.
+
+Nothing of it is in a layer's digest. Only what its builder says of themselves is in it: no account, no machine's name.
 """
 
 from __future__ import annotations
@@ -20,21 +24,34 @@ import platform
 import stat
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 import msgspec
 
+from outcrop.compat.changelog import (
+    CHANGELOG_FILE,
+    UNTOLD,
+    EarlierLayer,
+    LayerContents,
+    Occasion,
+    PackageChange,
+    changelog,
+    package_changes,
+)
 from outcrop.compat.family import family_named
+from outcrop.compat.gentoo import lock as gentoo_lock
+from outcrop.compat.gentoo.installed import package_versions
 from outcrop.compat.layout import RECORDS, LayerLayout
-from outcrop.compat.lock import Lock, read_lock
+from outcrop.compat.lock import Lock, parse_lock, read_lock
 from outcrop.compat.package_sets import LayerDescription, parse_description
 from outcrop.compat.relocate.tree import FileChanges
 from outcrop.cvmfs.names import repository_name
-from outcrop.errors import FormatError, InvalidValue, NotFound, storage_error
+from outcrop.errors import FormatError, InvalidValue, NotFound, OutcropError, storage_error
 from outcrop.toml_text import read_text
 
 LOCK_FILE = "lock.json"
@@ -44,6 +61,11 @@ FILES = "files.sha256"
 RECORD_SUFFIX = "UTC"
 LINK = "-> "
 """How what stands for a link among digests begins."""
+
+_STAMP = f"%Y%m%d_%H%M%S{RECORD_SUFFIX}"
+_SHOWN_DIGEST = 16
+_PYTHON_PACKAGES = ("installer", "msgspec", "zstandard")
+"""What of Outcrop's Python reads and places the files of packages."""
 
 
 @dataclass(slots=True)
@@ -124,16 +146,18 @@ def write_record(
     log: BuildLog,
     tools: Iterable[Sequence[str]],
     further: Mapping[str, bytes] = MappingProxyType({}),
+    occasion: Occasion = UNTOLD,
 ) -> Path:
     """Writes the record of a finished `tree`, with the text of its `lock` and `further` files by name; its directory.
     StorageError."""
-    directory = tree / RECORDS / f"{moment:%Y%m%d_%H%M%S}{RECORD_SUFFIX}"
+    directory = tree / RECORDS / f"{moment:{_STAMP}}"
     contents = digests(tree)
     lines = [f"{digest}  {path}" for path, digest in sorted(contents.items()) if not digest.startswith(LINK)]
     documents = {
-        LAYER_FILE: _json(_told_layout(layout, layer_digest(tree, contents))),
+        LAYER_FILE: _json(_told_layout(layout, layer_digest(tree, contents), occasion)),
+        CHANGELOG_FILE: changelog(_name(layout), contents_of(lock, LOCK_FILE), occasion, moment).encode(),
         LOCK_FILE: lock,
-        SETS_FILE: _json(description),
+        SETS_FILE: _json(replace(description, gentoo=description.gentoo.without_passwords())),
         "relocation.json": _json([_told(one) for one in changes]),
         "tools.json": _json(_versions(tools)),
         FILES: ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"),
@@ -144,13 +168,16 @@ def write_record(
         directory.mkdir(parents=True)
         for name, data in documents.items():
             (directory / name).write_bytes(data)
+            (directory / name).chmod(0o644)
+        for place in (directory, directory.parent):
+            place.chmod(0o755)
     except OSError as error:
         raise storage_error(error) from error
     return directory
 
 
 class RecordedLayer(msgspec.Struct, frozen=True):
-    """Which layer it is, and the digest of what it holds."""
+    """Which layer it is, the digest of what it holds, and who built it, and why."""
 
     repository: str
     version: str
@@ -159,9 +186,15 @@ class RecordedLayer(msgspec.Struct, frozen=True):
     variable_prefix: str
     prefix: str
     digest: str = ""
+    author: str = ""
+    message: str = ""
 
 
-def _told_layout(layout: LayerLayout, digest: str) -> RecordedLayer:
+def _name(layout: LayerLayout) -> str:
+    return f"{layout.repository} {layout.version} for {layout.family.name}"
+
+
+def _told_layout(layout: LayerLayout, digest: str, occasion: Occasion) -> RecordedLayer:
     return RecordedLayer(
         layout.repository,
         layout.version,
@@ -170,6 +203,8 @@ def _told_layout(layout: LayerLayout, digest: str) -> RecordedLayer:
         layout.variable_prefix,
         str(layout.prefix),
         digest,
+        occasion.told_author,
+        occasion.message,
     )
 
 
@@ -255,6 +290,55 @@ def files_in(record: Path) -> dict[str, str]:
     return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
 
 
+def contents_of(lock: bytes, what: str) -> LayerContents:
+    """What the text `lock` names, of any back end; `what` names it in a FormatError."""
+    try:
+        origin = msgspec.json.decode(lock, type=LayerOrigin)
+    except msgspec.DecodeError as error:
+        raise FormatError(what=what, field="the lock", problem=f"is not accepted: {error}") from error
+    if origin.back_end:
+        installed = package_versions(gentoo_lock.parse_lock(lock, what).installed)
+        return LayerContents(origin.release, origin.sets, installed)
+    found = parse_lock(lock, what)
+    wheels = {f"{wheel.name} (wheel)": wheel.version for wheel in found.wheels}
+    return LayerContents(found.release, found.sets, {one.name: one.version for one in found.packages} | wheels)
+
+
+def earlier_layer(place: Path) -> EarlierLayer:
+    """The layer that a new one follows: `place` is its directory, or a lock, which may be that of a record. NotFound,
+    FormatError, StorageError."""
+    lock = require_record(place) / LOCK_FILE if place.is_dir() else place.absolute()
+    contents = contents_of(read_text(lock).encode(), str(lock))
+    record = lock.parent
+    if lock.name != LOCK_FILE or not (record / LAYER_FILE).is_file():
+        return EarlierLayer("what another lock names", contents)
+    name = f"the layer of {_moment(record)} ({digest_in(record)[:_SHOWN_DIGEST]})"
+    log = record / CHANGELOG_FILE
+    return EarlierLayer(name, contents, read_text(log) if log.is_file() else "")
+
+
+def changes_since(since: EarlierLayer | None, record: Path) -> tuple[PackageChange, ...]:
+    """What is new in the layer of the directory `record`; nothing where it follows none. FormatError, StorageError."""
+    lock = record / LOCK_FILE
+    return package_changes(since.contents, contents_of(read_text(lock).encode(), str(lock))) if since else ()
+
+
+def following(occasion: Occasion, tree: Path) -> Occasion:
+    """The occasion of a layer that takes the place `tree`: unless it says what it follows, that is the layer there. One
+    whose record cannot be read gives way like any other."""
+    if occasion.since is None and latest_record(tree) is not None:
+        with suppress(OutcropError):
+            return replace(occasion, since=earlier_layer(tree))
+    return occasion
+
+
+def _moment(record: Path) -> str:
+    try:
+        return f"{datetime.strptime(record.name, _STAMP).replace(tzinfo=UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:  # a copy of a record under another name
+        return "an unknown day"
+
+
 def latest_record(tree: Path) -> Path | None:
     """The directory of the newest record of the layer `tree`; None where it has none."""
     return max((path for path in (tree / RECORDS).glob(f"*{RECORD_SUFFIX}") if path.is_dir()), default=None)
@@ -282,6 +366,7 @@ def _told(changes: FileChanges) -> dict[str, object]:
 
 def _versions(tools: Iterable[Sequence[str]]) -> dict[str, str]:
     found = {"outcrop": version("outcrop"), "python": platform.python_version(), "kernel": platform.release()}
+    found |= {name: version(name) for name in _PYTHON_PACKAGES}
     for command in tools:
         answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         found[Path(command[0]).name] = (answer.stdout or answer.stderr).strip().partition("\n")[0]

@@ -13,7 +13,7 @@ DATABASE = "var/db/pkg"
 
 _UNFINISHED = "-MERGING-"
 _BARE = re.compile(r"^[<>=~]*(?P<name>[^:]+?)(?:-\d[\w.]*(?:-r\d+)?\*?)?(?::.*)?$")
-_VERSIONED = re.compile(r"(?P<name>.+?)-\d[\w.]*(?:-r\d+)?")
+_VERSIONED = re.compile(r"(?P<name>.+?)-(?P<version>\d[\w.]*(?:-r\d+)?)")
 
 
 def installed_packages(tree: Path) -> tuple[InstalledPackage, ...]:
@@ -46,6 +46,15 @@ def not_installed(atoms: Iterable[str], installed: Iterable[InstalledPackage]) -
     """Those of `atoms` of which no version at all is among the `installed`."""
     names = {match["name"] for one in installed if (match := _VERSIONED.fullmatch(one.name))}
     return tuple(atom for atom in atoms if (match := _BARE.match(atom)) and match["name"] not in names)
+
+
+def package_versions(installed: Iterable[InstalledPackage]) -> dict[str, str]:
+    """The versions of each package that is `installed`, by its name; several, of which there are slots, with commas."""
+    found: dict[str, list[str]] = {}
+    for one in installed:
+        match = _VERSIONED.fullmatch(one.name)
+        found.setdefault(match["name"] if match else one.name, []).append(match["version"] if match else "")
+    return {name: ", ".join(versions) for name, versions in found.items()}
 
 
 def package_list(installed: Iterable[InstalledPackage]) -> str:

@@ -34,9 +34,9 @@ def recorded_files(tree: Path) -> Checked:
 
 
 def permissions(tree: Path) -> Checked:
-    """Nothing runs with another user's rights, and nobody but the owner may write."""
+    """Nothing runs with another user's rights, and nobody but the owner may write; records count, too."""
     number, findings = 0, []
-    for path, place in _entries(tree):
+    for path, place in _entries(tree, records=True):
         number += 1
         mode = place.lstat().st_mode
         if stat.S_ISLNK(mode):
@@ -80,10 +80,10 @@ def _passes_variant(tree: Path, path: str, target: str) -> bool:
 
 
 def build_machine_paths(tree: Path, places: tuple[str, ...]) -> Checked:
-    """No file has one of `places` in it, paths of the machine that built the layer."""
+    """No file has one of `places` in it, paths of the machine that built the layer; records count, too."""
     wanted = [os.fsencode(place) for place in places]
     number, findings = 0, []
-    for path, place in _entries(tree):
+    for path, place in _entries(tree, records=True):
         if place.is_symlink() or not place.is_file():
             continue
         number += 1
@@ -92,11 +92,11 @@ def build_machine_paths(tree: Path, places: tuple[str, ...]) -> Checked:
     return checked(number, findings)
 
 
-def _entries(tree: Path) -> Iterator[tuple[str, Path]]:
+def _entries(tree: Path, *, records: bool = False) -> Iterator[tuple[str, Path]]:
     try:
         for directory, names, files in os.walk(tree):
             below = os.path.relpath(directory, tree)
-            if below == ".":
+            if below == "." and not records:
                 names[:] = [name for name in names if name != RECORDS]
             for name in sorted((*names, *files)):
                 yield os.path.normpath(os.path.join(below, name)), Path(directory, name)
