@@ -55,6 +55,7 @@ def command(console: Console, path: Path, stack_directory: Path | None, as_json:
         undeclared=tuple(sorted(set(origin.sets) - {one.name for one in description.sets})),
         programs=wanted_programs(sets, layout.family, origin.release),
         host_links=description.host_links,
+        locales=description.locales,
         choices=choices_for(layout.family, description.instructions),
         build_places=("/outcrop-compat-",),
     )

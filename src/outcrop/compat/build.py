@@ -20,6 +20,7 @@ from outcrop.compat.debian.signature import GPGV
 from outcrop.compat.exchange import exchanged
 from outcrop.compat.finish import add_links, finish
 from outcrop.compat.layout import LayerLayout
+from outcrop.compat.locales import locales_to_make
 from outcrop.compat.lock import Lock, LockedPackage, LockedWheel, render_lock
 from outcrop.compat.owners import OWNERS_FILE, owners_text
 from outcrop.compat.package_sets import LayerDescription
@@ -174,6 +175,7 @@ def _make(
     unpacked = unpack(packages, tree, description.dropped(), workers, progress)
     paths, left_out = sum(len(one.paths) for one in unpacked), sum(one.dropped for one in unpacked)
     log.say(clock(), f"unpacked {paths} files and links, left {left_out} out")
+    locales_to_make(tree, description.locales)  # what cannot be made is told before anything is moved
     add_links(tree, layout, description, (link for one in unpacked for link in one.alternatives))
     rules = tree_rules(tree, layout, description)
     changes = relocate_tree(tree, rules, workers, progress)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from outcrop.compat.debian.alternatives import Alternative, chosen
 from outcrop.compat.layout import STARTPREFIX, LayerLayout
+from outcrop.compat.locales import CHARACTER_SETS, SOURCES, locales_to_make
 from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.sealed_root import SealedRoot
 from outcrop.compat.unpack import merged_path
@@ -23,7 +24,8 @@ from outcrop.progress import SILENT, Progress
 
 _AUTHORITIES = "usr/share/ca-certificates"
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
-_LOCALE_HINT = "check the locale's name in `layer.toml`"
+_LOCALE_HINT = "take it out of `locales` in `layer.toml`, or report it"
+_LOCALES = "usr/lib/locale"
 _LMOD_PACKAGE_PATH = 'getenv("LMOD_PACKAGE_PATH") or '
 _BEHIND = "usr/libexec/outcrop"
 """Programs that are only to be called by the scripts in their places."""
@@ -262,21 +264,17 @@ def _locale_list(root: SealedRoot, _: LayerDescription) -> None:
 
 def _locales(root: SealedRoot, description: LayerDescription) -> None:
     """`locales`: the declared ones, each in a directory of its own."""
-    localedef = _program(root, "usr/bin/localedef")
-    sources = root.tree / "usr/share/i18n/locales"
-    if localedef is None or not sources.is_dir():
-        return
     prefix = root.layout.prefix
     environment = root.environment() | {"LC_ALL": "C", "I18NPATH": f"{prefix}/usr/share/i18n"}
-    for locale in description.locales:
-        name, _, charset = locale.partition(".")
-        if (sources / name).is_file():
-            place = f"{prefix}/usr/lib/locale/{name}.{charset.lower().replace('-', '')}"
-            command = [localedef, "--no-archive", "-c", "-i", f"{prefix}/usr/share/i18n/locales/{name}"]
-            with _unpacked(root.tree / "usr/share/i18n/charmaps" / charset):
-                root.require_room(root.run([*command, "-f", charset, place], environment))
-            if not (root.tree / "usr/lib/locale" / Path(place).name).is_dir():
-                raise CommandFailed(what="the layer's `localedef`", problem=f"it made no {locale}", hint=_LOCALE_HINT)
+    for locale in locales_to_make(root.tree, description.locales):
+        command = [f"{prefix}/usr/bin/localedef", "--no-archive", "-c", "-i", f"{prefix}/{SOURCES}/{locale.source}"]
+        with _unpacked(root.tree / CHARACTER_SETS / locale.charset):
+            made = root.run([*command, "-f", locale.charset, f"{prefix}/{_LOCALES}/{locale.directory}"], environment)
+            root.require_room(made)
+        if not (root.tree / _LOCALES / locale.directory).is_dir():
+            words = made.stderr.strip().splitlines()
+            problem = f"it made no {locale.name}" + (f": {words[-1]}" if words else "")
+            raise CommandFailed(what="the layer's `localedef`", problem=problem, hint=_LOCALE_HINT)
 
 
 @contextmanager

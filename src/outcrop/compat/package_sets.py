@@ -39,6 +39,7 @@ import msgspec
 from outcrop.compat.debian.packages import SHA256
 from outcrop.compat.family import FAMILIES, Family
 from outcrop.compat.gentoo.settings import ATOM, GentooSettings, check_settings
+from outcrop.compat.locales import parse_locale
 from outcrop.compat.wheels.names import wheel_name
 from outcrop.errors import FormatError, InvalidValue, storage_error
 from outcrop.toml_text import decoded, read_text
@@ -48,7 +49,11 @@ LAYER_FILE = "layer.toml"
 INSTRUCTIONS_FILE = "instructions.toml"
 """What `outcrop compat verify` knows of programs that ask the processor what it has; no set."""
 
+TRUSTED_DIRECTORIES = 3
+"""The C library's loader has an array of four directories, of which the last is that of the layer's libraries."""
+
 _RECORDED_HINT = "name the stack's directory with `--stack`: its sets are taken instead of those of the record"
+_ROOM_HINT = "name fewer; a directory can hold links to what is in others"
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _GLOB_PARTS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 _PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?")
@@ -263,7 +268,9 @@ def read_description(own: Path | None = None) -> LayerDescription:
     list_of_choices = own / INSTRUCTIONS_FILE
     instructions = read_text(list_of_choices) if list_of_choices.is_file() else ""
     if not over.standard_sets:
-        return _description(over, own_sets, instructions)
+        described = _description(over, own_sets, instructions)
+        _require_room(described, own)
+        return described
     merged = _LayerFile(
         back_end=over.back_end or base.back_end,
         release=over.release or base.release,
@@ -277,7 +284,9 @@ def read_description(own: Path | None = None) -> LayerDescription:
         link=(*base.link, *over.link),
         gentoo=over.gentoo.over(base.gentoo),
     )
-    return _description(merged, sets | own_sets, instructions)
+    described = _description(merged, sets | own_sets, instructions)
+    _require_room(described, own)
+    return described
 
 
 def parse_description(data: bytes, what: str) -> LayerDescription:
@@ -363,6 +372,14 @@ def _check_wheel(wheel: WantedWheel, what: str) -> None:
         raise FormatError(what=what, field=f"sha256 of {wheel.name}", problem="is no SHA-256")
 
 
+def _require_room(layer: LayerDescription, own: Path) -> None:
+    """Raises FormatError for more trusted directories than Debian's loader has room for; Gentoo's is built with any."""
+    if layer.back_end != "gentoo-prefix" and len(layer.trusted_directories) > TRUSTED_DIRECTORIES:
+        number = len(layer.trusted_directories)
+        problem = f"names {number}, and the loader has room for {TRUSTED_DIRECTORIES} beside the layer's own"
+        raise FormatError(what=str(own / LAYER_FILE), field="trusted_directories", problem=problem, hint=_ROOM_HINT)
+
+
 def _check_description(layer: LayerDescription, what: str) -> None:
     parts: tuple[Exclusion | Drop | Together | HostLink | DeclaredLink, ...] = (
         *layer.exclusions, *layer.drops, *layer.together, *layer.host_links, *layer.links
@@ -375,4 +392,8 @@ def _check_description(layer: LayerDescription, what: str) -> None:
     for path in inside:
         if path.startswith("/") or not path.strip("./") or ".." in path.split("/"):
             raise FormatError(what=what, field=path, problem="is not a path below the layer")
+    for name in layer.locales:
+        if parse_locale(name) is None:
+            problem = f"has {name!r}, which is not like en_US.UTF-8 or ca_ES.UTF-8@valencia"
+            raise FormatError(what=what, field="locales", problem=problem)
     check_settings(layer.gentoo, what)

@@ -16,6 +16,7 @@ from outcrop.compat.verify.choices import Choice
 from outcrop.compat.verify.instructions import instructions
 from outcrop.compat.verify.isolation import Roots, nothing_of_the_host, run_jobs
 from outcrop.compat.verify.jobs import JOBS, Job
+from outcrop.compat.verify.locales import declared_locales
 from outcrop.compat.verify.oldest import emulated, jobs_run, programs_start
 from outcrop.compat.verify.packages import wanted_packages
 from outcrop.compat.verify.programs import all_start, wanted_programs
@@ -31,8 +32,8 @@ _ODD_ENVIRONMENT = {"LC_ALL": "xx_YY.UTF-9", "LANG": "rubbish", "TERM": "nothing
 @dataclass(frozen=True, slots=True)
 class Verification:
     """The layer `tree` (a directory on this machine), what its prefix is, its lock, which packages and programs its
-    sets name, which of its paths are the host's, which of its files choose instructions when they run, and the sets of
-    its lock that are `undeclared`."""
+    sets name, which of its paths are the host's, which of its files choose instructions when they run, the sets of its
+    lock that are `undeclared`, and its declared locales."""
 
     tree: Path
     layout: LayerLayout
@@ -43,6 +44,7 @@ class Verification:
     choices: tuple[Choice, ...] = ()
     build_places: tuple[str, ...] = ()
     undeclared: tuple[str, ...] = ()
+    locales: tuple[str, ...] = ()
 
 
 def verify_layer(layer: Verification, told: Callable[[Result], None] = lambda _: None) -> Report:
@@ -69,6 +71,7 @@ def verify_layer(layer: Verification, told: Callable[[Result], None] = lambda _:
         root = sealed_root(layer.layout, shown)
         roots = Roots(root, scratch.directory, tuple(link.host for link in layer.host_links), _tracer())
         check("programs start in an empty root", lambda: all_start(root))
+        check("locales", lambda: declared_locales(root, layer.locales))
         check("jobs in a root with accounts", lambda: run_jobs(roots.with_accounts()))
         check("programs start on a hostile host", lambda: all_start(_odd(roots.hostile())))
         check("jobs on a hostile host", lambda: run_jobs(roots.hostile(), _without_accounts(), _ODD_ENVIRONMENT))
