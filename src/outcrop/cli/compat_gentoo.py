@@ -14,8 +14,10 @@ from outcrop.compat.changelog import Occasion
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.family import Family
 from outcrop.compat.gentoo.build import build_prefix
+from outcrop.compat.gentoo.inputs import fetch_snapshot
 from outcrop.compat.gentoo.lock import GentooLock, read_lock, require_same_inputs, write_lock
 from outcrop.compat.gentoo.plan import GentooPlan, plan_prefix
+from outcrop.compat.gentoo.snapshot_facts import AtomFacts, SnapshotFacts, snapshot_facts
 from outcrop.compat.package_sets import LayerDescription
 from outcrop.errors import InvalidValue
 
@@ -36,25 +38,40 @@ def show_plans(
     families: Sequence[Family],
     with_sets: Sequence[str],
     lock: Path | None,
+    ebuilds: PackageMirror | None,
     *,
     as_json: bool,
 ) -> None:
-    """Plans the layers of `families` and tells of them; writes the `lock` of the one."""
+    """Plans the layers of `families` and tells of them; writes the `lock` of the one. With `ebuilds`, where the
+    snapshot is fetched to, also what that says of each atom."""
     plans = [plan_prefix(description, family, with_sets) for family in families]
     if lock is not None:
         write_lock(plans[0].lock, lock)
+    facts = None
+    if ebuilds is not None:
+        snapshot = fetch_snapshot(plans[0].lock.snapshot, description.gentoo, ebuilds)
+        facts = snapshot_facts(snapshot, {one.atom for plan in plans for one in plan.atoms})
     if as_json:
-        console.json({"release": plans[0].lock.release, "layers": [_document(plan) for plan in plans]})
+        console.json(
+            {
+                "release": plans[0].lock.release,
+                "layers": [_document(plan, facts) for plan in plans],
+                "differences": [
+                    {"name": atom, "families": [plan.family.name for plan in plans if atom in _shipped(plan)]}
+                    for atom in _different(plans)
+                ],
+            }
+        )
         return
     for plan in plans:
-        _show(console, plan)
+        _show(console, plan, facts)
     if len(plans) > 1:
         _show_differences(console, plans)
     if lock is not None:
         console.note(f"the lock is in {lock}")
 
 
-def _document(plan: GentooPlan) -> dict[str, object]:
+def _document(plan: GentooPlan, facts: SnapshotFacts | None) -> dict[str, object]:
     return {
         "family": plan.family.name,
         "sets": [one.name for one in plan.sets],
@@ -62,36 +79,77 @@ def _document(plan: GentooPlan) -> dict[str, object]:
         "overlays": [{"name": one.name, "commit": one.commit} for one in plan.lock.overlays],
         "without_atom": list(plan.without_atom),
         "packages": [
-            {"name": one.atom, "asked_for_by": list(one.packages), "reason": one.reason, "ships": one.ships}
+            {
+                "name": one.atom,
+                "asked_for_by": list(one.packages),
+                "reason": one.reason,
+                "ships": one.ships,
+                **_facts_document(facts.of(one.atom, plan.family) if facts else None),
+            }
             for one in plan.atoms
         ],
     }
 
 
-def _show(console: Console, plan: GentooPlan) -> None:
-    console.table(
-        ("ATOM", "WHY"),
-        [(one.atom, one.reason + ("" if one.ships else " (only while building)")) for one in plan.atoms],
-    )
+def _facts_document(facts: AtomFacts | None) -> dict[str, object]:
+    if facts is None:
+        return {"version": None, "sources": None, "licences": []}
+    return {"version": facts.version, "sources": facts.sources, "licences": list(facts.licences)}
+
+
+def _show(console: Console, plan: GentooPlan, facts: SnapshotFacts | None) -> None:
+    reasons = {one.atom: one.reason + ("" if one.ships else " (only while building)") for one in plan.atoms}
+    known = {one.atom: facts.of(one.atom, plan.family) for one in plan.atoms} if facts else {}
+    if facts:
+        rows = [(atom, *_facts_row(known[atom], reason)) for atom, reason in reasons.items()]
+        console.table(("ATOM", "VERSION", "kB", "WHY", "LICENCES"), rows)
+    else:
+        console.table(("ATOM", "WHY"), list(reasons.items()))
     sets = ", ".join(one.name for one in plan.sets)
     console.note(f"{plan.family.name}: {plan.lock.release}, {plan.lock.profile}, {sets}")
     for overlay in plan.lock.overlays:
         console.note(f"overlay {overlay.name} at {overlay.commit}")
     if plan.without_atom:
         console.note(f"without an atom, so not in this layer: {', '.join(plan.without_atom)}")
+    if not facts:
+        console.note("`--licences` fetches the snapshot, and tells versions, sizes of sources and licences")
+        return
+    size = sum(one.sources for one in known.values() if one)
+    unknown = sum(one is None for one in known.values())
+    console.note(f"at most {size / 1e6:,.0f} MB of sources, without those of what the atoms need")
+    console.note(
+        "masks, flags and overlays were not looked at, so Portage may take other versions; how large the layer is, the "
+        "build will tell"
+    )
+    if unknown:
+        console.note(f"{counted(unknown, 'atom')} that the snapshot has not for {plan.family.name} (?)")
+
+
+def _facts_row(facts: AtomFacts | None, reason: str) -> tuple[str, str, str, str]:
+    if facts is None:
+        return "?", "?", reason, "?"
+    return facts.version, f"{facts.sources // 1000:,}", reason, " ".join(facts.licences) or "?"
+
+
+def _shipped(plan: GentooPlan) -> set[str]:
+    return {one.atom for one in plan.shipped}
+
+
+def _different(plans: Sequence[GentooPlan]) -> list[str]:
+    """The atoms that are not in the layers of all families, in the order of their names."""
+    atoms = [_shipped(plan) for plan in plans]
+    return sorted(atom for atom in set().union(*atoms) if not all(atom in one for one in atoms))
 
 
 def _show_differences(console: Console, plans: Sequence[GentooPlan]) -> None:
-    atoms = {plan.family.name: {one.atom for one in plan.shipped} for plan in plans}
-    names = sorted({atom for of_family in atoms.values() for atom in of_family})
-    different = [atom for atom in names if not all(atom in of_family for of_family in atoms.values())]
+    different = _different(plans)
     if not different:
         console.note("the families have the same atoms")
         return
     console.result("")
     console.table(
-        ("ONLY IN SOME", *atoms),
-        [(atom, *("yes" if atom in of_family else "-" for of_family in atoms.values())) for atom in different],
+        ("ONLY IN SOME", *(plan.family.name for plan in plans)),
+        [(atom, *("yes" if atom in _shipped(plan) else "-" for plan in plans)) for atom in different],
     )
 
 

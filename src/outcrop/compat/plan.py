@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,6 +50,31 @@ class LayerPlan:
         if package.name in self.wanted:
             return self.wanted[package.name].reason
         return f"needed by {package.needed_by}" if package.needed_by else _NO_REASON
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyDifference:
+    """A package or wheel that is not the same in all families: its versions by family, empty where it is not there."""
+
+    name: str
+    versions: Mapping[str, str]
+
+
+def family_differences(plans: Sequence[LayerPlan]) -> tuple[FamilyDifference, ...]:
+    """What the layers of several families do not have in common, in the order of the names."""
+    versions = {
+        plan.family.name: {
+            **{one.name: one.version for one in plan.shipped},
+            **{f"{one.name} (wheel)": one.version for one in plan.lock.wheels},
+        }
+        for plan in plans
+    }
+    names = sorted({name for packages in versions.values() for name in packages})
+    found = (
+        FamilyDifference(name, {family: packages.get(name, "") for family, packages in versions.items()})
+        for name in names
+    )
+    return tuple(one for one in found if len(set(one.versions.values())) > 1)
 
 
 _NO_REASON = "named by a set that is not declared any more"

@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import stat
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,6 +65,8 @@ LINK = "-> "
 
 _STAMP = f"%Y%m%d_%H%M%S{RECORD_SUFFIX}"
 _SHOWN_DIGEST = 16
+_KERNEL = re.compile(r"[^0-9.].*")
+"""What of a kernel's release says where it was built, and for which machines."""
 _PYTHON_PACKAGES = ("installer", "msgspec", "zstandard")
 """What of Outcrop's Python reads and places the files of packages."""
 
@@ -365,7 +368,11 @@ def _told(changes: FileChanges) -> dict[str, object]:
 
 
 def _versions(tools: Iterable[Sequence[str]]) -> dict[str, str]:
-    found = {"outcrop": version("outcrop"), "python": platform.python_version(), "kernel": platform.release()}
+    found = {
+        "outcrop": version("outcrop"),
+        "python": platform.python_version(),
+        "kernel": _KERNEL.sub("", platform.release()),
+    }
     found |= {name: version(name) for name in _PYTHON_PACKAGES}
     for command in tools:
         answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

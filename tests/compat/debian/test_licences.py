@@ -148,3 +148,19 @@ def test_a_note_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
     mirror = PackageMirror(tmp_path)
     package = held(mirror, with_copyright(PROSE))
     assert licences_of(mirror, package) == licences_in(PROSE)
+
+
+def test_documents_that_are_another_package_s_say_that_package_s_licences(tmp_path: Path) -> None:
+    mirror = PackageMirror(tmp_path)
+    owner = held(mirror, with_copyright(MACHINE))
+    user = held(mirror, MadePackage("rbash", entries=(link("usr/share/doc/rbash", "bash"),)))
+    for _ in range(2):  # the second answer is a remembered one
+        assert licences_of(mirror, user, [owner, user]) == licences_of(mirror, owner)
+        assert licences_of(mirror, user, [user]) == ()
+
+
+def test_documents_that_lead_to_each_other_say_nothing(tmp_path: Path) -> None:
+    mirror = PackageMirror(tmp_path)
+    one = held(mirror, MadePackage("one", entries=(link("usr/share/doc/one", "two"),)))
+    two = held(mirror, MadePackage("two", entries=(link("usr/share/doc/two", "one"),)))
+    assert licences_of(mirror, one, [one, two]) == ()

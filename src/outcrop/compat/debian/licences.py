@@ -9,6 +9,7 @@ Source: Debian's "Machine-readable debian/copyright file", version 1.0.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,11 +24,23 @@ _FORMAT = re.compile(r"\AFormat(?:-Specification)?:", re.IGNORECASE)
 _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9+])")
 _FILE_FIELDS = {"files", "license"}
 _COPYRIGHT = re.compile(r"usr/share/doc/[^/]+/copyright")
+_DOCUMENTS = re.compile(r"usr/share/doc/[^/]+")
+_ELSEWHERE = "-> "
+"""How it is remembered that a package's documents are another package's."""
 
 
-def licences_of(mirror: PackageMirror, package: LockedPackage) -> tuple[str, ...]:
+def licences_of(mirror: PackageMirror, package: LockedPackage, others: Iterable[LockedPackage] = ()) -> tuple[str, ...]:
     """The licences of `package`, in the order of their names; empty where the package is not in `mirror`, or does not
-    say."""
+    say. Where its documents are those of one of `others`, so are its licences."""
+    found = _licences_at(mirror, package)
+    if len(found) == 1 and found[0].startswith(_ELSEWHERE):
+        name = found[0].removeprefix(_ELSEWHERE)
+        there = next((one for one in others if one.name == name), None)
+        found = _licences_at(mirror, there) if there else ()
+    return () if found and found[0].startswith(_ELSEWHERE) else found
+
+
+def _licences_at(mirror: PackageMirror, package: LockedPackage) -> tuple[str, ...]:
     place = mirror.place(package.sha256)
     if not place.is_file():
         return ()
@@ -48,14 +61,17 @@ def licences_of(mirror: PackageMirror, package: LockedPackage) -> tuple[str, ...
 
 def _licences(place: Path) -> tuple[str, ...] | None:
     """The licences in the package at `place`; None where it cannot be read, which is told where it is used."""
+    elsewhere = ""
     try:
         with open_package(place) as opened:
             for path, entry in opened.entries():
+                if entry.issym() and _DOCUMENTS.fullmatch(path):
+                    elsewhere = elsewhere or entry.linkname.rstrip("/").rpartition("/")[2]
                 if _COPYRIGHT.fullmatch(path) and entry.isfile():
                     return licences_in(b"".join(opened.contents(entry)).decode("utf-8", "replace"))
     except OutcropError:
         return None
-    return ()
+    return (f"{_ELSEWHERE}{elsewhere}",) if elsewhere else ()
 
 
 def _by_lower_case(fields: dict[str, str]) -> dict[str, str]:
