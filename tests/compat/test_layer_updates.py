@@ -95,6 +95,9 @@ def test_a_library_goes_from_its_plan_to_tests_to_users_and_back(
     (log,) = layer.glob("reprod/*/changelog.txt")
     assert "\nby Ada\n\n    the library is mended\n\nSince the layer of " in log.read_text()
     assert "  changed  libthing1 1.0-1 -> 1.0-1+deb12u1\n" in log.read_text()
+    steps = (log.parent / "build.log").read_text()
+    assert "not done, of the scripts of thing-user: adduser --system thing\n" in steps
+    assert "ldconfig" not in steps
     answer = publisher.json("compat", "publish", "--for-tests", str(layer), TESTS)
     digest = str(answer["digest"])
     assert answer["before"] == before

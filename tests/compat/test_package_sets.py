@@ -473,7 +473,7 @@ def test_the_variable_of_a_host_s_file_follows_from_its_path(path: str, variable
 
 def test_every_standard_file_has_a_set_and_every_package_one_place() -> None:
     description = read_description()
-    files = {path.stem for path in STANDARD_DIRECTORY.glob("*.toml")} - {"layer", "instructions"}
+    files = {path.stem for path in STANDARD_DIRECTORY.glob("*.toml")} - {"layer", "instructions", "scripts"}
     assert {one.name for one in description.sets} == files
     for release in ("bookworm", "trixie"):
         named = [package.name_in(release) for one in description.sets for package in one.package]

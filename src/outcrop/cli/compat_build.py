@@ -124,7 +124,7 @@ def command(
     started = time.monotonic()
     files = fetch_packages(exact, packages, archives, console.progress())
     built = build_layer(place, exact, description, files, console.progress(), occasion=occasion)
-    _warn(console, built)
+    warn(console, built)
     _show(console, layout, exact, built, time.monotonic() - started, as_json)
 
 
@@ -146,10 +146,22 @@ def _show_plan(console: Console, place: BuildPlace, lock: Lock, as_json: bool) -
     )
 
 
-def _warn(console: Console, built: BuiltLayer) -> None:
+def warn(console: Console, built: BuiltLayer) -> None:
+    """Tells what of the packages could not be done."""
     for one in built.changes:
         if one.refused:
             console.warning(f"{one.path} keeps the host's loader and paths: {one.refused}")
+    if built.undone:
+        told = ", ".join(f"{name} ({' '.join(commands)})" for name, commands in _undone_commands(built).items())
+        console.warning(
+            f"scripts of {counted(len(built.undone), 'package')} would do what is not done: {told}; `build.log` of the "
+            "record says it in full, and `scripts.toml` of the stack declares what does no harm"
+        )
+
+
+def _undone_commands(built: BuiltLayer) -> dict[str, list[str]]:
+    """The commands of the packages' scripts that were not done, each once."""
+    return {name: list(dict.fromkeys(one.command for one in several)) for name, several in built.undone.items()}
 
 
 def _show(console: Console, layout: LayerLayout, lock: Lock, built: BuiltLayer, seconds: float, as_json: bool) -> None:
@@ -161,6 +173,7 @@ def _show(console: Console, layout: LayerLayout, lock: Lock, built: BuiltLayer, 
                 "record": str(built.record),
                 "packages": len(lock.packages),
                 "changed": len(built.changes),
+                "not_done": _undone_commands(built),
                 **since_document(built),
                 "seconds": round(seconds, 1),
             }

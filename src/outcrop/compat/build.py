@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from outcrop.compat.changelog import UNTOLD, Occasion, told_mirrors
 from outcrop.compat.debian.package_mirror import PackageMirror
+from outcrop.compat.debian.scripts import Effect
 from outcrop.compat.debian.signature import GPGV
 from outcrop.compat.exchange import exchanged
 from outcrop.compat.finish import add_links, finish
@@ -29,6 +30,7 @@ from outcrop.compat.record import BuildLog, following, write_record
 from outcrop.compat.relocate.path_rules import PathRules
 from outcrop.compat.relocate.programs import KEPT_PATHS, UNTOUCHED
 from outcrop.compat.relocate.tree import FileChanges, TreeRules, paths_present, relocate_tree
+from outcrop.compat.script_effects import known_effects, undone
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.compat.unpack import PackageFile, unpack
 from outcrop.compat.wheels.index import fetch_wheel
@@ -57,13 +59,14 @@ class BuildPlace:
 
 @dataclass(frozen=True, slots=True)
 class BuiltLayer:
-    """A finished layer: where it is, its record, what was changed on the way, and the occasion, with the layer that it
-    follows."""
+    """A finished layer: where it is, its record, what was changed on the way, the occasion, with the layer that it
+    follows, and what scripts of packages would have done and nobody did, by package."""
 
     tree: Path
     record: Path
     changes: tuple[FileChanges, ...]
     occasion: Occasion = UNTOLD
+    undone: Mapping[str, tuple[Effect, ...]] = field(default_factory=dict)
 
 
 def fetch_packages(
@@ -114,7 +117,7 @@ def build_layer(
         new = scratch.directory / "layer"
         log = BuildLog()
         _say_what(log, clock(), lock, occasion)
-        changes, owned = _make(new, place.layout, lock, description, files, progress, clock, log)
+        changes, owned, left = _make(new, place.layout, lock, description, files, progress, clock, log)
         record = write_record(
             new,
             place.layout,
@@ -129,7 +132,7 @@ def build_layer(
         )
         if not (tree.exists() and exchanged(new, tree)):
             put_in_place(new, tree, scratch.directory / "old")
-    return BuiltLayer(tree, tree / record.relative_to(new), tuple(changes), occasion)
+    return BuiltLayer(tree, tree / record.relative_to(new), tuple(changes), occasion, left)
 
 
 def _say_what(log: BuildLog, now: datetime, lock: Lock, occasion: Occasion) -> None:
@@ -169,12 +172,18 @@ def _make(
     progress: Progress,
     clock: Callable[[], datetime],
     log: BuildLog,
-) -> tuple[list[FileChanges], dict[str, tuple[str, ...]]]:
+) -> tuple[list[FileChanges], dict[str, tuple[str, ...]], dict[str, tuple[Effect, ...]]]:
     workers = len(os.sched_getaffinity(0))
     packages = [PackageFile(package.name, files[package.name]) for package in lock.packages]
     unpacked = unpack(packages, tree, description.dropped(), workers, progress)
     paths, left_out = sum(len(one.paths) for one in unpacked), sum(one.dropped for one in unpacked)
     log.say(clock(), f"unpacked {paths} files and links, left {left_out} out")
+    left = undone({one.name: one.effects for one in unpacked}, known_effects(description.effects))
+    for one in unpacked:
+        for path, to in one.diverted.items():
+            log.say(clock(), f"{path} of {one.name} is {to}: another package has it")
+        for effect in left.get(one.name, ()):
+            log.say(clock(), f"not done, of the scripts of {one.name}: {effect.text}")
     locales_to_make(tree, description.locales)  # what cannot be made is told before anything is moved
     add_links(tree, layout, description, (link for one in unpacked for link in one.alternatives))
     rules = tree_rules(tree, layout, description)
@@ -195,7 +204,7 @@ def _make(
     _settle(tree, _moment(lock))
     only_for_building = len(unpacked) - len(ships)
     log.say(clock(), f"took away what {only_for_building} packages brought that were only there for building")
-    return changes, owned
+    return changes, owned, left
 
 
 def _remove(tree: Path, paths: Iterable[str]) -> None:

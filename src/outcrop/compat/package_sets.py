@@ -48,6 +48,9 @@ STANDARD_DIRECTORY = Path(__file__).with_name("data")
 LAYER_FILE = "layer.toml"
 INSTRUCTIONS_FILE = "instructions.toml"
 """What `outcrop compat verify` knows of programs that ask the processor what it has; no set."""
+SCRIPTS_FILE = "scripts.toml"
+"""What is known of packages' scripts; no set."""
+_NO_SETS = (INSTRUCTIONS_FILE, SCRIPTS_FILE)
 
 TRUSTED_DIRECTORIES = 3
 """The C library's loader has an array of four directories, of which the last is that of the layer's libraries."""
@@ -150,6 +153,18 @@ class DeclaredLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
 
 
+class KnownEffect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What scripts of `packages` do by `commands`, both globs, and why a layer needs it not."""
+
+    commands: tuple[str, ...]
+    reason: str
+    packages: tuple[str, ...] = ("*",)
+
+
+class _ScriptsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    effect: tuple[KnownEffect, ...] = ()
+
+
 class Together(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Packages that Debian keeps apart, and that are no trouble to each other in a layer."""
 
@@ -176,7 +191,7 @@ class _LayerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LayerDescription:
     """All that is declared of a layer. `suites` is empty for the release's usual ones; `trusted_directories` are where
     the loader looks first among its own, relative to the prefix; `instructions` is the text of the stack's own list of
-    programs that choose instructions."""
+    programs that choose instructions, `effects` what the stack itself declares of scripts."""
 
     back_end: str
     release: str
@@ -191,6 +206,7 @@ class LayerDescription:
     links: tuple[DeclaredLink, ...]
     gentoo: GentooSettings
     instructions: str = ""
+    effects: tuple[KnownEffect, ...] = ()
 
     def sets_for(self, family: Family, asked_for: Iterable[str] = ()) -> tuple[PackageSet, ...]:
         """The sets of `family`'s layer, with the optional ones that are asked for. InvalidValue for an unknown one."""
@@ -267,8 +283,10 @@ def read_description(own: Path | None = None) -> LayerDescription:
     over, own_sets = _read_directory(own)
     list_of_choices = own / INSTRUCTIONS_FILE
     instructions = read_text(list_of_choices) if list_of_choices.is_file() else ""
+    scripts = own / SCRIPTS_FILE
+    effects = parse_effects(read_text(scripts), str(scripts)) if scripts.is_file() else ()
     if not over.standard_sets:
-        described = _description(over, own_sets, instructions)
+        described = _description(over, own_sets, instructions, effects)
         _require_room(described, own)
         return described
     merged = _LayerFile(
@@ -284,7 +302,7 @@ def read_description(own: Path | None = None) -> LayerDescription:
         link=(*base.link, *over.link),
         gentoo=over.gentoo.over(base.gentoo),
     )
-    described = _description(merged, sets | own_sets, instructions)
+    described = _description(merged, sets | own_sets, instructions, effects)
     _require_room(described, own)
     return described
 
@@ -300,7 +318,9 @@ def parse_description(data: bytes, what: str) -> LayerDescription:
     return found
 
 
-def _description(layer: _LayerFile, sets: dict[str, PackageSet], instructions: str = "") -> LayerDescription:
+def _description(
+    layer: _LayerFile, sets: dict[str, PackageSet], instructions: str = "", effects: tuple[KnownEffect, ...] = ()
+) -> LayerDescription:
     return LayerDescription(
         layer.back_end,
         layer.release,
@@ -315,13 +335,14 @@ def _description(layer: _LayerFile, sets: dict[str, PackageSet], instructions: s
         tuple({link.path: link for link in layer.link}.values()),
         layer.gentoo,
         instructions,
+        effects,
     )
 
 
 def _read_directory(directory: Path) -> tuple[_LayerFile, dict[str, PackageSet]]:
     try:
         found = sorted(path for path in directory.iterdir() if path.suffix == ".toml")
-        files = [path for path in found if path.name != INSTRUCTIONS_FILE]
+        files = [path for path in found if path.name not in _NO_SETS]
     except OSError as error:
         raise storage_error(error, str(directory)) from error
     layer, sets = _LayerFile(), {}
@@ -332,6 +353,15 @@ def _read_directory(directory: Path) -> tuple[_LayerFile, dict[str, PackageSet]]
         else:
             sets[path.stem] = parse_set(read_text(path), path.stem, str(path))
     return layer, sets
+
+
+def parse_effects(text: str, what: str) -> tuple[KnownEffect, ...]:
+    """What `text` declares of packages' scripts; `what` names it in a FormatError."""
+    found = decoded(text, _ScriptsFile, what).effect
+    for one in found:
+        if not one.reason.strip():
+            raise FormatError(what=what, field="reason", problem=f"is empty for {', '.join(one.commands)}")
+    return found
 
 
 def parse_set(text: str, name: str, what: str) -> PackageSet:

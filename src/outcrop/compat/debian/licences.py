@@ -25,6 +25,8 @@ _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9+])"
 _FILE_FIELDS = {"files", "license"}
 _COPYRIGHT = re.compile(r"usr/share/doc/[^/]+/copyright")
 _DOCUMENTS = re.compile(r"usr/share/doc/[^/]+")
+_KNOWN = "licence-names"
+"""Where beside the packages it is remembered what was read from them."""
 _ELSEWHERE = "-> "
 """How it is remembered that a package's documents are another package's."""
 
@@ -32,19 +34,21 @@ _ELSEWHERE = "-> "
 def licences_of(mirror: PackageMirror, package: LockedPackage, others: Iterable[LockedPackage] = ()) -> tuple[str, ...]:
     """The licences of `package`, in the order of their names; empty where the package is not in `mirror`, or does not
     say. Where its documents are those of one of `others`, so are its licences."""
-    found = _licences_at(mirror, package)
-    if len(found) == 1 and found[0].startswith(_ELSEWHERE):
-        name = found[0].removeprefix(_ELSEWHERE)
-        there = next((one for one in others if one.name == name), None)
-        found = _licences_at(mirror, there) if there else ()
-    return () if found and found[0].startswith(_ELSEWHERE) else found
+    by_name = {one.name: one for one in others}
+    next_one: LockedPackage | None = package
+    while next_one is not None:
+        found = _licences_at(mirror, next_one)
+        if not (found and found[0].startswith(_ELSEWHERE)):
+            return found
+        next_one = by_name.pop(found[0].removeprefix(_ELSEWHERE), None)  # each once: links may lead to each other
+    return ()
 
 
 def _licences_at(mirror: PackageMirror, package: LockedPackage) -> tuple[str, ...]:
     place = mirror.place(package.sha256)
     if not place.is_file():
         return ()
-    known = mirror.directory / "licences" / package.sha256
+    known = mirror.directory / _KNOWN / package.sha256
     try:
         return tuple(known.read_text(encoding="utf-8").splitlines())
     except FileNotFoundError:
