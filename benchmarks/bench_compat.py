@@ -4,12 +4,13 @@ Method: the default set for this machine's family. It is built once from nothing
 of its own, then from that mirror in rounds, then once with the compilers. A build is all that `outcrop compat build`
 does: it reads the release's signed metadata over the network each time, resolves, fetches, verifies, unpacks, moves,
 finishes and records, and takes the layer before away. What 20 MB/s would give is the median from the mirror plus all
-that was fetched at that rate. Sizes are those of the files' contents, hard links once: in the finished layer with its
-record, and of the packages that ship as they are unpacked, without what a layer leaves out. The layer is put at its
-prefix, as a client shows it, in one root together with the host's own system; there one process starts programs of both
-in turns, with the same words and environment, so that making the root is in no number. `verify` and `audit` are whole
-commands. The advisories are made up, about as large as the tracker's, with far more about the layer's packages; all
-that can be mended must be found. A limit is held where the median holds it.
+that was fetched at that rate. Sizes are those of the files' contents, hard links once, as a repository keeps them: in
+the finished layer with its record, and of the packages that ship as they are unpacked, without what a layer leaves out;
+for information also with a copy for each name. The layer is put at its prefix, as a client shows it, in one root
+together with the host's own system; there one process starts programs of both in turns, with the same words and
+environment, so that making the root is in no number. `verify` and `audit` are whole commands. The advisories are made
+up, about as large as the tracker's document and as OSV's archive of all of Debian, with far more about the layer's
+packages; all that can be mended must be found. A limit is held where the median holds it.
 
 What it leaves out: a layer that is read through CernVM-FS, whose first starts fetch and whose later ones ask FUSE; a
 cold disk (files are in the page cache after the first round); that the host may have other versions of the programs,
@@ -30,11 +31,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from benchmarks import starts
-from benchmarks.advisories import SEED, write_advisories
+from benchmarks.advisories import SEED, write_advisories, write_records
 from benchmarks.repositories import NAME
 from benchmarks.timing import Timings, print_circumstances, take_turns
 from outcrop.cli.compat_options import chosen_archive, chosen_packages
@@ -56,6 +58,7 @@ VERIFICATIONS = 3
 
 STARTS = 400
 ADVISORIES_BYTES = 60_000_000
+OSV_RECORDS = 75_000
 """About what the security tracker gives."""
 
 NETWORK_RATE = 20
@@ -101,6 +104,7 @@ def main() -> None:
             (whole, MEGABYTES_WITH_COMPILERS, "with compilers"),
         ):
             _print_value(f"the layer {words}", _bytes_below(tree) / 1e6, "MB", limit)
+            _print_value(f"if hard links were copies, {words}", _bytes_below(tree, each_name=True) / 1e6, "MB")
             _print_value(f"its packages, unpacked, {words}", layers.unpacked_bytes(tree) / 1e6, "MB", limit)
         _measure_verify(place, default, whole)
         _measure_audit(place, whole)
@@ -148,12 +152,14 @@ class _Layers:
             return _bytes_below(unpacked)
 
 
-def _bytes_below(directory: Path) -> int:
-    sizes = {}
+def _bytes_below(directory: Path, *, each_name: bool = False) -> int:
+    """The bytes of all files, those of several names once, or once for `each_name`."""
+    sizes: dict[int | str, int] = {}
     for path, _, leaves in os.walk(directory):
         for leaf in leaves:
-            status = os.lstat(os.path.join(path, leaf))
-            sizes[status.st_ino] = status.st_size
+            place = os.path.join(path, leaf)
+            status = os.lstat(place)
+            sizes[place if each_name else status.st_ino] = status.st_size
     return sum(sizes.values())
 
 
@@ -185,16 +191,23 @@ def _verify(place: Path, tree: Path) -> None:
 
 
 def _measure_audit(place: Path, tree: Path) -> None:
-    advisories = place / "advisories.json"
-    planted = write_advisories(advisories, recorded_lock(tree), ADVISORIES_BYTES)
+    tracker, osv = place / "advisories.json", place / "all.zip"
+    planted = {
+        tracker: write_advisories(tracker, recorded_lock(tree), ADVISORIES_BYTES),
+        osv: write_records(osv, recorded_lock(tree), OSV_RECORDS),
+    }
 
-    def audit() -> None:
+    def audit(advisories: Path) -> None:
         answer = _answer(place, "audit", "--json", "--fail-on", "never", "--advisories", str(advisories), str(tree))
-        assert answer["fixable"] == planted, answer["fixable"]
+        assert answer["fixable"] == planted[advisories], answer["fixable"]
 
-    size = advisories.stat().st_size / 1e6
-    timings = take_turns({"": audit}, ROUNDS)[""]
-    _print_seconds(f"audit, {size:.0f} MB of advisories (seed {SEED})", timings, AUDIT_SECONDS)
+    names = {
+        f"audit, tracker's {tracker.stat().st_size / 1e6:.0f} MB (seed {SEED})": tracker,
+        f"audit, OSV's {OSV_RECORDS:,} records (seed {SEED})": osv,
+    }
+    works = {name: partial(audit, place) for name, place in names.items()}
+    for name, timings in take_turns(works, ROUNDS).items():
+        _print_seconds(name, timings, AUDIT_SECONDS)
 
 
 def _answer(place: Path, *words: str) -> dict[str, Any]:
@@ -252,7 +265,7 @@ def _print_seconds(name: str, timings: Timings, limit: float | None = None) -> N
     print(f"{head} {_verdict(timings.median, limit, 's')}", flush=True)
 
 
-def _print_value(name: str, value: float, unit: str, limit: float) -> None:
+def _print_value(name: str, value: float, unit: str, limit: float | None = None) -> None:
     print(f"{name:44} {'':8} {value:8.2f} {'':8} {_verdict(value, limit, unit)}", flush=True)
 
 

@@ -35,7 +35,7 @@ def scratch_directory(purpose: str, parent: Path | None = None) -> Iterator[Scra
 
     It is made in `parent`, by default the directory for temporary files. StorageError if it cannot be made."""
     place = parent or Path(tempfile.gettempdir())
-    prefix = f"outcrop-{purpose}-{os.getuid()}-"
+    prefix = _prefix(purpose)
     _remove_leftovers(place, prefix)
     try:
         scratch = _new_scratch(place, prefix)
@@ -46,6 +46,16 @@ def scratch_directory(purpose: str, parent: Path | None = None) -> Iterator[Scra
     finally:
         shutil.rmtree(scratch.directory, ignore_errors=True)
         os.close(scratch.lock)
+
+
+def remove_leftovers(purpose: str, parent: Path) -> None:
+    """Takes away what killed processes of this user have left in `parent` for the `purpose`, where nobody needs a
+    directory for it."""
+    _remove_leftovers(parent, _prefix(purpose))
+
+
+def _prefix(purpose: str) -> str:
+    return f"outcrop-{purpose}-{os.getuid()}-"
 
 
 def _new_scratch(place: Path, prefix: str) -> Scratch:

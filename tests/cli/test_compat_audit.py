@@ -49,6 +49,40 @@ def test_wheels_are_told_as_not_looked_at(outcrop: CommandLine, place: Path) -> 
     assert json.loads(outcrop(*words, "--json").out)["not_looked_at"] == [wheel.file]
 
 
+def test_records_of_osv_are_told_with_whose_word_counts(outcrop: CommandLine, place: Path) -> None:
+    wheel = LockedWheel("thing", "1.0", "thing-1.0-py3-none-any.whl", "0" * 64, 1)
+    bash = LockedPackage("bash", "5.2-1+b1", "amd64", "bash", "5.2-1", "0" * 64, 1, 1, "pool/bash.deb", "")
+    write_lock(Lock(FORMAT, "bookworm", "x86_64", (), (), (), (bash,), (wheel,)), place / "lock.json")
+    denied = {"releases": {"bookworm": {"status": "resolved", "fixed_version": "0"}}}
+    (place / "feed.json").write_text(json.dumps({"bash": FEED["bash"] | {"CVE-2026-4": denied}}))
+    (place / "osv").mkdir()
+    for fault, ecosystem, name in (
+        ("DEBIAN-CVE-2026-4", "Debian:12", "bash"),
+        ("DEBIAN-CVE-2026-5", "Debian:12", "bash"),
+        ("PYSEC-2026-1", "PyPI", "Thing"),
+    ):
+        ranges = [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "9"}]}]
+        affected = [{"package": {"ecosystem": ecosystem, "name": name}, "ranges": ranges}]
+        (place / f"osv/{fault}.json").write_text(json.dumps({"id": fault, "affected": affected}))
+    words = ["--advisories", str(place / "feed.json"), "--advisories", str(place / "osv"), str(place / "lock.json")]
+    ended = outcrop("compat", "audit", *words)
+    assert ended.code == 1
+    told = " ".join(ended.err.split())
+    assert "Debian's tracker denies what OSV says: CVE-2026-4 in bash" in told
+    assert "has 4 known faults, of which 3 can be mended" in told
+    assert "not looked at" not in told
+    answer = json.loads(outcrop("compat", "audit", "--json", *words).out)
+    assert {one["fault"]: one["said_by"] for one in answer["faults"]} == {
+        "CVE-2026-1": "Debian's tracker",
+        "CVE-2026-2": "Debian's tracker",
+        "CVE-2026-3": "Debian's tracker",
+        "CVE-2026-5": "OSV DEBIAN-CVE-2026-5",
+        "PYSEC-2026-1": "OSV PYSEC-2026-1",
+    }
+    only = outcrop("compat", "audit", "--advisories", str(place / "osv/PYSEC-2026-1.json"), str(place / "lock.json"))
+    assert "not looked at: Debian's packages" in " ".join(only.err.split())
+
+
 @pytest.mark.parametrize(("fail_on", "code"), [("any", 1), ("fixable", 1), ("never", 0)])
 def test_what_makes_it_fail_can_be_chosen(outcrop: CommandLine, place: Path, fail_on: str, code: int) -> None:
     words = ["--advisories", str(place / "feed.json"), "--fail-on", fail_on, str(place / "lock.json")]

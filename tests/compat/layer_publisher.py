@@ -10,19 +10,34 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from outcrop.compat.family import this_family
 from tests.compat.debian.archive_made_here import MadeArchive, MadeKey, MadeSuite
 from tests.compat.debian.packages_made_here import MadePackage, directory, file
+from tests.faulty_server import Site, serving
 
 PRODUCTION, TESTS = "software.example.org", "test.example.org"
 FAMILY = this_family()
 PLACE = f"versions/2026.06/compat/linux/{FAMILY.name}"
 LIBRARY = f"usr/lib/{FAMILY.triplet}/libthing.so.1"
+
+NEEDS_TOOLS = [
+    pytest.mark.integration,
+    pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed"),
+    pytest.mark.skipif(shutil.which("gpgv") is None, reason="gpgv is not installed"),
+    pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
+]
+"""Marks of tests that have a `Publisher`."""
+
+VERSIONS = {"old": "1.0-1", "mended": "1.0-1+deb12u1", "broken": "1.0-1+deb12u2"}
+"""The library's, in each of the archives."""
 
 LAYER = """
 back_end = "debian"
@@ -60,14 +75,16 @@ class Publisher:
     place: Path
     key: MadeKey
 
-    def __call__(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Runs `outcrop` with `words`."""
+    def __call__(
+        self, *words: str, code: int = 0, settings: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs `outcrop` with `words`, and `settings` in its environment."""
         place = self.place
         own = {"HOME": str(place), "OUTCROP_DATA_DIR": str(place / "data"), "OUTCROP_CACHE_DIR": str(place / "cache")}
         ended = subprocess.run(
             [sys.executable, "-m", "outcrop", *words],
             cwd=place,
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **own},
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **own, **(settings or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -86,6 +103,13 @@ class Publisher:
         self("compat", "build", "--stack", "stack", "--tree", "tree", "--replace", *mirror, *words)
         return self.place / "tree" / PLACE
 
+    def published(self, url: str, *words: str) -> str:
+        """The layer that `url` has now, in both repositories; its digest."""
+        layer = self.build(url, *words)
+        digest = self("compat", "publish", "--for-tests", str(layer), TESTS).stdout.strip()
+        self("compat", "promote", TESTS, PRODUCTION, digest)
+        return digest
+
     def update(self, url: str, layer: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """A lock `new.json` with the newest library that the archive at `url` has."""
         mirror = ["--debian-mirror", url, "--keyring", str(self.key.keyring)]
@@ -99,6 +123,24 @@ class Publisher:
         shutil.rmtree(copy, ignore_errors=True)
         self("checkout", repository, str(copy), "--path", f"/{os.path.dirname(path)}")
         return (copy / os.path.basename(path)).read_bytes()
+
+
+@contextmanager
+def archives_served(publisher: Publisher) -> Iterator[dict[str, str]]:
+    """Archives with the library as it was, as it is mended, and as it is broken, by their addresses."""
+    place = publisher.place
+    old = library(place, OLD)
+    program = user(place)
+    versions = {
+        "old": (old, VERSIONS["old"]),
+        "mended": (library(place, MENDED), VERSIONS["mended"]),
+        "broken": (library(place, BROKEN), VERSIONS["broken"]),
+    }
+    with ExitStack() as servers:
+        yield {
+            name: servers.enter_context(serving(Site(archive(publisher.key, data, program, version).files)))
+            for name, (data, version) in versions.items()
+        }
 
 
 def compiled(place: Path, name: str, source: str, *options: str, with_libc: bool = False) -> bytes:

@@ -20,8 +20,9 @@ import pytest
 from outcrop.compat.debian.signature import KEYRINGS
 from outcrop.compat.family import this_family
 from outcrop.compat.layout import LayerLayout
+from outcrop.compat.record import recorded_redirections
 from outcrop.compat.sealed_root import SealedRoot, sealed_root
-from outcrop.compat.verify.shown import show_as_client
+from outcrop.compat.verify.shown import show_as_client, show_shared
 from outcrop.cvmfs.names import repository_name
 from outcrop.software.sources.apt_sources import read_apt_sources
 
@@ -74,9 +75,14 @@ class SharedLayer:
         """The layer as a client shows it."""
         return self.place / "shown"
 
+    @property
+    def shared(self) -> Path:
+        """What the repository has beside its versions, as a client shows it."""
+        return self.place / "shared"
+
     def root(self) -> SealedRoot:
-        """A root that holds the layer, for reading, and nothing else."""
-        return sealed_root(self.layout, self.shown)
+        """A root that holds the layer and the links for sites, for reading, and nothing else."""
+        return sealed_root(self.layout, self.shown, shared=self.shared)
 
 
 def shared_layer(place: Path) -> SharedLayer:
@@ -103,4 +109,7 @@ def _build(layer: SharedLayer) -> None:
         if "cannot be fetched" not in ended.stderr:
             break
     assert ended.returncode == 0, ended.stderr
+    links = recorded_redirections(layer.tree)
+    assert links is not None
+    show_shared(links.shared, layer.shared)
     show_as_client(layer.tree, layer.shown)

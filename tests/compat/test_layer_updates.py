@@ -5,85 +5,32 @@ The layer has a library and its user, from an archive made here, so nothing but 
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import pytest
-
-from tests.compat.debian.archive_made_here import MadeKey
+from outcrop.compat.record import LAYER_FILE, REDIRECTIONS_FILE, layer_digest
 from tests.compat.layer_publisher import (
-    BROKEN,
     FAMILY,
     LATER_USER,
     MENDED,
-    OLD,
+    NEEDS_TOOLS,
     PLACE,
     PRODUCTION,
     TESTS,
     Publisher,
-    archive,
     library,
     user,
-    write_stack,
 )
-from tests.faulty_server import Site, serving
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed"),
-    pytest.mark.skipif(shutil.which("gpgv") is None, reason="gpgv is not installed"),
-    pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
-]
-
-
-@pytest.fixture
-def publisher(tmp_path: Path, archive_key: MadeKey) -> Publisher:
-    """A machine with both repositories, empty, and a stack."""
-    made = Publisher(tmp_path, archive_key)
-    write_stack(tmp_path / "stack")
-    for name in (PRODUCTION, TESTS):
-        made("repo", "create", name, "--storage", str(tmp_path / "storage" / name))
-    return made
-
-
-def published(publisher: Publisher, url: str, *words: str) -> str:
-    """The layer that `url` has now, in both repositories; its digest."""
-    layer = publisher.build(url, *words)
-    digest = publisher("compat", "publish", "--for-tests", str(layer), TESTS).stdout.strip()
-    publisher("compat", "promote", TESTS, PRODUCTION, digest)
-    return digest
-
-
-@pytest.fixture
-def archives(publisher: Publisher) -> Iterator[dict[str, str]]:
-    """Archives with the library as it was, as it is mended, and as it is broken, by their addresses."""
-    place = publisher.place
-    old = library(place, OLD)
-    program = user(place)
-    versions: Mapping[str, Sequence[bytes | str]] = {
-        "old": (old, "1.0-1"),
-        "mended": (library(place, MENDED), "1.0-1+deb12u1"),
-        "broken": (library(place, BROKEN), "1.0-1+deb12u2"),
-    }
-    urls = {}
-    running = []
-    try:
-        for name, (data, version) in versions.items():
-            assert isinstance(data, bytes)
-            server = serving(Site(archive(publisher.key, data, program, str(version)).files))
-            urls[name] = server.__enter__()
-            running.append(server)
-        yield urls
-    finally:
-        for server in running:
-            server.__exit__(None, None, None)
+pytestmark = NEEDS_TOOLS
 
 
 def test_a_library_goes_from_its_plan_to_tests_to_users_and_back(
     publisher: Publisher, archives: dict[str, str]
 ) -> None:
-    before = published(publisher, archives["old"])
+    before = publisher.published(archives["old"])
     layer = publisher.place / "tree" / PLACE
     old_library = publisher.shown(PRODUCTION)
 
@@ -127,8 +74,127 @@ def test_a_library_goes_from_its_plan_to_tests_to_users_and_back(
     assert publisher("compat", "rollback", PRODUCTION, "2026.06", "--to", before[:16]).stdout.strip() == before
 
 
+ROOT = "/cvmfs/software.example.org"
+DEFAULTS = f"{ROOT}/defaults"
+HOSTS = """
+trusted_directories = ["lib/override", "lib/nvidia", "lib/amd"]
+
+[[host]]
+path = "etc/passwd"
+host = "/etc/passwd"
+reason = "accounts"
+"""
+
+
+def links_below(directory: Path) -> dict[str, str]:
+    return {str(path.relative_to(directory)): os.readlink(path) for path in directory.rglob("*") if path.is_symlink()}
+
+
+def as_older(layer: Path) -> str:
+    """Makes `layer` one from before there were links for sites; its digest."""
+    (record,) = layer.glob("reprod/*")
+    (record / REDIRECTIONS_FILE).unlink()
+    digest = layer_digest(layer)
+    document = json.loads((record / LAYER_FILE).read_text())
+    (record / LAYER_FILE).write_text(json.dumps(document | {"digest": digest}))
+    return digest
+
+
+def checked_out(publisher: Publisher, repository: str, path: str, *words: str, **settings: str) -> dict[str, str]:
+    """The links below `path`, as a reader with these `settings` sees them."""
+    copy = publisher.place / "links"
+    shutil.rmtree(copy, ignore_errors=True)
+    publisher("checkout", repository, str(copy), "--path", path, *words, settings=settings)
+    return links_below(copy)
+
+
+def test_links_for_sites_come_with_a_layer_and_stay_when_it_goes(
+    publisher: Publisher, archives: dict[str, str]
+) -> None:
+    older = as_older(publisher.build(archives["old"]))
+    publisher("compat", "publish", f"tree/{PLACE}", PRODUCTION)
+    assert checked_out(publisher, PRODUCTION, "/").keys() == {f"{PLACE}/bin", f"{PLACE}/lib"}
+
+    with (publisher.place / "stack/compat/layer.toml").open("a") as file:
+        file.write(HOSTS)
+    digest = publisher.published(archives["old"])
+    assert digest != older
+    shared = {
+        "defaults/compat/etc/passwd": "$(EESSI_COMPAT_ETC_PASSWD:-/etc/passwd)",
+        "defaults/override": f"$(EESSI_LIB_OVERRIDE_DEFAULT:-{ROOT}/host_injections/lib/override)",
+        "defaults/nvidia": f"$(EESSI_NVIDIA_OVERRIDE_DEFAULT:-{ROOT}/host_injections/lib/nvidia)",
+        "defaults/amd": f"$(EESSI_AMD_OVERRIDE_DEFAULT:-{ROOT}/host_injections/lib/amd)",
+        "host_injections": "$(EESSI_HOST_INJECTIONS:-/opt/eessi)",
+    }
+    tree = publisher.place / "tree"
+    assert {path: os.readlink(tree / path) for path in shared} == shared
+    for repository in (TESTS, PRODUCTION):
+        seen = checked_out(publisher, repository, "/")
+        assert {path: seen[path] for path in shared} == shared
+        assert seen[f"{PLACE}/etc/passwd"] == f"$(EESSI_202606_COMPAT_ETC_PASSWD:-{DEFAULTS}/compat/etc/passwd)"
+        assert seen[f"{PLACE}/usr/lib/override"] == f"$(EESSI_202606_LIB_OVERRIDE:-{DEFAULTS}/override)"
+
+    # A reader's variables redirect at both levels.
+    seen = checked_out(publisher, PRODUCTION, "/", "--expand-links", EESSI_202606_COMPAT_ETC_PASSWD="/site/passwd")
+    assert (seen[f"{PLACE}/etc/passwd"], seen["defaults/compat/etc/passwd"]) == ("/site/passwd", "/etc/passwd")
+    seen = checked_out(publisher, PRODUCTION, "/", "--expand-links", EESSI_COMPAT_ETC_PASSWD="/site/passwd")
+    assert seen[f"{PLACE}/etc/passwd"] == f"{DEFAULTS}/compat/etc/passwd"
+    assert seen["defaults/compat/etc/passwd"] == "/site/passwd"
+    seen = checked_out(publisher, PRODUCTION, "/", "--expand-links", EESSI_HOST_INJECTIONS="/site")
+    assert seen["host_injections"] == "/site"
+
+    # They come once; what is different is mended, and what a site's owner made otherwise stays.
+    again = publisher.json("compat", "publish", str(tree / PLACE), PRODUCTION)
+    assert (again["published"], again["links"]) == (False, [])
+    changed = publisher.place / "changed"
+    (changed / "defaults").mkdir(parents=True)
+    (changed / "defaults/override").symlink_to("/dev/null")
+    (changed / "host_injections").symlink_to("/srv/injections")
+    publisher("repo", "ingest", PRODUCTION, str(changed), "--at", "/")
+    again = publisher.json("compat", "publish", str(tree / PLACE), PRODUCTION)
+    assert (again["published"], again["links"]) == (True, ["/defaults/override"])
+    seen = checked_out(publisher, PRODUCTION, "/")
+    assert (seen["defaults/override"], seen["host_injections"]) == (shared["defaults/override"], "/srv/injections")
+
+    # A rollback takes the layer back, and leaves what other layers lead to.
+    assert publisher("compat", "rollback", PRODUCTION, "2026.06").stdout.strip() == older
+    seen = checked_out(publisher, PRODUCTION, "/")
+    assert seen.keys() >= shared.keys()
+    assert f"{PLACE}/usr/lib/override" not in seen
+    publisher("repo", "check", PRODUCTION)
+
+
+def test_a_layer_that_was_deleted_comes_back(publisher: Publisher, archives: dict[str, str]) -> None:
+    first = publisher.published(archives["old"])
+    second = publisher.published(archives["mended"])
+    there = publisher.shown(PRODUCTION)
+    publisher("repo", "ingest", PRODUCTION, "--delete", f"/{PLACE}")
+    (publisher.place / "more").mkdir()
+    (publisher.place / "more" / "news").write_text("news\n")
+    publisher("repo", "ingest", PRODUCTION, str(publisher.place / "more"), "--at", "/more")
+
+    # The deletion is the last change of the layer, so it is what is taken back; the news stay.
+    assert publisher("compat", "rollback", PRODUCTION, "2026.06").stdout.strip() == second
+    assert publisher.shown(PRODUCTION) == there
+    assert publisher.shown(PRODUCTION, "more/news") == b"news\n"
+
+    # What was there before the deletion can be named, too; and what was there before is what comes next.
+    publisher("repo", "ingest", PRODUCTION, "--delete", f"/{PLACE}")
+    back = publisher("compat", "rollback", PRODUCTION, "2026.06", "--to", first[:16])
+    assert back.stdout.strip() == first
+    assert publisher("compat", "rollback", PRODUCTION, "2026.06").stdout.strip() == second
+
+
+def test_the_only_layer_that_was_deleted_comes_back(publisher: Publisher, archives: dict[str, str]) -> None:
+    only = publisher.published(archives["old"])
+    publisher("repo", "ingest", PRODUCTION, "--delete", f"/{PLACE}")
+    would = publisher("compat", "rollback", PRODUCTION, "2026.06", "--dry-run")
+    assert "would become" in would.stderr
+    assert publisher("compat", "rollback", PRODUCTION, "2026.06").stdout.strip() == only
+
+
 def test_a_library_that_loses_what_others_need_stays_out(publisher: Publisher, archives: dict[str, str]) -> None:
-    published(publisher, archives["old"])
+    publisher.published(archives["old"])
     old = publisher.place / "old"
     shutil.copytree(publisher.place / "tree" / PLACE, old, symlinks=True)
     publisher.update(archives["broken"], old)
@@ -141,7 +207,7 @@ def test_a_library_that_loses_what_others_need_stays_out(publisher: Publisher, a
 
 
 def test_what_was_built_on_top_counts_too(publisher: Publisher, archives: dict[str, str]) -> None:
-    published(publisher, archives["mended"])
+    publisher.published(archives["mended"])
     software = publisher.place / "software"
     software.mkdir()
     library(publisher.place, MENDED)
@@ -169,7 +235,7 @@ def test_a_layer_that_is_not_as_it_was_built_is_not_published(publisher: Publish
 
 
 def test_what_is_named_wrongly_is_told(publisher: Publisher, archives: dict[str, str]) -> None:
-    digest = published(publisher, archives["old"])
+    digest = publisher.published(archives["old"])
     assert "does not work in" in publisher("compat", "publish", f"tree/{PLACE}", TESTS, code=1).stderr
     wrong = publisher("compat", "promote", TESTS, PRODUCTION, "0" * 12, code=1).stderr
     assert digest[:16] in wrong

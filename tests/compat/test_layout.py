@@ -37,11 +37,14 @@ def test_a_repository_may_be_mounted_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("version", "prefix", "variable"),
     [
-        ("2026.06", "EESSI_", "EESSI_202606_COMPAT_ETC_PASSWD"),
-        ("2026.06-001", "EESSI_", "EESSI_202606001_COMPAT_ETC_PASSWD"),
-        ("1", "OURS_", "OURS_1_COMPAT_ETC_PASSWD"),
+        ("2026.06", "EESSI_", "EESSI_202606_LIB_OVERRIDE"),
+        ("2026.06-001", "EESSI_", "EESSI_202606001_LIB_OVERRIDE"),
+        ("1", "OURS_", "OURS_1_LIB_OVERRIDE"),
     ],
 )
-def test_a_site_redirects_a_file_by_a_variable_of_the_version(version: str, prefix: str, variable: str) -> None:
+def test_a_variable_of_a_version_has_its_digits_and_one_of_all_versions_has_none(
+    version: str, prefix: str, variable: str
+) -> None:
     layout = LayerLayout(REPOSITORY, version, family_named("x86_64"), variable_prefix=prefix)
-    assert layout.variable("ETC_PASSWD") == variable
+    assert layout.variable("LIB_OVERRIDE") == variable
+    assert layout.shared_variable("HOST_INJECTIONS") == f"{prefix}HOST_INJECTIONS"

@@ -21,6 +21,7 @@ from outcrop.compat.lock import (
     LockedSuite,
     LockedWheel,
     lock_of,
+    makes_the_same,
     read_lock,
     render_lock,
     write_lock,
@@ -93,6 +94,15 @@ def with_package(directory: Path, **changed: object) -> Path:
 def test_a_lock_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_lock(LOCK, tmp_path / "lock.json")
     assert read_lock(tmp_path / "lock.json") == LOCK
+
+
+def test_locks_of_the_same_files_make_the_same_whenever_they_were_signed() -> None:
+    later = msgspec.structs.replace(SUITE, date="2026-07-01T00:00:00Z")
+    assert makes_the_same(LOCK, msgspec.structs.replace(LOCK, suites=(later,)))
+    other = msgspec.structs.replace(BASH, sha256=DIGEST[::-1])
+    stays = msgspec.structs.replace(BASH, ships=False)
+    for packages in ((other,), (stays,), ()):
+        assert not makes_the_same(LOCK, msgspec.structs.replace(LOCK, packages=packages))
 
 
 def test_a_lock_has_one_package_a_line() -> None:

@@ -7,14 +7,17 @@ from that root's own shell, with its own search path.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import pytest
 
+from outcrop.compat.record import recorded_redirections
 from outcrop.compat.relocate.elf_image import DT_NEEDED, DT_RPATH, DT_RUNPATH, MAGIC, ElfImage
-from outcrop.compat.sealed_root import SealedRoot
+from outcrop.compat.sealed_root import SealedRoot, sealed_root
+from outcrop.compat.verify.shown import show_as_client, show_shared
 from tests.compat.host_roots import HostRoot, debian_root, installed, musl_root, rpm_root
 from tests.compat.layers import BUILD_SECONDS, NEEDS_A_RELEASE, SharedLayer
 
@@ -201,6 +204,75 @@ def test_the_layer_itself_works_there(built: Built, host: HostRoot) -> None:
     ):
         ended = root.run(["/bin/sh", "-c", script])
         assert (ended.stdout, ended.stderr) == (answer, ""), script
+
+
+OVERRIDES = """
+set -e
+mkdir -p /tmp/build && cd /tmp/build
+echo 'const char *zlibVersion(void); int puts(const char *); int main(void) { puts(zlibVersion()); }' > t.c
+gcc t.c -lz -o /site/on-top
+for place in override nvidia amd; do
+    mkdir -p /site/lib/$place
+    echo "const char *zlibVersion(void) { return \\"$place\\"; }" > z.c
+    gcc -shared -fPIC -Wl,-soname,libz.so.1 z.c -o /site/lib/$place/libz.so.1
+done
+"""
+"""A program that has no run path, and libraries of a site that say where they are from."""
+
+
+@pytest.fixture(scope="module")
+def site(layer_with_compilers: SharedLayer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site's directory with libraries, and a program on top of the layer that needs one of them."""
+    place = tmp_path_factory.mktemp("site")
+    root = layer_with_compilers.root()
+    line = root.command_line([f"{root.layout.prefix}/usr/bin/bash", "-c", OVERRIDES])
+    end = line.index("--clearenv")
+    command = [*line[:end], "--bind", str(place), "/site", *line[end:]]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    (place / "etc").mkdir()
+    (place / "etc/passwd").write_text("theirs:x:4712:4712::/tmp:/bin/sh\n")
+    return place
+
+
+SITE_SETTINGS = {
+    "the version's variables": {
+        "EESSI_202606_LIB_OVERRIDE": "/site/lib/override",
+        "EESSI_202606_NVIDIA_OVERRIDE": "/site/lib/nvidia",
+        "EESSI_202606_AMD_OVERRIDE": "/site/lib/amd",
+        "EESSI_202606_COMPAT_ETC_PASSWD": "/site/etc/passwd",
+    },
+    "variables of all versions": {
+        "EESSI_LIB_OVERRIDE_DEFAULT": "/site/lib/override",
+        "EESSI_NVIDIA_OVERRIDE_DEFAULT": "/site/lib/nvidia",
+        "EESSI_AMD_OVERRIDE_DEFAULT": "/site/lib/amd",
+        "EESSI_COMPAT_ETC_PASSWD": "/site/etc/passwd",
+    },
+    "host_injections": {"EESSI_HOST_INJECTIONS": "/site", "EESSI_COMPAT_ETC_PASSWD": "/site/etc/passwd"},
+}
+
+
+@pytest.mark.parametrize("settings", SITE_SETTINGS.values(), ids=SITE_SETTINGS.keys())
+def test_a_site_s_libraries_and_files_come_before_the_layer_s(
+    layer_with_compilers: SharedLayer, site: Path, tmp_path: Path, settings: dict[str, str]
+) -> None:
+    links = recorded_redirections(layer_with_compilers.tree)
+    assert links is not None
+    show_shared(links.shared, tmp_path / "shared", settings)
+    show_as_client(layer_with_compilers.tree, tmp_path / "layer", settings)
+    shutil.copytree(site, tmp_path / "site")
+    site_seen = {PurePosixPath("/site"): tmp_path / "site"}
+    root = replace(
+        sealed_root(layer_with_compilers.layout, tmp_path / "layer", shared=tmp_path / "shared"), binds=site_seen
+    )
+    found = []
+    for place in ("override", "nvidia", "amd"):
+        found.append(root.require(["/site/on-top"]).stdout.strip())
+        (tmp_path / "site/lib" / place / "libz.so.1").unlink()
+    assert found == ["override", "nvidia", "amd"]
+    assert root.require(["/site/on-top"]).stdout.startswith("1.")
+    prefix = root.layout.prefix
+    assert root.require([f"{prefix}/usr/bin/id", "-u", "theirs"]).stdout == "4712\n"
 
 
 def test_the_rpm_based_root_is_one(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from outcrop.compat.record import (
     FILES,
     LAYER_FILE,
     LOCK_FILE,
+    REDIRECTIONS_FILE,
     SETS_FILE,
     BuildLog,
     Difference,
@@ -39,11 +40,16 @@ from outcrop.compat.record import (
     earlier_layer,
     following,
     latest_record,
+    layer_digest,
+    recorded_description,
+    recorded_digest,
     recorded_layout,
     recorded_lock,
     recorded_origin,
+    recorded_redirections,
     write_record,
 )
+from outcrop.compat.redirection import redirections
 from outcrop.compat.relocate.tree import FileChanges
 from outcrop.cvmfs.names import repository_name
 from outcrop.errors import FormatError, NotFound, StorageError
@@ -172,6 +178,7 @@ def test_a_record_says_how_a_layer_was_made(tree: Path) -> None:
         "sets.json",
         "relocation.json",
         "tools.json",
+        "redirections.json",
         "files.sha256",
         "build.log",
         "changelog.txt",
@@ -314,6 +321,45 @@ def test_a_lock_that_is_in_no_record_can_be_followed(tree: Path, tmp_path: Path)
     since = earlier_layer(tmp_path / "old.json")
     assert (since.name, since.changelog) == ("what another lock names", "")
     assert since.contents.versions == {one.name: one.version for one in LOCK.packages}
+
+
+def test_a_record_has_the_links_that_a_site_can_redirect(tree: Path) -> None:
+    assert recorded_redirections(tree) is None
+    directory = recorded(tree)
+    assert recorded_redirections(tree) == redirections(LAYOUT, read_description())
+    (directory / REDIRECTIONS_FILE).unlink()
+    assert recorded_redirections(tree) is None
+
+
+def test_links_of_the_repository_count_in_the_digest_and_those_of_older_records_do_not(tree: Path) -> None:
+    before = layer_digest(tree)
+    directory = recorded(tree)
+    after = layer_digest(tree)
+    assert before != after == recorded_digest(tree)
+    text = (directory / REDIRECTIONS_FILE).read_text()
+    (directory / REDIRECTIONS_FILE).write_text(text.replace('"default": "/etc/passwd"', '"default": "/etc/shadow"'))
+    assert layer_digest(tree) != after
+    (directory / REDIRECTIONS_FILE).unlink()
+    assert layer_digest(tree) == before
+
+
+@pytest.mark.parametrize("path", ["versions/x", "defaults", "defaults/../x", "/defaults/x", "host_injections/x", ""])
+def test_links_of_a_record_that_lie_anywhere_else_are_told(tree: Path, path: str) -> None:
+    directory = recorded(tree)
+    text = (directory / REDIRECTIONS_FILE).read_text()
+    (directory / REDIRECTIONS_FILE).write_text(
+        text.replace('"path": "defaults/compat/etc/passwd"', f'"path": "{path}"')
+    )
+    with pytest.raises(FormatError, match=r"redirections\.json"):
+        recorded_redirections(tree)
+
+
+def test_the_sets_of_a_record_are_read_as_they_were(tree: Path) -> None:
+    record = recorded(tree)
+    assert recorded_description(tree) == read_description()
+    (record / SETS_FILE).write_text("{}")
+    with pytest.raises(FormatError, match="the sets are not accepted"):
+        recorded_description(tree)
 
 
 def test_a_directory_without_a_record_is_told(tree: Path) -> None:

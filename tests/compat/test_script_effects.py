@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.cli.compat_build import warn
+from outcrop.cli.compat_build import warn_of_refused
 from outcrop.cli.console import Console
 from outcrop.compat.build import BuiltLayer
 from outcrop.compat.debian.scripts import Effect
@@ -51,10 +51,10 @@ def test_what_is_declared_wrongly_is_refused_by_its_file(tmp_path: Path, text: s
 
 def test_a_build_warns_of_what_was_not_done(capsys: pytest.CaptureFixture[str]) -> None:
     built = BuiltLayer(Path("tree"), Path("record"), (), undone={"munge": (ADDUSER, ADDUSER, LINK), "thing": (LINK,)})
-    warn(Console(), built)
+    warn_of_refused(Console(), built)
     said = " ".join(capsys.readouterr().err.split())
     assert "scripts of 2 packages would do what is not done: munge (adduser ln), thing (ln); `build.log`" in said
-    warn(Console(), replace(built, undone={}))
+    warn_of_refused(Console(), replace(built, undone={}))
     assert capsys.readouterr().err == ""
 
 

@@ -43,6 +43,15 @@ def test_further_files_and_variables_are_there_too() -> None:
     assert root.environment()["LANG"] == "odd"
 
 
+def test_what_the_repository_has_beside_its_versions_is_there_too(tmp_path: Path) -> None:
+    (tmp_path / "defaults").mkdir()
+    (tmp_path / "host_injections").symlink_to("/opt/eessi")
+    line = replace(ROOT, shared=tmp_path).command_line(["x"])
+    place = "/cvmfs/software.example.org"
+    assert line[line.index(f"{place}/defaults") - 2 :][:2] == ["--ro-bind", str(tmp_path / "defaults")]
+    assert line[line.index(f"{place}/host_injections") - 2 :][:2] == ["--symlink", "/opt/eessi"]
+
+
 def test_a_foreign_program_runs_below_qemu_alone_where_the_kernel_can_do_no_more() -> None:
     line = replace(ROOT, qemu=QEMU, children_too=False).command_line([f"{PREFIX}/usr/bin/true"])
     assert line[-3:] == ["--", "/qemu", f"{PREFIX}/usr/bin/true"]

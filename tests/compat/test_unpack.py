@@ -4,7 +4,6 @@ holds, nothing outside the tree may change."""
 from __future__ import annotations
 
 import os
-import re
 import stat
 import tarfile
 from collections.abc import Iterator
@@ -15,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from outcrop.compat.debian.alternatives import Alternative
+from outcrop.compat.left_out import Drop, DropRules, LeftOut
 from outcrop.compat.unpack import MERGED, PackageFile, UnpackedPackage, merged_path, unpack
 from outcrop.errors import FormatError, IntegrityError, OutcropError, StorageError
 from tests.compat.debian.packages_made_here import MTIME, NONE, Entry, MadePackage, directory, file, hard_link, link
 
-NOTHING = re.compile(r"(?!)")
+NOTHING = DropRules.of(())
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Place:
         return self.root / "outside"
 
     def unpack(
-        self, *packages: MadePackage, dropped: re.Pattern[str] = NOTHING, workers: int = 1
+        self, *packages: MadePackage, dropped: DropRules = NOTHING, workers: int = 1
     ) -> tuple[UnpackedPackage, ...]:
         files = []
         for package in packages:
@@ -46,7 +46,7 @@ class Place:
             files.append(PackageFile(package.name, path))
         return unpack(files, self.tree, dropped, workers)
 
-    def one(self, *entries: Entry, dropped: re.Pattern[str] = NOTHING) -> UnpackedPackage:
+    def one(self, *entries: Entry, dropped: DropRules = NOTHING) -> UnpackedPackage:
         """Unpacks a package with `entries`."""
         (unpacked,) = self.unpack(MadePackage("made", entries=entries), dropped=dropped)
         return unpacked
@@ -89,7 +89,7 @@ def test_files_directories_and_links_are_unpacked(place: Place) -> None:
     )
     assert unpacked.name == "made"
     assert set(unpacked.paths) == {"usr/bin/a", "usr/share/a/data", "usr/bin/b", "usr/absolute", "usr/bin/c"}
-    assert unpacked.dropped == 0
+    assert unpacked.left_out == ()
     tree = place.tree
     assert (tree / "usr/bin/a").read_bytes() == b"program"
     assert (tree / "usr/share/a/data").read_bytes() == b"data"
@@ -175,23 +175,34 @@ def test_a_path_has_one_place(path: str, merged: str) -> None:
     assert merged_path(merged) == merged
 
 
-def test_what_is_dropped_is_counted_and_not_there(place: Place) -> None:
+def test_what_is_dropped_is_told_and_not_there(place: Place) -> None:
     unpacked = place.one(
         directory("usr/share/man"),
-        file("usr/share/man/a"),
+        file("usr/share/man/a", b"manual"),
         link("usr/share/man/b", "a"),
         file("lib/systemd/x"),
         file("usr/share/kept"),
-        dropped=re.compile(r"usr/share/man(?:/.*)?|usr/lib/systemd/.*"),
+        dropped=DropRules.of(
+            [
+                Drop(("usr/share/man", "usr/share/man/**"), "a reason", "manual-pages"),
+                Drop(("usr/lib/systemd/*",), "a reason"),
+            ]
+        ),
     )
     assert unpacked.paths == ("usr/share/kept",)
-    assert unpacked.dropped == 3
+    assert unpacked.left_out == (
+        LeftOut("manual-pages", "usr/share/man/a", 6),
+        LeftOut("manual-pages", "usr/share/man/b", 0),
+        LeftOut("-", "usr/lib/systemd/x", 0),
+    )
     assert not (place.tree / "usr/share/man").exists()
     assert not (place.tree / "usr/lib/systemd").exists()
 
 
 def test_a_hard_link_to_a_file_that_is_dropped_has_its_contents(place: Place) -> None:
-    place.one(file("usr/a", b"contents"), hard_link("usr/b", "usr/a"), dropped=re.compile("usr/a"))
+    place.one(
+        file("usr/a", b"contents"), hard_link("usr/b", "usr/a"), dropped=DropRules.of([Drop(("usr/a",), "a reason")])
+    )
     assert (place.tree / "usr/b").read_bytes() == b"contents"
 
 
@@ -401,7 +412,7 @@ def test_a_diversion_speaks_of_merged_directories(place: Place) -> None:
 
 def test_a_hard_link_to_a_moved_file_that_is_left_out_gets_its_contents(place: Place) -> None:
     theirs = MadePackage("theirs", entries=(file("usr/bin/tool", b"theirs"), hard_link("usr/also", "usr/bin/tool")))
-    place.unpack(diverting(), theirs, dropped=re.compile(r"usr/bin/tool\.real"))
+    place.unpack(diverting(), theirs, dropped=DropRules.of([Drop(("usr/bin/tool.real",), "a reason")]))
     assert (place.tree / "usr/also").read_bytes() == b"theirs"
 
 

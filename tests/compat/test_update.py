@@ -145,3 +145,49 @@ def test_wheels_stay_as_they_are() -> None:
     wheel = LockedWheel("thing", "1.0", "thing-1.0-py3-none-any.whl", DIGEST, 1)
     old = msgspec.structs.replace(lock(), wheels=(wheel,))
     assert update_lock(old, newer(liba={"Version": "1.1"}), {"liba"}).lock.wheels == (wheel,)
+
+
+def test_what_the_new_one_cannot_stand_comes_along() -> None:
+    breaking = {"Version": "1.1", "Breaks": "libb (<< 2), other"}
+    update = update_lock(lock(), _with_bin(newer(liba=breaking, libb={"Version": "2.5"})), {"a"})
+    assert Change("libb", "libb", "1.0", "2.5", "liba cannot stand the old one") in update.changes
+    with pytest.raises(InvalidValue, match="the packages liba and libb cannot be in one layer after the update"):
+        update_lock(lock(), _with_bin(newer(liba=breaking)), {"a"})
+
+
+def test_packages_that_could_not_stand_each_other_before_may_stay_together() -> None:
+    feuding = metadata({**OLD, "liba": {"Source": "a", "Conflicts": "libb"}})
+    together = [["liba", "libb", "other"]]
+    resolution = resolve(feuding.index, ["app", "liba-bin"], together=together)
+    old = lock_of(feuding, resolution, "x86_64", [], ["app"], together=together)
+    new = _with_bin(newer(liba={"Source": "a", "Version": "1.1", "Conflicts": "libb"}))
+    assert versions(update_lock(old, new, {"a"}).lock)["liba"] == "1.1"
+
+
+def test_a_need_may_be_met_by_what_another_package_provides() -> None:
+    new = _with_bin(newer(liba={"Version": "1.1", "Depends": "virtual"}, real={"Provides": "virtual", "Version": "3"}))
+    changed = {one.name: one for one in update_lock(lock(), new, {"a"}).lock.packages}
+    assert (changed["real"].version, changed["real"].needed_by) == ("3", "liba")
+
+
+def test_an_exclusion_that_nothing_asked_for_before_holds_for_a_new_need() -> None:
+    old = metadata(OLD)
+    without = lock_of(old, resolve(old.index, ["app", "liba-bin"]), "x86_64", [], ["app"], excluded=["systemd"])
+    new = _with_bin(newer(liba={"Version": "1.1", "Depends": "systemd"}, systemd={"Version": "252"}))
+    assert "systemd" not in versions(update_lock(without, new, {"a"}).lock)
+
+
+def test_what_only_building_needed_ships_when_a_program_needs_it() -> None:
+    both = metadata({**OLD, "tool": {"Depends": "helper"}, "helper": {}})
+    old = lock_of(both, resolve(both.index, ["app", "liba-bin", "tool"]), "x86_64", [], ["app", "liba", "liba-bin"])
+    new = _with_bin(newer(liba={"Version": "1.1", "Depends": "tool"}, tool={"Depends": "helper"}, helper={}))
+    ships = {one.name: one.ships for one in update_lock(old, new, {"a"}).lock.packages}
+    assert (ships["tool"], ships["helper"]) == (True, True)
+
+
+def test_an_update_brings_no_second_python() -> None:
+    one = metadata({"app": {"Depends": "python3.11"}, "python3.11": {}})
+    old = lock_of(one, resolve(one.index, ["app"]), "x86_64", [], ["app", "python3.11"])
+    new = metadata({"app": {"Version": "2", "Depends": "python3.13"}, "python3.11": {}, "python3.13": {}})
+    with pytest.raises(InvalidValue, match=r"bring Python 3\.11 and 3\.13 into one layer"):
+        update_lock(old, new, {"app"})

@@ -142,6 +142,29 @@ def test_the_program_is_built_on_the_layer_alone(workshop: Path) -> None:
     assert all(place.startswith((prefix, "$ORIGIN")) for place in places)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="hiding the Lmod of this machine needs root")
+def test_the_lmod_of_this_machine_is_not_needed(workshop: Path) -> None:
+    hidden = "for place in /usr/share/lmod /usr/share/Lmod; do [ ! -d $place ] || mount -t tmpfs none $place; done"
+    command = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        f'{hidden} && exec "$@"',
+        "sh",
+        sys.executable,
+        "-m",
+        "outcrop",
+        "demo",
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("LMOD_", "MODULE"))}
+    ended = subprocess.run(
+        [*command, "--directory", str(workshop)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ENDING in ended.stdout
+
+
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler")
 @pytest.mark.skipif(not Path("/usr/share/lmod").exists() and not os.environ.get("LMOD_CMD"), reason="no Lmod")
 def test_without_a_sandbox_the_stack_is_built_for_a_place_of_its_own(tmp_path: Path, workshop: Path) -> None:

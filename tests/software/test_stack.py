@@ -4,6 +4,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from outcrop.compat.family import FAMILIES, Family
+from outcrop.compat.package_sets import read_description, wanted_names
 from outcrop.errors import FormatError, NotFound
 from outcrop.init.target import Target
 from outcrop.software.stack import FILTERED_DEPENDENCIES, find_stack, parse_stack, read_stack
@@ -21,6 +23,14 @@ def test_defaults_are_those_of_eessi() -> None:
 def test_a_stack_has_a_maintainer_if_it_says_so() -> None:
     assert parse_stack(SMALLEST, "stack.toml").maintainer == ""
     assert parse_stack(SMALLEST + 'maintainer = "Ada <ada@example.org>"', "stack.toml").maintainer.startswith("Ada")
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("release", ["bookworm", "trixie"])
+def test_what_a_stack_filters_is_what_the_layer_with_compilers_provides(family: Family, release: str) -> None:
+    sets = [one for one in read_description().sets_for(family, ["compilers"]) if one.ships]
+    provided = {name for package in wanted_names(sets, family, release).values() for name in package.stands_for}
+    assert provided == set(FILTERED_DEPENDENCIES)
 
 
 def test_the_layout_is_eessis() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from outcrop.cli.console import Console
-from outcrop.cli.layer_publishing import breaks_document
+from outcrop.cli.layer_publishing import interfaces_document
 from outcrop.cli.options import examples, json_option
 from outcrop.cli.quantities import counted
 from outcrop.compat.abi.layers import DirectoryFiles, compare_layers, interfaces_below
@@ -45,13 +45,7 @@ def command(console: Console, old: Path, new: Path, on_top: tuple[Path, ...], as
     }
     report = compare_layers(DirectoryFiles(old), DirectoryFiles(new), users)
     if as_json:
-        console.json(
-            {
-                "libraries": list(report.libraries),
-                "compared": report.users,
-                "breaks": breaks_document(report.breaks),
-            }
-        )
+        console.json(interfaces_document(report))
     else:
         if report.breaks:
             console.table(("FILE", "NEEDS", "PROBLEM"), [(one.user, one.library, one.problem) for one in report.breaks])

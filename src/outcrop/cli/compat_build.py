@@ -20,6 +20,7 @@ from outcrop.cli.compat_options import (
     occasion_options,
     set_options,
     stack_options,
+    tell_put_back,
 )
 from outcrop.cli.compat_since import since_document, tell_since
 from outcrop.cli.console import Console
@@ -102,6 +103,8 @@ def command(
     earlier = earlier_layer(Path(os.path.realpath(since))) if since else None
     occasion = Occasion(author or layer.stack.maintainer, message, earlier, archives)
     packages = chosen_packages(mirror)
+    if not dry_run:
+        tell_put_back(console, place.tree)
     if back_end_of(description) is BackEnd.GENTOO_PREFIX:
         compat_gentoo.refuse_release(release)
         compat_gentoo.build(
@@ -124,7 +127,7 @@ def command(
     started = time.monotonic()
     files = fetch_packages(exact, packages, archives, console.progress())
     built = build_layer(place, exact, description, files, console.progress(), occasion=occasion)
-    warn(console, built)
+    warn_of_refused(console, built)
     _show(console, layout, exact, built, time.monotonic() - started, as_json)
 
 
@@ -146,8 +149,8 @@ def _show_plan(console: Console, place: BuildPlace, lock: Lock, as_json: bool) -
     )
 
 
-def warn(console: Console, built: BuiltLayer) -> None:
-    """Tells what of the packages could not be done."""
+def warn_of_refused(console: Console, built: BuiltLayer) -> None:
+    """Names the programs that could not be moved to the prefix, and what scripts of packages would have done."""
     for one in built.changes:
         if one.refused:
             console.warning(f"{one.path} keeps the host's loader and paths: {one.refused}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from outcrop.cli.compat_since import since_document, tell_since
@@ -15,11 +16,15 @@ from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.family import Family
 from outcrop.compat.gentoo.build import build_prefix
 from outcrop.compat.gentoo.inputs import fetch_snapshot
+from outcrop.compat.gentoo.installed import OF_THE_BUILD
 from outcrop.compat.gentoo.lock import GentooLock, read_lock, require_same_inputs, write_lock
 from outcrop.compat.gentoo.plan import GentooPlan, plan_prefix
 from outcrop.compat.gentoo.snapshot_facts import AtomFacts, SnapshotFacts, snapshot_facts
 from outcrop.compat.package_sets import LayerDescription
+from outcrop.compat.rebuild import Original, compared
+from outcrop.compat.record import LOCK_FILE, Difference, require_record
 from outcrop.errors import InvalidValue
+from outcrop.progress import Progress
 
 
 def refuse_release(release: str | None) -> None:
@@ -193,6 +198,45 @@ def build(
     console.note(f"{counted(len(exact.atoms), 'atom')} of {exact.release} for {layout.prefix}, in {seconds:,.0f} s")
     tell_since(console, built)
     console.result(str(built.tree))
+
+
+def gentoo_lock(tree: Path) -> GentooLock:
+    """What the layer `tree` was built from, as its record says. NotFound, FormatError, StorageError."""
+    return read_lock(require_record(tree) / LOCK_FILE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A layer that was built once more: where, how many paths were compared, those that differ, and those of them that
+    tell when it was built."""
+
+    tree: Path
+    compared: int
+    different: tuple[Difference, ...]
+    expected: tuple[Difference, ...]
+
+
+def rebuild(
+    original: Original,
+    place: BuildPlace,
+    exact: GentooLock,
+    description: LayerDescription,
+    packages: PackageMirror,
+    progress: Progress,
+) -> Rebuilt:
+    """Builds the layer `original` once more at `place`, from the lock `exact` and the mirror alone, and compares."""
+    asked_for = [one.name for one in description.sets if one.name in exact.sets]
+    require_same_inputs(plan_prefix(description, place.layout.family, asked_for).lock, exact)
+    if not exact.source_archives:
+        raise InvalidValue(
+            what="the lock",
+            problem="names no source archives, so it cannot be built without a network",
+            hint="name the one that a finished build has in its record, `reprod/<time>/lock.json`",
+        )
+    built = build_prefix(place, exact, description, packages, progress)
+    different = compared(original, built.tree)
+    expected = tuple(one for one in different if OF_THE_BUILD.fullmatch(one.path))
+    return Rebuilt(built.tree, len(original.contents), tuple(one for one in different if one not in expected), expected)
 
 
 def _show_build(console: Console, place: BuildPlace, lock: GentooLock, *, as_json: bool) -> None:

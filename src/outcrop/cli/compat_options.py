@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 
+from outcrop.cli.console import Console
 from outcrop.cli.options import Command
 from outcrop.compat.debian.archive import Archive, archive_addresses
 from outcrop.compat.debian.package_mirror import PARTIAL, PackageMirror
 from outcrop.compat.debian.signature import archive_keyring
+from outcrop.compat.exchange import put_back
 from outcrop.compat.family import Family, family_named, this_family
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.package_sets import LayerDescription, read_description
@@ -188,3 +190,9 @@ def chosen_packages(mirror: Path | None, *, offline: bool = False) -> PackageMir
 def chosen_archive(mirror: PackageMirror, debian_mirrors: Sequence[str], keyring: Path | None) -> Archive:
     """Where metadata come from, and the keys that they must be signed with."""
     return Archive(archive_addresses(debian_mirrors), mirror, archive_keyring(keyring))
+
+
+def tell_put_back(console: Console, tree: Path) -> None:
+    """Says so where the layer `tree` has to be put back that a killed build has left aside; StorageError."""
+    if put_back(tree):
+        console.warning(f"{tree} is the old layer again: a build was killed just when its own was to take this place")

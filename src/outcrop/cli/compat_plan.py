@@ -27,6 +27,7 @@ from outcrop.compat.debian.licences import licences_of
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.family import FAMILIES, family_named, this_family
 from outcrop.compat.lock import Lock, write_lock
+from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.plan import LayerPlan, family_differences, plan_layer
 from outcrop.compat.wheels.wheel_file import read_wheel
 
@@ -97,6 +98,7 @@ def command(
             {
                 "release": description.release,
                 "layers": [_document(plan, packages) for plan in plans],
+                "drops": _omissions(description),
                 "differences": [
                     {
                         "name": one.name,
@@ -109,10 +111,21 @@ def command(
         return
     for plan in plans:
         _show(console, plan, packages, all_fetched=licences)
+    _show_omissions(console, description)
     if len(plans) > 1:
         _show_differences(console, plans)
     if lock is not None:
         console.note(f"the lock is in {lock}")
+
+
+def _omissions(description: LayerDescription) -> list[dict[str, object]]:
+    return [{"name": one.name, "reason": one.reason, "paths": list(one.paths)} for one in description.drops]
+
+
+def _show_omissions(console: Console, description: LayerDescription) -> None:
+    if description.drops:
+        console.result("")
+        console.table(("FILES LEFT OUT", "WHY"), [(one.name or one.paths[0], one.reason) for one in description.drops])
 
 
 def _licences(plan: LayerPlan, packages: PackageMirror) -> dict[str, tuple[str, ...]]:
@@ -192,7 +205,7 @@ def _show(console: Console, plan: LayerPlan, packages: PackageMirror, *, all_fet
     console.note(f"{plan.family.name}: {plan.lock.release}, {sets}")
     console.note(
         f"{counted(len(plan.shipped), 'package')}{_and_wheels(plan.lock)}, {_size(plan.lock) / 1e6:,.0f} MB to fetch, "
-        f"{sum(one.installed for one in plan.shipped) / 1e6:,.0f} MB unpacked before documentation is left out"
+        f"{sum(one.installed for one in plan.shipped) / 1e6:,.0f} MB unpacked before files are left out"
     )
     unknown = counted(sum(not names for names in licences.values()), "package")
     if all(licences.values()):

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import click
 
 from outcrop.cli.console import Console
-from outcrop.cli.layer_publishing import (
-    layer_place,
-    layer_publishing_options,
-    publication_document,
-    tell_publication,
-)
-from outcrop.cli.options import dry_run_option, examples, json_option
+from outcrop.cli.layer_publishing import LayerPublishing, layer_publishing_options
+from outcrop.cli.options import examples
 from outcrop.cli.reading import Reading, reading_options
-from outcrop.delivery.layer_publication import Allowances, Told, promote_layer
+from outcrop.delivery.layer_publication import promote_layer
 
 
 @click.command(
@@ -29,40 +22,19 @@ from outcrop.delivery.layer_publication import Allowances, Told, promote_layer
 @click.argument("target", metavar="FQRN")
 @click.argument("digest")
 @layer_publishing_options
-@dry_run_option
-@json_option
 @click.pass_obj
 def command(
     console: Console,
     reading: Reading,
     target: str,
     digest: str,
-    software: str | None,
-    allow_libc: bool,
-    allow_breaks: bool,
-    message: str,
-    author: str,
-    reason: str,
-    dry_run: bool,
-    as_json: bool,
+    publishing: LayerPublishing,
 ) -> None:
     """Publish the layer of REPO that has DIGEST into the repository FQRN.
 
     DIGEST is what `outcrop compat publish` has answered, or its first 12 digits or more. The layer is fetched and
     verified file by file: what users get is what was tested, to the byte.
     """
-    with reading.open(console) as source, layer_place(console, target, software) as place:
-        published = promote_layer(
-            source,
-            digest.lower(),
-            place,
-            Told(author, message, reason),
-            Allowances(allow_libc, allow_breaks),
-            now=datetime.now(UTC),
-            dry_run=dry_run,
-            progress=console.progress(),
-        )
-    if as_json:
-        console.json(publication_document(published))
-    else:
-        tell_publication(console, published, dry_run=dry_run)
+    with reading.open(console) as source, publishing.place(console, target) as place:
+        published = promote_layer(source, digest.lower(), place, publishing.terms(console))
+    publishing.tell(console, published)

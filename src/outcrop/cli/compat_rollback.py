@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import click
 
 from outcrop.cli.compat_options import chosen_family
 from outcrop.cli.console import Console
-from outcrop.cli.layer_publishing import (
-    layer_place,
-    layer_publishing_options,
-    publication_document,
-    tell_publication,
-)
-from outcrop.cli.options import dry_run_option, examples, json_option
+from outcrop.cli.layer_publishing import LayerPublishing, layer_publishing_options
+from outcrop.cli.options import examples
 from outcrop.compat.layout import LayerLayout
 from outcrop.cvmfs.names import repository_name
-from outcrop.cvmfs.paths import repository_path
-from outcrop.delivery.layer_publication import Allowances, Told
+from outcrop.delivery.layer_publication import place_of
 from outcrop.delivery.layer_rollback import roll_layer_back
 
 
@@ -35,8 +27,6 @@ from outcrop.delivery.layer_rollback import roll_layer_back
 @click.option("--family", metavar="F", help="The family, by default this machine's.")
 @click.option("--to", default="", metavar="DIGEST", help="The layer to go back to, instead of the one before.")
 @layer_publishing_options
-@dry_run_option
-@json_option
 @click.pass_obj
 def command(
     console: Console,
@@ -44,33 +34,15 @@ def command(
     version: str,
     family: str | None,
     to: str,
-    software: str | None,
-    allow_libc: bool,
-    allow_breaks: bool,
-    message: str,
-    author: str,
-    reason: str,
-    dry_run: bool,
-    as_json: bool,
+    publishing: LayerPublishing,
 ) -> None:
     """Publish the layer once more that the VERSION of the stack in FQRN had before.
 
-    Only the layer goes back; what else was published since stays. What was built on the newer layer must find what it
-    needs in the older one, too. A rollback can itself be rolled back.
+    The last change of the layer is undone: another one took its place, or it was deleted. What else was published since
+    stays. What was built on the newer layer must find what it needs in the older one, too. A rollback can itself be
+    rolled back.
     """
     layout = LayerLayout(repository_name(fqrn), version, chosen_family(family))
-    with layer_place(console, fqrn, software) as place:
-        published = roll_layer_back(
-            place,
-            repository_path(f"/{layout.relative}"),
-            Told(author, message, reason),
-            Allowances(allow_libc, allow_breaks),
-            now=datetime.now(UTC),
-            digest=to.lower(),
-            dry_run=dry_run,
-            progress=console.progress(),
-        )
-    if as_json:
-        console.json(publication_document(published))
-    else:
-        tell_publication(console, published, dry_run=dry_run)
+    with publishing.place(console, fqrn) as place:
+        published = roll_layer_back(place, place_of(layout), publishing.terms(console), to.lower())
+    publishing.tell(console, published)

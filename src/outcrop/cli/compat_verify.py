@@ -11,16 +11,11 @@ import click
 from outcrop.cli.compat_options import declared_layer, recorded_sets_option
 from outcrop.cli.console import Console
 from outcrop.cli.options import examples, json_option
-from outcrop.cli.quantities import counted
-from outcrop.compat.package_sets import wanted_names, wanted_programs
-from outcrop.compat.record import recorded_layout, recorded_lock, recorded_origin, require_record
-from outcrop.compat.verify.choices import choices_for
-from outcrop.compat.verify.layer import Verification, verify_layer
-from outcrop.compat.verify.report import Report, Result
+from outcrop.cli.verification_view import tell_result, verification_document
+from outcrop.compat.record import require_record
+from outcrop.compat.verify.layer import verify_layer
+from outcrop.compat.verify.recorded import recorded_verification
 from outcrop.errors import InvalidValue
-
-_SHOWN = 20
-"""How many findings of one check are shown to people; JSON has all."""
 
 
 @click.command(
@@ -43,26 +38,12 @@ def command(console: Console, path: Path, stack_directory: Path | None, as_json:
     processor as QEMU plays it; and a tracer sees no file of the host asked for but those that are declared.
     """
     tree = Path(os.path.realpath(path))
-    origin = recorded_origin(tree)
     description = declared_layer(require_record(tree), stack_directory)
-    layout = recorded_layout(tree)
-    sets = [one for one in description.sets if one.name in origin.sets and one.ships]
-    layer = Verification(
-        tree=tree,
-        layout=layout,
-        lock=None if origin.back_end else recorded_lock(tree),
-        packages=tuple(sorted(wanted_names(sets, layout.family, origin.release))),
-        undeclared=tuple(sorted(set(origin.sets) - {one.name for one in description.sets})),
-        programs=wanted_programs(sets, layout.family, origin.release),
-        host_links=description.host_links,
-        locales=description.locales,
-        choices=choices_for(layout.family, description.instructions),
-        build_places=("/outcrop-compat-",),
-    )
+    layer = recorded_verification(tree, description)
     started = time.monotonic()
-    report = verify_layer(layer, lambda result: None if as_json else _show(console, result))
+    report = verify_layer(layer, lambda result: None if as_json else tell_result(console, result))
     if as_json:
-        console.json(_document(report))
+        console.json(verification_document(report))
     else:
         seconds = time.monotonic() - started
         verdict = "all checks passed" if report.passed else "the layer is not what it promises"
@@ -71,33 +52,3 @@ def command(console: Console, path: Path, stack_directory: Path | None, as_json:
         raise InvalidValue(
             what=str(path), problem="did not pass verification", hint="the findings above say what is wrong"
         )
-
-
-def _show(console: Console, result: Result) -> None:
-    findings = result.checked.findings
-    state = "ok" if result.passed else counted(len(findings), "finding")
-    console.note(f"{result.name}: {result.checked.number:,} looked at, {state}, {result.seconds:.1f} s")
-    if result.checked.skipped:
-        left_out = ", ".join(f"{one.subject} ({one.problem})" for one in result.checked.skipped)
-        console.note(f"  not looked at: {left_out}")
-    for one in findings[:_SHOWN]:
-        console.warning(f"{one.subject} {one.problem}")
-    if len(findings) > _SHOWN:
-        console.note(f"  and {len(findings) - _SHOWN:,} more")
-
-
-def _document(report: Report) -> dict[str, object]:
-    return {
-        "passed": report.passed,
-        "checks": [
-            {
-                "name": result.name,
-                "number": result.checked.number,
-                "passed": result.passed,
-                "seconds": round(result.seconds, 2),
-                "findings": [{"subject": one.subject, "problem": one.problem} for one in result.checked.findings],
-                "skipped": [{"subject": one.subject, "problem": one.problem} for one in result.checked.skipped],
-            }
-            for result in report.results
-        ],
-    }

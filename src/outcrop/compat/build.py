@@ -18,35 +18,40 @@ from outcrop.compat.changelog import UNTOLD, Occasion, told_mirrors
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.debian.scripts import Effect
 from outcrop.compat.debian.signature import GPGV
-from outcrop.compat.exchange import exchanged
+from outcrop.compat.equal_files import join_equal_files
+from outcrop.compat.exchange import put_back, take_place
 from outcrop.compat.finish import add_links, finish
 from outcrop.compat.layout import LayerLayout
+from outcrop.compat.left_out import LEFT_OUT_FILE, left_out_text, require_kept
 from outcrop.compat.locales import locales_to_make
 from outcrop.compat.lock import Lock, LockedPackage, LockedWheel, render_lock
 from outcrop.compat.owners import OWNERS_FILE, owners_text
 from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.plan import PLAN_FILE, plan_text
 from outcrop.compat.record import BuildLog, following, write_record
+from outcrop.compat.redirection import redirections
 from outcrop.compat.relocate.path_rules import PathRules
 from outcrop.compat.relocate.programs import KEPT_PATHS, UNTOUCHED
 from outcrop.compat.relocate.tree import FileChanges, TreeRules, paths_present, relocate_tree
 from outcrop.compat.script_effects import known_effects, undone
 from outcrop.compat.sealed_root import sealed_root
+from outcrop.compat.shared_links import lay_links
 from outcrop.compat.unpack import PackageFile, unpack
 from outcrop.compat.wheels.index import fetch_wheel
 from outcrop.compat.wheels.needs import require_needs
 from outcrop.compat.wheels.placing import WheelPlaces, place_wheel
 from outcrop.errors import AlreadyExists, storage_error
 from outcrop.progress import SILENT, Progress
-from outcrop.scratch import scratch_directory
+from outcrop.scratch import remove_leftovers, scratch_directory
 
 CONCURRENT_DOWNLOADS = 6
+_PURPOSE = "compat"
 
 
 @dataclass(frozen=True, slots=True)
 class BuildPlace:
-    """`destination` is a copy of the repository's root: the layer is made at its place below. With `replace`, one that
-    is there already gives way."""
+    """`destination` is a copy of the repository's root: the layer is made at its place below, and beside `versions` the
+    links to which its own lead. With `replace`, a layer that is there already gives way."""
 
     layout: LayerLayout
     destination: Path
@@ -111,13 +116,14 @@ def build_layer(
     StorageError, IntegrityError, FormatError; InvalidValue for packages and prefixes that cannot be used;
     CommandFailed, MissingCapability."""
     tree = place.tree
+    links = redirections(place.layout, description)
     prepare_place(place)
     occasion = following(occasion, tree)
-    with scratch_directory("compat", tree.parent) as scratch:
+    with scratch_directory(_PURPOSE, tree.parent) as scratch:
         new = scratch.directory / "layer"
         log = BuildLog()
         _say_what(log, clock(), lock, occasion)
-        changes, owned, left = _make(new, place.layout, lock, description, files, progress, clock, log)
+        changes, documents, left = _make(new, place.layout, lock, description, files, progress, clock, log)
         record = write_record(
             new,
             place.layout,
@@ -127,11 +133,11 @@ def build_layer(
             changes,
             log,
             _tools(place.layout, new),
-            {OWNERS_FILE: owners_text(new, owned), PLAN_FILE: plan_text(description, lock, place.layout.family)},
+            documents | {PLAN_FILE: plan_text(description, lock, place.layout.family)},
             occasion,
         )
-        if not (tree.exists() and exchanged(new, tree)):
-            put_in_place(new, tree, scratch.directory / "old")
+        lay_links(place.destination, links.targets())
+        take_place(new, tree)
     return BuiltLayer(tree, tree / record.relative_to(new), tuple(changes), occasion, left)
 
 
@@ -151,8 +157,16 @@ def _tools(layout: LayerLayout, tree: Path) -> list[list[str]]:
     return [[program, "--version"] for program in programs if program]
 
 
+def clear_up(place: BuildPlace) -> None:
+    """Takes away what a build that was killed has left beside the layer, where it is not built again. StorageError."""
+    put_back(place.tree)
+    remove_leftovers(_PURPOSE, place.tree.parent)
+
+
 def prepare_place(place: BuildPlace) -> None:
-    """Makes the directory that takes the layer; AlreadyExists where a layer is there that may not give way."""
+    """Makes the directory that takes the layer; AlreadyExists where a layer is there that may not give way.
+    StorageError."""
+    put_back(place.tree)
     if place.tree.exists() and not place.replace:
         raise AlreadyExists(
             what=str(place.tree), hint="`--replace` builds it anew; the old one is kept until the new one is whole"
@@ -172,12 +186,14 @@ def _make(
     progress: Progress,
     clock: Callable[[], datetime],
     log: BuildLog,
-) -> tuple[list[FileChanges], dict[str, tuple[str, ...]], dict[str, tuple[Effect, ...]]]:
+) -> tuple[list[FileChanges], dict[str, bytes], dict[str, tuple[Effect, ...]]]:
+    """Makes the layer; what was changed, what the record tells of its packages, and what their scripts would have done
+    and nobody did."""
     workers = len(os.sched_getaffinity(0))
     packages = [PackageFile(package.name, files[package.name]) for package in lock.packages]
     unpacked = unpack(packages, tree, description.dropped(), workers, progress)
-    paths, left_out = sum(len(one.paths) for one in unpacked), sum(one.dropped for one in unpacked)
-    log.say(clock(), f"unpacked {paths} files and links, left {left_out} out")
+    number, fewer = sum(len(one.paths) for one in unpacked), sum(len(one.left_out) for one in unpacked)
+    log.say(clock(), f"unpacked {number} files and links, left {fewer} out")
     left = undone({one.name: one.effects for one in unpacked}, known_effects(description.effects))
     for one in unpacked:
         for path, to in one.diverted.items():
@@ -194,17 +210,23 @@ def _make(
             log.say(clock(), f"{change.path} could not be moved: {change.refused}")
     ships = {package.name for package in lock.packages if package.ships}
     owned = {one.name: one.paths for one in unpacked if one.name in ships}
+    left_out = {one.name: one.left_out for one in unpacked if one.name in ships}
     for wheel in lock.wheels:
         places = WheelPlaces(tree, rules.paths, description.dropped())
-        owned[wheel.file] = place_wheel(files[wheel.file], wheel.file, places)
+        placed = place_wheel(files[wheel.file], wheel.file, places)
+        owned[wheel.file], left_out[wheel.file] = placed.paths, placed.left_out
         log.say(clock(), f"placed the wheel {wheel.file}")
+    paths = (path for paths in owned.values() for path in paths)
+    needs = ((one.path, map(os.fsdecode, one.needs)) for one in changes)
+    require_kept((one for lost in left_out.values() for one in lost), paths, needs)
     require_needs(tree, lock, layout.family)
     finish(sealed_root(layout, tree, writable=True), description, progress, lambda step: log.say(clock(), step))
     _remove(tree, (path for one in unpacked if one.name not in ships for path in one.paths))
+    log.say(clock(), f"{join_equal_files(tree)} bytes were there twice")
     _settle(tree, _moment(lock))
     only_for_building = len(unpacked) - len(ships)
     log.say(clock(), f"took away what {only_for_building} packages brought that were only there for building")
-    return changes, owned, left
+    return changes, {OWNERS_FILE: owners_text(tree, owned), LEFT_OUT_FILE: left_out_text(left_out)}, left
 
 
 def _remove(tree: Path, paths: Iterable[str]) -> None:
@@ -259,18 +281,3 @@ def _settle(tree: Path, moment: float) -> None:
             os.utime(directory, (moment, moment))
     except OSError as error:
         raise storage_error(error) from error
-
-
-def put_in_place(new: Path, tree: Path, aside: Path) -> None:
-    """Gives the finished layer `new` its name; the one that had it goes `aside` meanwhile. StorageError."""
-    try:
-        if tree.exists():
-            tree.rename(aside)
-        new.rename(tree)
-    except BaseException as error:
-        if aside.exists() and not tree.exists():
-            aside.rename(tree)
-        if isinstance(error, OSError):
-            raise storage_error(error) from error
-        raise
-    shutil.rmtree(aside, ignore_errors=True)

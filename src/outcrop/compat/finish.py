@@ -14,13 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from outcrop.compat.debian.alternatives import Alternative, chosen
+from outcrop.compat.indices import shorten_lists
 from outcrop.compat.layout import STARTPREFIX, LayerLayout
+from outcrop.compat.left_out import glob_pattern
 from outcrop.compat.locales import CHARACTER_SETS, SOURCES, locales_to_make
 from outcrop.compat.package_sets import LayerDescription
+from outcrop.compat.redirection import redirections
 from outcrop.compat.sealed_root import SealedRoot
 from outcrop.compat.unpack import merged_path
 from outcrop.errors import CommandFailed, FormatError, storage_error
 from outcrop.progress import SILENT, Progress
+from outcrop.software.layout import CATALOG_MARKER
 
 _AUTHORITIES = "usr/share/ca-certificates"
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
@@ -32,26 +36,26 @@ _BEHIND = "usr/libexec/outcrop"
 
 
 def add_links(tree: Path, layout: LayerLayout, description: LayerDescription, asked: Iterable[Alternative]) -> None:
-    """Links that no package has: alternatives, declared ones, the host's files. StorageError."""
+    """Links that no package has: alternatives, declared ones, those that a site can redirect. StorageError,
+    InvalidValue."""
     try:
         for link, target in chosen(asked).items():
             if (tree / merged_path(target.lstrip("/"))).exists():
                 _link(tree, merged_path(link.lstrip("/")), target, replace=False)
         for declared in description.links:
             _link(tree, declared.path, declared.target, replace=True)
-        add_host_links(tree, layout, description)
-        for directory in description.trusted_directories:
-            (tree / merged_path(directory)).mkdir(parents=True, exist_ok=True)
+        add_redirections(tree, layout, description, merged_path)
     except OSError as error:
         raise storage_error(error) from error
 
 
-def add_host_links(tree: Path, layout: LayerLayout, description: LayerDescription) -> None:
-    """Links to the host's files, each with the variable by which a site redirects it; OSError."""
-    for host in description.host_links:
-        # A CernVM-FS client puts the value of its variable in, or the path behind the `:-`.
-        target = f"$({layout.variable(host.variable)}:-{host.host})"
-        _link(tree, merged_path(host.path), target, replace=True)
+def add_redirections(
+    tree: Path, layout: LayerLayout, description: LayerDescription, place_of: Callable[[str], str] = str
+) -> None:
+    """Links that a site can redirect: to the host's files, and to what it puts before the layer's libraries. `place_of`
+    says where a path of the layer is. OSError, InvalidValue."""
+    for link in redirections(layout, description).layer:
+        _link(tree, place_of(link.path), link.target, replace=True)
 
 
 def _link(tree: Path, path: str, target: str, *, replace: bool) -> None:
@@ -80,12 +84,13 @@ def finish(
     """Everything that is generated; `told` hears of each step when it is done. `root` is writable. CommandFailed where
     one of the layer's programs fails, StorageError."""
     steps = (
-        _write_startprefix,
+        _write_own_files,
         _certificates,
         _compiler_specs,
         _compilers_tools,
         _linker_scripts,
         _lmod_places,
+        _lists,
         _loader_cache,
         _character_sets,
         _locales,
@@ -109,14 +114,17 @@ def _program(root: SealedRoot, place: str) -> str | None:
     return f"{root.layout.prefix}/{place}" if (root.tree / place).exists() else None
 
 
-def _write_startprefix(root: SealedRoot, _: LayerDescription) -> None:
-    write_startprefix(root.tree, root.layout)
+def _write_own_files(root: SealedRoot, _: LayerDescription) -> None:
+    write_own_files(root.tree, root.layout)
 
 
-def write_startprefix(tree: Path, layout: LayerLayout) -> None:
-    """The command that runs another one with the layer's environment, as Gentoo Prefix has it; OSError."""
+def write_own_files(tree: Path, layout: LayerLayout) -> None:
+    """The command that runs another one with the layer's environment, as Gentoo Prefix has it, and the mark that gives
+    the layer a catalog of its own; OSError."""
+    (tree / CATALOG_MARKER).touch()
     template = Path(__file__).with_name("templates") / f"{STARTPREFIX}.sh"
-    text = template.read_text(encoding="utf-8").replace("@PREFIX@", str(layout.prefix))
+    text = template.read_text(encoding="utf-8")
+    text = text.replace("@PREFIX@", str(layout.prefix)).replace("@VARIABLES@", layout.variable_prefix)
     place = tree / STARTPREFIX
     place.write_text(text, encoding="utf-8")
     place.chmod(0o755)
@@ -136,7 +144,7 @@ def _certificates(root: SealedRoot, _: LayerDescription) -> None:
         if not link.is_symlink():
             link.symlink_to(os.path.relpath(path, bundle.parent))
     if openssl:
-        root.require_room(root.run([openssl, "rehash", f"{root.layout.prefix}/{bundle.parent.relative_to(root.tree)}"]))
+        root.require([openssl, "rehash", f"{root.layout.prefix}/{bundle.parent.relative_to(root.tree)}"])
 
 
 _ABSOLUTE_LIBRARY = re.compile(r"(?<=[\s(])/\S*/(?=[^/\s]+\.(?:so[.\d]*|a)\b)")
@@ -209,6 +217,11 @@ def _lmod_places(root: SealedRoot, _: LayerDescription) -> None:
     text = settings.read_text(encoding="utf-8")
     default = f'{_LMOD_PACKAGE_PATH}"{root.layout.prefix}/usr/share/lmod/lmod/libexec"'
     settings.write_text(text.replace(f'{_LMOD_PACKAGE_PATH}""', default), encoding="utf-8")
+
+
+def _lists(root: SealedRoot, _: LayerDescription) -> None:
+    """Lists of what there is, without what a layer leaves out; before anything is made of them."""
+    shorten_lists(root.tree, root.layout.family.triplet)
 
 
 def _loader_cache(root: SealedRoot, _: LayerDescription) -> None:
@@ -292,16 +305,29 @@ def _unpacked(place: Path) -> Iterator[None]:
         place.unlink()
 
 
-def _bytecode(root: SealedRoot, _: LayerDescription) -> None:
+_NOT_COMPILED = re.compile(r"^\*\*\* Error compiling '(.*)'\.\.\.$", re.MULTILINE)
+_BYTECODE_HINT = "a file that nobody imports is declared in `[[uncompiled]]` of `layer.toml`, with its reason"
+
+
+def _bytecode(root: SealedRoot, description: LayerDescription) -> None:
     """Python's packages: bytecode, so that no user's import has to compile, with the checksum of its source instead of
-    a time, so that it is the same whenever it is made."""
+    a time, so that it is the same whenever it is made. All but the files that are declared must have some."""
     python = _program(root, "usr/bin/python3")
     if python is None:
         return
     prefix = root.layout.prefix
     places = _existing(root, ("usr/lib/python3", *(f"usr/lib/{path.name}" for path in _pythons(root.tree))))
     options = ["-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
-    root.require_room(root.run([python, "-I", *options, *(f"{prefix}/{place}" for place in places)]))
+    without = "|".join(glob_pattern(path) for one in description.uncompiled for path in one.paths)
+    if without:
+        options += ["-x", rf"\A{re.escape(str(prefix))}/(?:{without})\Z"]
+    ended = root.run([python, "-I", *options, *(f"{prefix}/{place}" for place in places)])
+    root.require_room(ended)
+    if ended.returncode != 0:
+        names = [name.removeprefix(f"{prefix}/") for name in _NOT_COMPILED.findall(ended.stdout)]
+        words = (ended.stderr.strip() or ended.stdout.strip()).splitlines() or [f"exit code {ended.returncode}"]
+        problem = f"it cannot compile {', '.join(names)}" if names else words[-1]
+        raise CommandFailed(what="the layer's `compileall`", problem=problem, hint=_BYTECODE_HINT)
 
 
 def _pythons(tree: Path) -> Sequence[Path]:

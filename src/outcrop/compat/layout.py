@@ -32,9 +32,14 @@ class LayerLayout:
         return PurePosixPath("versions", self.version, "compat", OPERATING_SYSTEM, self.family.name)
 
     @property
+    def mount_point(self) -> PurePosixPath:
+        """The repository as every user sees it."""
+        return self.mount_root / self.repository
+
+    @property
     def prefix(self) -> PurePosixPath:
         """The layer as every user sees it."""
-        return self.mount_root / self.repository / self.relative
+        return self.mount_point / self.relative
 
     @property
     def loader(self) -> str:
@@ -52,6 +57,10 @@ class LayerLayout:
         return (*(f"{self.prefix}/{place}" for place in trusted), self.libraries)
 
     def variable(self, name: str) -> str:
-        """The variable of a client by which a site redirects `name`, such as EESSI_202606_COMPAT_ETC_PASSWD."""
+        """The variable of a client that holds for this version alone, such as EESSI_202606_LIB_OVERRIDE."""
         digits = "".join(character for character in self.version if character.isalnum())
-        return f"{self.variable_prefix}{digits}_COMPAT_{name}"
+        return f"{self.variable_prefix}{digits}_{name}"
+
+    def shared_variable(self, name: str) -> str:
+        """The variable of a client that holds for all versions, such as EESSI_LIB_OVERRIDE_DEFAULT."""
+        return f"{self.variable_prefix}{name}"

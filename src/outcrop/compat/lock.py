@@ -7,7 +7,7 @@ wheels does not speak of them, so whoever does not know them reads it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,8 +28,8 @@ FORMAT = 1
 
 class LockedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A package, by the digest of its file. `path` starts at a mirror of the archive; `size` and `installed` are in
-    bytes; `needed_by` is the package that brought it, empty where a set names it. What it needs and provides is written
-    as in Debian's control files."""
+    bytes; `needed_by` is the package that brought it, empty where a set names it. What it needs, provides and cannot
+    stand is written as in Debian's control files."""
 
     name: str
     version: str
@@ -44,6 +44,7 @@ class LockedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ships: bool = True
     needs: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
 
 
 class LockedWheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +71,8 @@ class LockedSuite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Lock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole lock. `sets`: the sets that it was resolved from."""
+    """A whole lock. `sets`: the sets that it was resolved from; `excluded`: the declared exclusions, `left_out` the
+    ones that anything asked for; `together`: packages that may be in one layer whatever they say of each other."""
 
     format: int
     release: str
@@ -80,6 +82,8 @@ class Lock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     left_out: tuple[str, ...]
     packages: tuple[LockedPackage, ...]
     wheels: tuple[LockedWheel, ...] = ()
+    excluded: tuple[str, ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
 
     @property
     def all(self) -> tuple[LockedPackage | LockedWheel, ...]:
@@ -106,8 +110,11 @@ def lock_of(
     sets: Iterable[str],
     shipped: Iterable[str],
     wheels: Iterable[LockedWheel] = (),
+    excluded: Iterable[str] = (),
+    together: Iterable[Collection[str]] = (),
 ) -> Lock:
-    """The lock of what `resolution` chose, and `wheels`; only the packages `shipped` are part of the finished layer."""
+    """The lock of what `resolution` chose, and `wheels`; only the packages `shipped` are part of the finished layer.
+    `excluded` and `together` are what the resolution was given."""
     ships = frozenset(shipped)
     return Lock(
         FORMAT,
@@ -121,6 +128,8 @@ def lock_of(
             for chosen in resolution.chosen.values()
         ),
         tuple(wheels),
+        tuple(sorted(excluded)),
+        tuple(tuple(sorted(group)) for group in together),
     )
 
 
@@ -148,6 +157,7 @@ def locked(package: DebianPackage, needed_by: str, *, ships: bool) -> LockedPack
         ships=ships,
         needs=tuple(" | ".join(map(str, clause)) for clause in package.needs),
         provides=tuple(map(str, package.provides)),
+        conflicts=tuple(map(str, package.conflicts)),
     )
 
 
@@ -213,6 +223,16 @@ def version_changes(before: Lock, after: Lock) -> tuple[VersionChange, ...]:
         if versions[0] != versions[1]:
             found.append(VersionChange(name, source, *versions))
     return tuple(found)
+
+
+def makes_the_same(one: Lock, other: Lock) -> bool:
+    """Whether two locks make the same layer: they have the same files, whenever their metadata were signed."""
+    return _files(one) == _files(other)
+
+
+def _files(lock: Lock) -> tuple[object, ...]:
+    packages = {(package.name, package.sha256, package.ships) for package in lock.packages}
+    return lock.release, lock.family, packages, {(wheel.file, wheel.sha256) for wheel in lock.wheels}
 
 
 def _check(lock: Lock, what: str) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from outcrop.compat.package_sets import glob_pattern
+from outcrop.compat.left_out import glob_pattern
 from outcrop.errors import FormatError
 from outcrop.toml_text import read_text
 
@@ -23,6 +23,7 @@ OWNERS_FILE = "packages.txt"
 
 _GENERATED = (
     "startprefix",
+    ".cvmfscatalog",
     "etc/ld.so.cache",
     "etc/ssl/certs/ca-certificates.crt",
     "usr/lib/*/gconv/gconv-modules.cache",

@@ -12,6 +12,7 @@
     reason = "the shell of users and of `startprefix`"
     gentoo = "app-shells/bash"
     programs = ["bash"]
+    stands_for = ["…"]             # dependencies of easyconfigs that need not be built, since this is there
 
     [[wheel]]                      # what the release does not have: Python's, pinned by digest
     name = "archspec"
@@ -24,7 +25,7 @@
 `gentoo` is the atom by which Gentoo Prefix knows the package. `layer.toml` names the back end and the release, and says
 what belongs to no package: which dependencies are left out, which paths are not unpacked, which files are the host's. A
 stack's own `compat` directory is laid over the files that come with Outcrop: a set of the same name replaces one, lists
-in `layer.toml` grow.
+in `layer.toml` grow, and `keep` names rules of `[[drop]]` that do not hold.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ import msgspec
 from outcrop.compat.debian.packages import SHA256
 from outcrop.compat.family import FAMILIES, Family
 from outcrop.compat.gentoo.settings import ATOM, GentooSettings, check_settings
+from outcrop.compat.left_out import RULE_NAME, Drop, DropRules
 from outcrop.compat.locales import parse_locale
 from outcrop.compat.wheels.names import wheel_name
 from outcrop.errors import FormatError, InvalidValue, storage_error
@@ -55,26 +57,22 @@ _NO_SETS = (INSTRUCTIONS_FILE, SCRIPTS_FILE)
 TRUSTED_DIRECTORIES = 3
 """The C library's loader has an array of four directories, of which the last is that of the layer's libraries."""
 
-_RECORDED_HINT = "name the stack's directory with `--stack`: its sets are taken instead of those of the record"
+_RECORDED_HINT = "another Outcrop has built it: name the stack's directory with `--stack`, or build it anew"
 _ROOM_HINT = "name fewer; a directory can hold links to what is in others"
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-_GLOB_PARTS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+_VARIABLE = re.compile(r"[A-Z0-9_]+")
 _PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?")
 
 
-def glob_pattern(path: str) -> str:
-    """A regular expression for the paths that the glob `path` means: `*` stays within a directory, `**` does not."""
-    parts = re.split(r"(\*\*|\*|\?)", path)
-    return "".join(_GLOB_PARTS.get(part, re.escape(part)) for part in parts)
-
-
 class WantedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A package that a set names, and why. `programs`: what users run of it; each must start."""
+    """A package that a set names, and why. `programs`: what users run of it; each must start. `stands_for`: software of
+    EasyBuild's that a stack on top filters, since the package is there."""
 
     name: str
     reason: str
     gentoo: str = ""
     programs: tuple[str, ...] = ()
+    stands_for: tuple[str, ...] = ()
     names: dict[str, str] = {}
     families: tuple[str, ...] = ()
 
@@ -118,31 +116,27 @@ class Exclusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
 
 
-class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Paths below the layer that are not unpacked, as globs: `*` stays within a directory, `**` does not, and a `!` at
-    the beginning keeps what the others take."""
+class Uncompiled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Python files below the layer, as globs, that get no bytecode. All others must have some: one that Python cannot
+    compile ends the build."""
 
     paths: tuple[str, ...]
     reason: str
 
-    def pattern(self) -> str:
-        """A regular expression for the whole of such a path."""
-        kept = "|".join(glob_pattern(path[1:]) for path in self.paths if path.startswith("!"))
-        taken = "|".join(glob_pattern(path) for path in self.paths if not path.startswith("!"))
-        return rf"(?!(?:{kept})\Z)(?:{taken})" if kept else rf"(?:{taken})"
-
 
 class HostLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A path of the layer that is the host's: a link to `host` that a site can redirect by a variable of its client."""
+    """A path of the layer that is the host's: a link to `host` that a site can redirect by a variable of its client,
+    whose name ends in `variable`, by default made of the path."""
 
     path: str
     host: str
     reason: str
+    variable: str = ""
 
     @property
-    def variable(self) -> str:
+    def variable_name(self) -> str:
         """The end of the variable's name, such as `ETC_PASSWD`."""
-        return re.sub(r"[^A-Z0-9]+", "_", self.path.upper())
+        return self.variable or re.sub(r"[^A-Z0-9]+", "_", self.path.upper())
 
 
 class DeclaredLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -182,6 +176,8 @@ class _LayerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exclude: tuple[Exclusion, ...] = ()
     together: tuple[Together, ...] = ()
     drop: tuple[Drop, ...] = ()
+    keep: tuple[str, ...] = ()
+    uncompiled: tuple[Uncompiled, ...] = ()
     host: tuple[HostLink, ...] = ()
     link: tuple[DeclaredLink, ...] = ()
     gentoo: GentooSettings = GentooSettings()
@@ -202,6 +198,7 @@ class LayerDescription:
     exclusions: tuple[Exclusion, ...]
     together: tuple[Together, ...]
     drops: tuple[Drop, ...]
+    uncompiled: tuple[Uncompiled, ...]
     host_links: tuple[HostLink, ...]
     links: tuple[DeclaredLink, ...]
     gentoo: GentooSettings
@@ -224,9 +221,9 @@ class LayerDescription:
             if one.holds_for(family, self.release) and (not one.optional or one.name in asked)
         )  # fmt: skip
 
-    def dropped(self) -> re.Pattern[str]:
-        """Matches the paths, relative to the layer, that are not unpacked."""
-        return re.compile("|".join(drop.pattern() for drop in self.drops) or r"(?!)")
+    def dropped(self) -> DropRules:
+        """Says of each path, relative to the layer, whether it is unpacked."""
+        return DropRules.of(self.drops)
 
 
 def wanted_names(sets: Sequence[PackageSet], family: Family, release: str) -> dict[str, WantedPackage]:
@@ -286,6 +283,7 @@ def read_description(own: Path | None = None) -> LayerDescription:
     scripts = own / SCRIPTS_FILE
     effects = parse_effects(read_text(scripts), str(scripts)) if scripts.is_file() else ()
     if not over.standard_sets:
+        _kept((), over, str(own / LAYER_FILE))
         described = _description(over, own_sets, instructions, effects)
         _require_room(described, own)
         return described
@@ -297,7 +295,8 @@ def read_description(own: Path | None = None) -> LayerDescription:
         trusted_directories=over.trusted_directories or base.trusted_directories,
         exclude=(*base.exclude, *over.exclude),
         together=(*base.together, *over.together),
-        drop=(*base.drop, *over.drop),
+        drop=_kept(base.drop, over, str(own / LAYER_FILE)),
+        uncompiled=(*base.uncompiled, *over.uncompiled),
         host=(*base.host, *over.host),
         link=(*base.link, *over.link),
         gentoo=over.gentoo.over(base.gentoo),
@@ -307,13 +306,25 @@ def read_description(own: Path | None = None) -> LayerDescription:
     return described
 
 
+def _kept(standard: tuple[Drop, ...], over: _LayerFile, what: str) -> tuple[Drop, ...]:
+    """The rules of a layer: the `standard` ones that a stack neither does without nor replaces, and its own."""
+    known = {rule.name for rule in standard if rule.name}
+    for name in over.keep:
+        if name not in known:
+            there = f"the rules are {', '.join(sorted(known))}" if known else "there are no standard rules"
+            raise FormatError(what=what, field="keep", problem=f"names {name}; {there}")
+    gone = {*over.keep, *(rule.name for rule in over.drop if rule.name)}
+    return (*(rule for rule in standard if rule.name not in gone), *over.drop)
+
+
 def parse_description(data: bytes, what: str) -> LayerDescription:
     """The description that `data`, of a layer's record, is; `what` names it in a FormatError."""
     try:
         found = msgspec.json.decode(data, type=LayerDescription)
     except msgspec.DecodeError as error:
-        problem = f"are not those of this Outcrop: {error}"
-        raise FormatError(what=what, field="the sets", problem=problem, hint=_RECORDED_HINT) from error
+        raise FormatError(
+            what=what, field="the sets", problem=f"are not accepted: {error}", hint=_RECORDED_HINT
+        ) from error
     _check_description(found, what)
     return found
 
@@ -331,6 +342,7 @@ def _description(
         layer.exclude,
         layer.together,
         layer.drop,
+        layer.uncompiled,
         tuple({link.path: link for link in layer.host}.values()),
         tuple({link.path: link for link in layer.link}.values()),
         layer.gentoo,
@@ -411,17 +423,25 @@ def _require_room(layer: LayerDescription, own: Path) -> None:
 
 
 def _check_description(layer: LayerDescription, what: str) -> None:
-    parts: tuple[Exclusion | Drop | Together | HostLink | DeclaredLink, ...] = (
-        *layer.exclusions, *layer.drops, *layer.together, *layer.host_links, *layer.links
+    parts: tuple[Exclusion | Drop | Uncompiled | Together | HostLink | DeclaredLink, ...] = (
+        *layer.exclusions, *layer.drops, *layer.uncompiled, *layer.together, *layer.host_links, *layer.links
     )  # fmt: skip
     for part in parts:
         if not part.reason.strip():
             raise FormatError(what=what, field="reason", problem=f"is empty in {part}")
+    for name in (drop.name for drop in layer.drops if drop.name):
+        if not RULE_NAME.fullmatch(name):
+            raise FormatError(what=what, field="name", problem=f"{name!r} is not the name of a rule, such as man-pages")
     linked = (*(link.path for link in layer.host_links), *(link.path for link in layer.links))
     inside = (*linked, *layer.trusted_directories)
     for path in inside:
         if path.startswith("/") or not path.strip("./") or ".." in path.split("/"):
             raise FormatError(what=what, field=path, problem="is not a path below the layer")
+    for link in layer.host_links:
+        if not link.host.startswith("/"):
+            raise FormatError(what=what, field=f"host of {link.path}", problem=f"{link.host!r} is not absolute")
+        if not _VARIABLE.fullmatch(link.variable_name):
+            raise FormatError(what=what, field=f"variable of {link.path}", problem=f"{link.variable!r} is no name")
     for name in layer.locales:
         if parse_locale(name) is None:
             problem = f"has {name!r}, which is not like en_US.UTF-8 or ca_ES.UTF-8@valencia"

@@ -113,7 +113,8 @@ def plan_layer(
     require_one_python(whole.chosen)
     shipped = _shipped(sets, family, description.release, whole)
     wheels = [_locked_wheel(archive.store, wheel) for _, wheel in sorted(wanted_wheels(sets, family).items())]
-    lock = lock_of(metadata, whole, family.name, (one.name for one in sets), shipped, wheels)
+    names = [one.name for one in sets]
+    lock = lock_of(metadata, whole, family.name, names, shipped, wheels, excluded, together)
     for wheel in wheels:
         require_python(wheel, layer_python(lock))
     return LayerPlan(family, sets, wanted, lock)

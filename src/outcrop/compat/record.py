@@ -9,6 +9,8 @@ relocation.json   what was changed in which file, and which paths could not be
 tools.json        the programs that built it, with versions
 files.sha256      the digest of every file, as `sha256sum` reads it
 packages.txt      the package that each file is from
+redirections.json the links that a site can redirect, of the layer, and of its repository
+left-out.txt      the files of packages that the layer leaves out, by rule
 build.log         what was done when
 
 Gentoo Prefix has no plan.txt and no packages.txt; it adds its script and installed.txt, the list of what it installed.
@@ -50,6 +52,7 @@ from outcrop.compat.gentoo.installed import package_versions
 from outcrop.compat.layout import RECORDS, LayerLayout
 from outcrop.compat.lock import Lock, parse_lock, read_lock
 from outcrop.compat.package_sets import LayerDescription, parse_description
+from outcrop.compat.redirection import Redirections, redirections, require_shared_paths
 from outcrop.compat.relocate.tree import FileChanges
 from outcrop.cvmfs.names import repository_name
 from outcrop.errors import FormatError, InvalidValue, NotFound, OutcropError, storage_error
@@ -59,6 +62,7 @@ LOCK_FILE = "lock.json"
 LAYER_FILE = "layer.json"
 SETS_FILE = "sets.json"
 FILES = "files.sha256"
+REDIRECTIONS_FILE = "redirections.json"
 RECORD_SUFFIX = "UTC"
 LINK = "-> "
 """How what stands for a link among digests begins."""
@@ -116,10 +120,12 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def layer_digest(tree: Path, contents: Mapping[str, str] | None = None) -> str:
+def layer_digest(tree: Path, contents: Mapping[str, str] | None = None, links: Redirections | None = None) -> str:
     """The SHA-256 of all that the layer `tree` holds besides its records: paths, `contents` as `digests` gives them,
-    and what may be executed. Two builds of one lock have the same. StorageError."""
+    and what may be executed; and of the links that it brings to its repository, by default as its record has them. Two
+    builds of one lock have the same. FormatError, StorageError."""
     total = hashlib.sha256()
+    found = links if links is not None else recorded_redirections(tree)
     try:
         for path, content in sorted((contents or digests(tree)).items()):
             executable = not content.startswith(LINK) and (tree / path).stat().st_mode & stat.S_IXUSR
@@ -127,6 +133,9 @@ def layer_digest(tree: Path, contents: Mapping[str, str] | None = None) -> str:
             total.update(line.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise storage_error(error) from error
+    for path, target in sorted(found.targets().items() if found is not None else ()):
+        # No path of the layer begins with a slash.
+        total.update(f"{LINK}{target} - /{path}\0".encode())
     return total.hexdigest()
 
 
@@ -155,14 +164,16 @@ def write_record(
     StorageError."""
     directory = tree / RECORDS / f"{moment:{_STAMP}}"
     contents = digests(tree)
+    links = redirections(layout, description)
     lines = [f"{digest}  {path}" for path, digest in sorted(contents.items()) if not digest.startswith(LINK)]
     documents = {
-        LAYER_FILE: _json(_told_layout(layout, layer_digest(tree, contents), occasion)),
+        LAYER_FILE: _json(_told_layout(layout, layer_digest(tree, contents, links), occasion)),
         CHANGELOG_FILE: changelog(_name(layout), contents_of(lock, LOCK_FILE), occasion, moment).encode(),
         LOCK_FILE: lock,
         SETS_FILE: _json(replace(description, gentoo=description.gentoo.without_passwords())),
         "relocation.json": _json([_told(one) for one in changes]),
         "tools.json": _json(_versions(tools)),
+        REDIRECTIONS_FILE: _json(links),
         FILES: ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"),
         "build.log": ("\n".join(log.lines) + "\n").encode(),
         **further,
@@ -253,7 +264,12 @@ class LayerOrigin(msgspec.Struct, frozen=True):
 
 def recorded_origin(tree: Path) -> LayerOrigin:
     """What the layer `tree` was resolved from, as its record says. NotFound, FormatError, StorageError."""
-    path = require_record(tree) / LOCK_FILE
+    return origin_in(require_record(tree))
+
+
+def origin_in(record: Path) -> LayerOrigin:
+    """What the layer of the directory `record` was resolved from. NotFound, FormatError, StorageError."""
+    path = record / LOCK_FILE
     try:
         return msgspec.json.decode(read_text(path).encode(), type=LayerOrigin)
     except msgspec.DecodeError as error:
@@ -277,6 +293,27 @@ def digest_in(record: Path) -> str:
     StorageError."""
     path = record / LAYER_FILE
     return parse_layer(read_text(path).encode(), str(path)).digest
+
+
+def recorded_redirections(tree: Path) -> Redirections | None:
+    """The links of the layer `tree` that a site can redirect, as its record says; None where it has no record, or one
+    from before there were links in the repository. FormatError, StorageError."""
+    record = latest_record(tree)
+    if record is None or not (record / REDIRECTIONS_FILE).is_file():
+        return None
+    path = record / REDIRECTIONS_FILE
+    try:
+        found = msgspec.json.decode(read_text(path).encode(), type=Redirections)
+    except msgspec.DecodeError as error:
+        raise FormatError(what=str(path), field="the links", problem=f"is not accepted: {error}") from error
+    require_shared_paths(found.shared, str(path))
+    return found
+
+
+def recorded_description(tree: Path) -> LayerDescription:
+    """The sets and declarations that the layer `tree` was made of, as its record says. NotFound, FormatError,
+    StorageError."""
+    return description_in(require_record(tree))
 
 
 def recorded_lock(tree: Path) -> Lock:

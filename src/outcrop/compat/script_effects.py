@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from outcrop.compat.debian.scripts import Effect
-from outcrop.compat.package_sets import SCRIPTS_FILE, STANDARD_DIRECTORY, KnownEffect, glob_pattern, parse_effects
+from outcrop.compat.left_out import glob_pattern
+from outcrop.compat.package_sets import SCRIPTS_FILE, STANDARD_DIRECTORY, KnownEffect, parse_effects
 from outcrop.toml_text import read_text
 
 

@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from outcrop.compat.family import Family
 from outcrop.compat.layout import LayerLayout
+from outcrop.compat.process_group import run_group
 from outcrop.errors import CommandFailed, MissingCapability, storage_error
 from outcrop.software.sandbox import BUBBLEWRAP, INSTALL_HINT, NAMESPACE_HINT
 
@@ -33,13 +34,15 @@ _PATH = ("usr/bin", "usr/sbin")
 
 @dataclass(frozen=True, slots=True)
 class SealedRoot:
-    """The root of the layer `tree` (a directory on this machine). `binds` are further paths, by where they appear;
+    """The root of the layer `tree` (a directory on this machine). `shared` is a directory with what the repository has
+    beside its versions, if that is there, too. `binds` are further paths, by where they appear;
     `qemu` is the static program that runs another family's; `children_too` whether also what these start."""
 
     layout: LayerLayout
     tree: Path
     bubblewrap: str
     writable: bool = False
+    shared: Path | None = None
     binds: Mapping[PurePosixPath, Path] = field(default_factory=dict)
     qemu: Path | None = None
     children_too: bool = True
@@ -72,6 +75,9 @@ class SealedRoot:
         ]
         line += ["--tmpfs", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
         line += ["--bind" if self.writable else "--ro-bind", str(self.tree), str(self.layout.prefix)]
+        for entry in sorted(self.shared.iterdir()) if self.shared is not None else ():
+            seen = str(self.layout.mount_point / entry.name)
+            line += ["--symlink", os.readlink(entry), seen] if entry.is_symlink() else ["--ro-bind", str(entry), seen]
         for target, source in self.binds.items():
             line += ["--ro-bind", str(source), str(target)]
         line += ["--clearenv", "--chdir", "/tmp"]
@@ -85,9 +91,7 @@ class SealedRoot:
         """Runs `command` in the root; what it wrote is taken as text, whatever it is."""
         line = self.command_line(command, environment)
         try:
-            return subprocess.run(
-                line, input=stdin, capture_output=True, text=True, errors="replace", check=False, timeout=seconds
-            )
+            return run_group(line, stdin=stdin, seconds=seconds)
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(line, 124, "", f"no answer in {seconds} s")
 
@@ -118,25 +122,20 @@ def sealed_root(
     *,
     writable: bool = False,
     find_program: Callable[[str], str | None] = shutil.which,
+    shared: Path | None = None,
 ) -> SealedRoot:
     """The root for `tree` on this machine. MissingCapability where bubblewrap, or QEMU for another family, is
     missing."""
     bubblewrap = find_program(BUBBLEWRAP)
     if bubblewrap is None:
         raise MissingCapability(what="bubblewrap", problem="the program `bwrap` is not installed", hint=INSTALL_HINT)
-    trial = subprocess.run(
-        [bubblewrap, "--unshare-pid", "--unshare-net", "--bind", "/", "/", "--proc", "/proc", "true"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    trial = run_group([bubblewrap, "--unshare-pid", "--unshare-net", "--bind", "/", "/", "--proc", "/proc", "true"])
     if trial.returncode != 0:
         said = trial.stderr.strip().splitlines() or [f"exit code {trial.returncode}"]
         raise MissingCapability(what="a root of its own", problem=f"bubblewrap says: {said[-1]}", hint=NAMESPACE_HINT)
     qemu = _qemu(layout, find_program)
     children_too = qemu is None or _can_enter(layout.family, qemu)
-    return SealedRoot(layout, tree, bubblewrap, writable, qemu=qemu, children_too=children_too)
+    return SealedRoot(layout, tree, bubblewrap, writable, shared, qemu=qemu, children_too=children_too)
 
 
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")

@@ -7,7 +7,6 @@ in their places, whatever the release does: so there is one place for each file.
 from __future__ import annotations
 
 import os
-import re
 import stat
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from outcrop.compat.debian.alternatives import Alternative, alternatives_of
 from outcrop.compat.debian.deb_file import OpenPackage, open_package, read_scripts
 from outcrop.compat.debian.scripts import POSTINST, Effect, diversions_of, effects_of
+from outcrop.compat.left_out import DropRules, LeftOut
 from outcrop.errors import FormatError, storage_error
 from outcrop.progress import SILENT, Progress
 
@@ -41,7 +41,7 @@ class UnpackedPackage:
     name: str
     paths: tuple[str, ...]
     alternatives: tuple[Alternative, ...]
-    dropped: int
+    left_out: tuple[LeftOut, ...]
     effects: tuple[Effect, ...] = ()
     diverted: Mapping[str, str] = field(default_factory=dict)
 
@@ -55,11 +55,11 @@ def merged_path(path: str) -> str:
 def unpack(
     packages: Sequence[PackageFile],
     tree: Path,
-    dropped: re.Pattern[str],
+    dropped: DropRules,
     workers: int,
     progress: Progress = SILENT,
 ) -> tuple[UnpackedPackage, ...]:
-    """Unpacks `packages` into the new directory `tree`, without the paths that match `dropped` as a whole.
+    """Unpacks `packages` into the new directory `tree`, without the paths that `dropped` takes.
 
     IntegrityError for a damaged package, FormatError for one with an unsafe path or where two have the same file,
     StorageError."""
@@ -93,7 +93,7 @@ def unpack(
             part.package.name,
             tuple(part.paths),
             tuple(alternatives_of(texts.get(POSTINST, ""))),
-            part.dropped,
+            tuple(part.left_out),
             effects_of(texts),
             part.diverted,
         )
@@ -127,7 +127,7 @@ class _Part:
     paths: list[str] = field(default_factory=list)
     hard_links: dict[str, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
-    dropped: int = 0
+    left_out: list[LeftOut] = field(default_factory=list)
     diverted: dict[str, str] = field(default_factory=dict)
 
 
@@ -135,7 +135,7 @@ class _Unpacking:
     """All files come first, then hard links, then symbolic ones: as long as files are written there is no link that one
     could be written through."""
 
-    def __init__(self, tree: Path, dropped: re.Pattern[str], diversions: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, tree: Path, dropped: DropRules, diversions: Mapping[str, tuple[str, str]]) -> None:
         self._tree = tree
         self._dropped = dropped
         self._diversions = diversions
@@ -148,8 +148,10 @@ class _Unpacking:
             for name, entry in opened.entries():
                 _check_name(package, name)
                 path = merged_path(name) if entry.isdir() else self._place(part, name)
-                if self._dropped.fullmatch(path):
-                    part.dropped += not entry.isdir()
+                rule = self._dropped.rule_of(path)
+                if rule is not None:
+                    if not entry.isdir():
+                        part.left_out.append(LeftOut(rule, path, entry.size if entry.isfile() else 0))
                 elif entry.isdir() or path in MERGED:
                     if path not in MERGED:
                         self._make_directory(package, path)

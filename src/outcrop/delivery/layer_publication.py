@@ -7,8 +7,9 @@ which running programs have open, does not change unasked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,13 +17,20 @@ from outcrop.client.checkout import checkout
 from outcrop.client.checkout_plan import plan_checkout
 from outcrop.client.repository import OpenRepository
 from outcrop.compat.abi.compare import Break
-from outcrop.compat.abi.layers import DirectoryFiles, InterfaceReport, compare_layers
+from outcrop.compat.abi.layers import DirectoryFiles, InterfaceReport, LayerFiles, compare_layers
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import VersionChange, version_changes
-from outcrop.compat.record import layer_digest, recorded_digest, recorded_layout, recorded_lock
+from outcrop.compat.record import (
+    layer_digest,
+    recorded_digest,
+    recorded_layout,
+    recorded_lock,
+    recorded_redirections,
+)
+from outcrop.compat.redirection import HOST_INJECTIONS, Redirections
 from outcrop.compat.update import LIBC_SOURCE
 from outcrop.compat.verify.contents import recorded_files
-from outcrop.cvmfs.paths import RepositoryPath, repository_path
+from outcrop.cvmfs.paths import ROOT, RepositoryPath, repository_path
 from outcrop.delivery.publish import STACK_OWNER
 from outcrop.delivery.published_layers import (
     PublishedFiles,
@@ -36,7 +44,9 @@ from outcrop.errors import IntegrityError, InvalidValue
 from outcrop.progress import SILENT, Progress
 from outcrop.scratch import scratch_directory
 from outcrop.software.layout import OPERATING_SYSTEM
+from outcrop.stratum0.publishing.door import DoorRules
 from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
+from outcrop.stratum0.publishing.incoming_parts import LinkTree, PlacedTree
 from outcrop.stratum0.publishing.ingest import IngestOutcome, IngestRequest, ingest
 from outcrop.stratum0.repository import OwnedRepository
 
@@ -77,98 +87,147 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerPublication:
-    """What was published: the layer's `digest`, what is different from the one before (None where there was none), and
-    what becomes of interfaces."""
+class Terms:
+    """How a layer is published: what the log says, what is let through, the time, whether it is only tried, and whether
+    links of the repository to which the layer's lead come along where they are missing or different."""
 
-    path: RepositoryPath
+    told: Told
+    allowed: Allowances
+    now: datetime
+    dry_run: bool = False
+    progress: Progress = SILENT
+    with_links: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedLayer:
+    """A layer in the directory `tree` that is as it was built: its `digest`, what is different from the one `before`
+    (None where there is none), what becomes of interfaces, and the `links` of the repository that come along."""
+
+    tree: Path
+    layout: LayerLayout
     digest: str
     before: PublishedLayer | None
     changes: tuple[VersionChange, ...]
     interfaces: InterfaceReport
+    links: Mapping[RepositoryPath, bytes]
+
+    @property
+    def path(self) -> RepositoryPath:
+        """Its place in a repository."""
+        return place_of(self.layout)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPublication:
+    """A layer that was published, and what that did."""
+
+    layer: ExaminedLayer
     outcome: IngestOutcome
 
 
-def publish_layer(
-    tree: Path,
-    place: LayerPlace,
-    told: Told,
-    allowed: Allowances,
-    *,
-    now: datetime,
-    digest: str = "",
-    dry_run: bool = False,
-    progress: Progress = SILENT,
-) -> LayerPublication:
+def place_of(layout: LayerLayout) -> RepositoryPath:
+    """Where a repository has the layer."""
+    return repository_path(f"/{layout.relative}")
+
+
+def publish_layer(tree: Path, place: LayerPlace, terms: Terms, digest: str = "") -> LayerPublication:
     """Publishes the layer in the directory `tree` as one revision; with `digest`, only if it has this one.
 
     IntegrityError for a layer that is not as it was built; InvalidValue for what is not allowed; what publishing
     raises."""
+    return publish_examined(examine_layer(tree, place, terms, digest), place, terms)
+
+
+def examine_layer(
+    tree: Path, place: LayerPlace, terms: Terms, digest: str = "", old: Path | None = None
+) -> ExaminedLayer:
+    """What publishing the layer in the directory `tree` would do to what is there; with `digest`, only if it has this
+    one. Where the repository has no layer yet, interfaces are compared with those of the one in the directory `old`.
+
+    IntegrityError for a layer that is not as it was built; InvalidValue for another repository's layer and for another
+    C library, where these are not allowed; what reading the repository raises."""
     layout = recorded_layout(tree)
-    path = repository_path(f"/{layout.relative}")
     actual = _require_as_built(tree, digest)
-    _require_home(layout, place.owned, allowed)
-    before = layer_at(place.read, path)
+    _require_home(layout, place.owned, terms.allowed)
+    before = layer_at(place.read, place_of(layout))
     changes: tuple[VersionChange, ...] = ()
     interfaces = InterfaceReport((), 0, ())
     if before is not None and before.digest != actual:
         changes = version_changes(lock_of_layer(place.read, before), recorded_lock(tree))
-        _require_libc(changes, allowed)
-        interfaces = _compared(tree, layout, place, before, progress)
-        _require_interfaces(interfaces.breaks, allowed)
+        require_libc(changes, terms.allowed)
+        interfaces = _compared(PublishedFiles(place.read, before), tree, layout, place, terms.progress)
+    elif before is None and old is not None:
+        interfaces = _compared(DirectoryFiles(old), tree, layout, place, terms.progress)
+    links = links_to_publish(place.read, recorded_redirections(tree)) if terms.with_links else {}
+    return ExaminedLayer(tree, layout, actual, before, changes, interfaces, links)
+
+
+def publish_examined(layer: ExaminedLayer, place: LayerPlace, terms: Terms) -> LayerPublication:
+    """Publishes what was examined, as one revision. InvalidValue where something loses what it needs, and that is not
+    allowed; what publishing raises."""
+    require_interfaces(layer.interfaces.breaks, terms.allowed)
     request = IngestRequest(
-        trees=(DirectoryTree(tree, with_xattrs=False),),
-        at=path,
-        replace=(path,),
+        trees=(DirectoryTree(layer.tree, with_xattrs=False),),
+        at=layer.path,
+        replace=(layer.path,),
         ownership=STACK_OWNER,
-        author=told.author,
-        message=told.message or publication_message(layout, actual, before, changes),
-        reason=told.reason,
+        author=terms.told.author,
+        message=terms.told.message or publication_message(layer.layout, layer.digest, layer.before, layer.changes),
+        reason=terms.told.reason,
     )
-    outcome = ingest(place.owned, request, now=now, dry_run=dry_run, progress=progress)
-    return LayerPublication(path, actual, before, changes, interfaces, outcome)
+    if layer.links:
+        request = _with_links(
+            request, DirectoryTree(layer.tree, with_xattrs=False), layer.links, int(terms.now.timestamp())
+        )
+    outcome = ingest(place.owned, request, now=terms.now, dry_run=terms.dry_run, progress=terms.progress)
+    return LayerPublication(layer, outcome)
 
 
-def promote_layer(
-    source: OpenRepository,
-    digest: str,
-    place: LayerPlace,
-    told: Told,
-    allowed: Allowances,
-    *,
-    now: datetime,
-    dry_run: bool = False,
-    progress: Progress = SILENT,
-) -> LayerPublication:
+def links_to_publish(repository: OpenRepository, found: Redirections | None) -> dict[RepositoryPath, bytes]:
+    """The links of a layer's record that `repository` does not have, or has otherwise. What is no link there is its
+    owner's, and so is any `host_injections`."""
+    missing = {}
+    for link in found.shared if found is not None else ():
+        path, target = repository_path(f"/{link.path}"), os.fsencode(link.target)
+        entry = repository.tree.lookup(path)
+        is_ours = entry is not None and entry.is_symlink and link.path != HOST_INJECTIONS
+        if entry is None or (is_ours and entry.symlink != target):
+            missing[path] = target
+    return missing
+
+
+def _with_links(
+    request: IngestRequest, layer: DirectoryTree, links: Mapping[RepositoryPath, bytes], moment: int
+) -> IngestRequest:
+    """`request`, which publishes `layer` at its place, with `links` beside it in the same revision."""
+    tops = sorted({repository_path(path.split(b"/")[1]) for path in links})
+    return replace(
+        request,
+        trees=(PlacedTree(layer, request.at, moment), LinkTree(links, moment, "the links for sites")),
+        at=ROOT,
+        door=DoorRules(within=(request.at, *tops)),
+    )
+
+
+def promote_layer(source: OpenRepository, digest: str, place: LayerPlace, terms: Terms) -> LayerPublication:
     """Publishes the layer of `source` with this `digest`, at least its first digits, where users read it.
 
     NotFound where `source` has no such layer; what `publish_layer` and reading `source` raise."""
     if len(digest) < MINIMUM_DIGEST:
         problem = f"is too short: {MINIMUM_DIGEST} digits at least say which layer is meant"
         raise InvalidValue(what=f"the digest {digest!r}", problem=problem, hint="`outcrop compat publish` prints it")
-    layer = layer_with(source, digest)
-    return publish_from(source, layer, place, told, allowed, now=now, dry_run=dry_run, progress=progress)
+    return publish_from(source, layer_with(source, digest), place, terms)
 
 
-def publish_from(
-    source: OpenRepository,
-    layer: PublishedLayer,
-    place: LayerPlace,
-    told: Told,
-    allowed: Allowances,
-    *,
-    now: datetime,
-    dry_run: bool = False,
-    progress: Progress = SILENT,
-) -> LayerPublication:
+def publish_from(source: OpenRepository, layer: PublishedLayer, place: LayerPlace, terms: Terms) -> LayerPublication:
     """Publishes the `layer` that the revision `source` shows, fetched and verified; what `publish_layer` and reading
     `source` raise."""
     with scratch_directory("layer", place.kept.parent) as scratch:
         tree = scratch.directory / "layer"
-        checkout(plan_checkout(source.tree, layer.path), source.tree, source.contents, tree, progress=progress)
-        return publish_layer(
-            tree, place, told, allowed, now=now, digest=layer.digest, dry_run=dry_run, progress=progress
-        )
+        plan = plan_checkout(source.tree, layer.path)
+        checkout(plan, source.tree, source.contents, tree, progress=terms.progress)
+        return publish_layer(tree, place, terms, layer.digest)
 
 
 def publication_message(
@@ -211,7 +270,8 @@ def _require_home(layout: LayerLayout, owned: OwnedRepository, allowed: Allowanc
         )
 
 
-def _require_libc(changes: Sequence[VersionChange], allowed: Allowances) -> None:
+def require_libc(changes: Sequence[VersionChange], allowed: Allowances) -> None:
+    """InvalidValue where the C library is among `changes`, and that is not allowed."""
     libc = next((change for change in changes if change.source == LIBC_SOURCE), None)
     if libc is not None and not allowed.libc:
         raise InvalidValue(
@@ -222,14 +282,15 @@ def _require_libc(changes: Sequence[VersionChange], allowed: Allowances) -> None
 
 
 def _compared(
-    tree: Path, layout: LayerLayout, place: LayerPlace, before: PublishedLayer, progress: Progress
+    old: LayerFiles, tree: Path, layout: LayerLayout, place: LayerPlace, progress: Progress
 ) -> InterfaceReport:
     software = repository_path(f"/versions/{layout.version}/software/{OPERATING_SYSTEM}/{layout.family.name}")
     on_top = interfaces_in(place.software or place.read, software, place.kept, progress)
-    return compare_layers(PublishedFiles(place.read, before), DirectoryFiles(tree), on_top)
+    return compare_layers(old, DirectoryFiles(tree), on_top)
 
 
-def _require_interfaces(found: Sequence[Break], allowed: Allowances) -> None:
+def require_interfaces(found: Sequence[Break], allowed: Allowances) -> None:
+    """InvalidValue where there are breaks, and they are not allowed."""
     if found and not allowed.breaks:
         first = found[0]
         raise InvalidValue(

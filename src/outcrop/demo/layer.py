@@ -26,12 +26,12 @@ from outcrop.compat.plan import plan_layer
 from outcrop.compat.record import recorded_digest, recorded_layout
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.cvmfs.paths import repository_path
-from outcrop.delivery.layer_publication import Allowances, LayerPlace, Told, publish_layer
+from outcrop.delivery.layer_publication import Allowances, LayerPlace, Terms, Told, publish_layer
 from outcrop.delivery.published_layers import layer_at
 from outcrop.demo.reading import Stage
 from outcrop.demo.telling import Story
 from outcrop.demo.workshop import Workshop
-from outcrop.errors import MissingCapability, NotFound
+from outcrop.errors import MissingCapability, NetworkError, NotFound
 from outcrop.software.demo_stack import DEMO_REPOSITORY, DEMO_VERSION
 from outcrop.software.sources.download import Downloads
 from outcrop.stratum0.repository import OwnedRepository
@@ -49,7 +49,7 @@ class DemoLayer:
 
 def demo_layer(workshop: Workshop, stage: Stage, mirrors: Sequence[str], story: Story) -> DemoLayer | None:
     """The layer, built unless it is there from an earlier run; None, with the reason told, where this machine cannot
-    build one."""
+    build one or no mirror that it knows has what it is made of."""
     layout = LayerLayout(DEMO_REPOSITORY, DEMO_VERSION, this_family(), stage.mount_root)
     place = BuildPlace(layout, workshop.tree)
     try:
@@ -60,7 +60,7 @@ def demo_layer(workshop: Workshop, stage: Stage, mirrors: Sequence[str], story: 
             _build(workshop, place, mirrors, story)
         compiler = f"{layout.prefix}/usr/bin/gcc"
         version = root.require([compiler, "-dumpfullversion"]).stdout.strip()
-    except (MissingCapability, NotFound) as error:
+    except (MissingCapability, NotFound, NetworkError) as error:
         story.say(f"{error.message}: the compiler and the Lmod of this machine are used instead of a layer's")
         return None
     return DemoLayer(place.tree, version)
@@ -97,10 +97,12 @@ def publish_demo_layer(workshop: Workshop, repository: OwnedRepository, layer: D
         outcome = publish_layer(
             layer.tree,
             LayerPlace(repository, read, cache / "interfaces"),
-            Told(message="The compatibility layer"),
-            Allowances(),
-            now=datetime.now(UTC),
-            progress=story.teller.progress(),
+            Terms(
+                Told(message="The compatibility layer"),
+                Allowances(),
+                datetime.now(UTC),
+                progress=story.teller.progress(),
+            ),
         )
     revision = outcome.outcome.manifest.revision
-    story.say(f"revision {revision} has the layer, by its digest {outcome.digest[:16]}…")
+    story.say(f"revision {revision} has the layer, by its digest {outcome.layer.digest[:16]}…")

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outcrop.errors import Busy, storage_error
-from outcrop.software.changeset import CATALOG_MARKER, UNFINISHED_SUFFIX, PublishedRecord
-from outcrop.software.layout import MODULE_SUFFIX, SoftwareLayout
+from outcrop.software.changeset import UNFINISHED_SUFFIX, PublishedRecord
+from outcrop.software.layout import CATALOG_MARKER, MODULE_SUFFIX, SoftwareLayout
 
 ENDING_SECONDS = 5.0
 """How long the processes of a killed build may take to end. They hold the lock as well, and outlive it by moments."""

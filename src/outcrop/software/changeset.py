@@ -17,11 +17,8 @@ import msgspec
 
 from outcrop.cvmfs.names import RepositoryName
 from outcrop.errors import storage_error
-from outcrop.software.layout import MODULE_SUFFIX, SoftwareLayout
+from outcrop.software.layout import CATALOG_MARKER, MODULE_SUFFIX, SoftwareLayout
 from outcrop.software.plan import PlannedInstallation
-
-CATALOG_MARKER = ".cvmfscatalog"
-"""A file of this name tells the publisher that its directory starts a nested catalog."""
 
 UNFINISHED_SUFFIX = ".unfinished"
 """How the hooks call a record that is still being copied."""

@@ -23,6 +23,9 @@ DEFAULT_MOUNT_ROOT = PurePosixPath("/cvmfs")
 
 MODULE_SUFFIX = ".lua"
 
+CATALOG_MARKER = ".cvmfscatalog"
+"""A file of this name tells the publisher that its directory starts a nested catalog."""
+
 
 @dataclass(frozen=True, slots=True)
 class SoftwareLayout:

@@ -12,7 +12,7 @@ import pytest
 from outcrop.client.ladder.copies import Copies, check_private
 from outcrop.cvmfs.paths import RepositoryPath
 from outcrop.errors import NotFound, StorageError
-from tests.client.published import CONTENTS, NAME, Published, library
+from tests.client.published import CONTENTS, NAME, Published, directory_entry, library, link_entry
 from tests.client.reading import Reader
 
 NO_VARIABLES: Mapping[bytes, bytes] = {}
@@ -64,6 +64,36 @@ def test_a_part_is_a_copy_of_its_own(reader: Reader, published: Published, serve
     assert (copy / "shelf" / "inner" / "two").is_file()
     assert found(reader, published) is None
     assert found(reader, published, [b"/shelf/inner"]) == copy
+
+
+def test_a_part_brings_the_links_to_which_its_own_lead(reader: Reader, tmp_path: Path) -> None:
+    place = b"/cvmfs/books.example.org"
+    links = {
+        b"/part/file": b"$(FILE:-" + place + b"/defaults/file)",
+        b"/part/libraries": place + b"/defaults/libraries",
+        b"/part/circle": place + b"/circle",
+        b"/part/within": place + b"/part/file",
+        b"/part/nowhere": place + b"/defaults/none",
+        b"/defaults/file": b"$(ALL:-/etc/file)",
+        b"/defaults/libraries": place + b"/injections/lib",
+        b"/defaults/unwanted": b"/etc/unwanted",
+        b"/injections": b"$(INJECTIONS:-/opt/site)",
+        b"/circle": place + b"/circle/x",
+    }
+    published = Published()
+    entries = {path: directory_entry(path[1:], linkcount=2) for path in (b"/part", b"/defaults")}
+    entries |= {path: link_entry(os.path.basename(path), target) for path, target in links.items()}
+    server = published.sign(published.catalog(entries)).write(tmp_path / "server")
+    copy = made(reader, server, [b"/part"], {b"ALL": b"/site/file"})
+    beyond = {str(path.relative_to(copy)): os.readlink(path) for path in copy.rglob("*") if path.is_symlink()}
+    assert {path: target for path, target in beyond.items() if not path.startswith("part/")} == {
+        "defaults/file": "/site/file",
+        "defaults/libraries": "/cvmfs/books.example.org/injections/lib",
+        "injections": "/opt/site",
+        "circle": "/cvmfs/books.example.org/circle/x",
+    }
+    both = made(reader, server, [b"/part", b"/defaults"])
+    assert os.readlink(both / "defaults" / "unwanted") == "/etc/unwanted"
 
 
 def test_what_lies_below_another_path_is_copied_once(reader: Reader, server: Path) -> None:

@@ -83,15 +83,24 @@ class MadeArchive:
 
     files: dict[str, bytes] = field(default_factory=dict)
 
-    def add_suite(self, suite: MadeSuite, packages: Sequence[MadePackage], *keys: MadeKey) -> None:
-        """Adds `suite`, which has `packages`, signed by all of `keys`."""
+    def add_suite(
+        self,
+        suite: MadeSuite,
+        packages: Sequence[MadePackage],
+        *keys: MadeKey,
+        compressions: Sequence[str] = (XZ,),
+    ) -> None:
+        """Adds `suite`, which has `packages`, signed by all of `keys`; its indices in all of `compressions`. As in
+        Debian, the plain index is named and not there."""
         indices = {}
         for architecture in suite.architectures:
             chosen = [package for package in packages if package.architecture in (architecture, "all")]
             path = f"main/binary-{architecture}/Packages"
             plain = index_text(chosen).encode()
-            indices[path], indices[f"{path}.xz"] = plain, compressed(plain, XZ)
-            self._add_index(suite.name, f"{path}.xz", indices[f"{path}.xz"])
+            indices[path] = plain
+            for suffix in compressions:
+                indices[path + suffix] = compressed(plain, suffix)
+                self._add_index(suite.name, path + suffix, indices[path + suffix])
         for package in packages:
             self.files[package.filename] = package.data
         self.files[f"dists/{suite.name}/InRelease"] = signed(suite.release(indices), *keys)

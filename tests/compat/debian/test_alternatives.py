@@ -90,6 +90,31 @@ def test_what_asks_for_nothing_or_cannot_be_read_gives_nothing(script: str) -> N
     assert asked(script) == []
 
 
+AUTOMAKE = """\
+ver=1.16
+prio=34
+update-alternatives --install /usr/bin/automake automake \\
+\t/usr/bin/automake-$ver ${prio} --slave /usr/bin/aclocal aclocal "/usr/bin/aclocal-${ver}"
+"""
+
+
+def test_a_variable_that_is_set_once_is_read() -> None:
+    assert asked(AUTOMAKE) == [
+        Alternative("/usr/bin/automake", "/usr/bin/automake-1.16", 34),
+        Alternative("/usr/bin/aclocal", "/usr/bin/aclocal-1.16", 34, "/usr/bin/automake"),
+    ]
+
+
+@pytest.mark.parametrize("other", ["ver=1.17", "  ver=`ls`", "ver=$2", "true; ver=2", "for ver in 1 2; do"])
+def test_a_variable_that_is_set_twice_is_not_read(other: str) -> None:
+    assert asked(f"{AUTOMAKE}{other}\n") == []
+
+
+@pytest.mark.parametrize("value", ["", "`ls`", "$(ls)", "$1", "'a'", "a|b"])
+def test_a_variable_that_is_computed_is_not_read(value: str) -> None:
+    assert asked(AUTOMAKE.replace("=1.16", f"={value}")) == []
+
+
 @pytest.mark.parametrize("script", [f"# {CALL}\n", f"true\n  # was: {CALL}\nexit 0\n"])
 def test_a_call_in_a_comment_asks_for_nothing(script: str) -> None:
     assert asked(script) == []

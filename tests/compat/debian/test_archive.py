@@ -179,6 +179,74 @@ def test_an_index_with_a_wrong_digest_is_refused(archive_key: MadeKey, tmp_path:
     assert hashlib.sha256(planted).hexdigest() not in {path.name for path in tmp_path.rglob("*")}
 
 
+GZ = INDEX.removesuffix(".xz") + ".gz"
+
+
+def without(files: dict[str, bytes], *parts: str) -> dict[str, bytes]:
+    """The pages whose addresses have none of `parts` in them."""
+    return {url: body for url, body in files.items() if not any(part in url for part in parts)}
+
+
+def in_two_forms(key: MadeKey, *packages: MadePackage) -> MadeArchive:
+    archive = MadeArchive()
+    archive.add_suite(MadeSuite("bookworm"), packages or [BASH, DASH], key, compressions=(".xz", ".gz", ".bz2"))
+    return archive
+
+
+def test_a_stale_index_is_read_in_another_compression(archive_key: MadeKey, tmp_path: Path) -> None:
+    archive = in_two_forms(archive_key)
+    digest = digest_of(archive.files[f"dists/bookworm/{INDEX}"])
+    network = archive.network()
+    network.pages = without(network.pages, f"by-hash/SHA256/{digest}")
+    network.pages[f"{ADDRESS}/dists/bookworm/{INDEX}"] = compressed(b"of yesterday", ".xz")
+    metadata = read(network, archive_key, tmp_path)
+    assert metadata.index.package("bash") is not None
+    assert metadata.suites[0].packages == digest_of(archive.files[f"dists/bookworm/{GZ}"])
+    # It is in the store now, so nothing is asked for again.
+    network.asked.clear()
+    read(network, archive_key, tmp_path)
+    assert network.asked == [f"{ADDRESS}/dists/bookworm/InRelease"]
+
+
+@pytest.mark.parametrize("suffix", [".bz2", ""])
+def test_any_form_of_an_index_will_do(archive_key: MadeKey, tmp_path: Path, suffix: str) -> None:
+    archive = in_two_forms(archive_key)
+    plain = index_text([BASH, DASH]).encode()
+    form = "Packages" + suffix
+    archive.files = without(archive.files, "Packages", "by-hash")
+    archive.files[f"dists/bookworm/main/binary-amd64/{form}"] = compressed(plain, suffix)
+    assert read(archive.network(), archive_key, tmp_path).index.package("bash") is not None
+
+
+def test_a_mirror_with_a_stale_index_is_helped_by_another_one_that_has_it(archive_key: MadeKey, tmp_path: Path) -> None:
+    archive = in_two_forms(archive_key)
+    network = archive.network()
+    network.pages = without(network.pages, "Packages", "by-hash")
+    network.pages |= without(archive.network(SECURITY).pages, "InRelease")
+    metadata = read(network, archive_key, tmp_path, mirrors=(ADDRESS, SECURITY))
+    package = metadata.index.package("bash")
+    assert package is not None
+    assert package.archive == ADDRESS
+
+
+def test_a_mirror_with_a_stale_index_gives_way_to_another_one(archive_key: MadeKey, tmp_path: Path) -> None:
+    older = in_two_forms(archive_key, MadePackage("bash", "5.1-1"))
+    network = in_two_forms(archive_key).network()
+    network.pages = without(network.pages, "Packages", "by-hash") | older.network(SECURITY).pages
+    package = read(network, archive_key, tmp_path, mirrors=(ADDRESS, SECURITY)).index.package("bash")
+    assert package is not None
+    assert (package.archive, package.version) == (SECURITY, "5.1-1")
+
+
+def test_an_index_that_is_stale_everywhere_is_told_with_its_digest(archive_key: MadeKey, tmp_path: Path) -> None:
+    network = in_two_forms(archive_key).network()
+    stale = {url: b"of yesterday" for url in network.pages if "Packages" in url}
+    network.pages = without(network.pages, "by-hash") | stale
+    with pytest.raises(IntegrityError, match=r"the index of bookworm is damaged: .*has another SHA-256") as raised:
+        read(network, archive_key, tmp_path)
+    assert "another mirror" in raised.value.hint
+
+
 def test_an_index_that_no_mirror_has_is_told(archive_key: MadeKey, tmp_path: Path) -> None:
     network = made(archive_key).network()
     network.pages = {url: body for url, body in network.pages.items() if url.endswith("InRelease")}

@@ -106,3 +106,10 @@ def test_the_order_is_that_of_dpkg(one: str, other: str) -> None:
     for operator, holds in (("lt", (-1,)), ("eq", (0,)), ("gt", (1,))):
         said = subprocess.run([DPKG, "--compare-versions", one, operator, other], check=False).returncode == 0
         assert said == (compare_versions(one, other) in holds), (one, operator, other)
+
+
+def test_a_number_may_have_any_number_of_digits() -> None:
+    long = "9" * 5000
+    assert compare_versions(f"{long}:1", "1:1") > 0
+    assert compare_versions(f"1.{long}", f"1.{long}0") < 0
+    assert compare_versions("²:1", "0:1") == 0

@@ -1,4 +1,4 @@
-"""Builds and promotes a layer on a file system that really is full, at many sizes: `python -m
+"""Builds, promotes and updates a layer on a file system that really is full, at many sizes: `python -m
 tests.compat.fault.full_disk DIRECTORY`.
 
 Runs in a mount namespace of its own, where it mounts a file system in memory over DIRECTORY (`test_full_disk`). It gets
@@ -14,15 +14,17 @@ from pathlib import Path
 
 from outcrop.errors import StorageError
 from tests.compat.debian.archive_made_here import gnupg_home
-from tests.compat.fault.layer_scenario import LayerScenario, layer_scenario
+from tests.compat.fault.layer_scenario import LayerScenario, State, layer_scenario
 from tests.compat.layer_publisher import PRODUCTION, TESTS
 from tests.stratum0.fault.commands import CommandServer
 from tests.stratum0.fault.sweep import require_all, sample
 
 _AMPLE_BYTES = 128 * 1024 * 1024
 _STEP_BYTES = 4 * 1024
+_SIZES = 80
+"""How many sizes there are of each command: all pages of the file system would take hours."""
 _POINTS = 5
-"""How many sizes are tried of each command."""
+"""How many of them are tried without a whole sweep."""
 
 
 def main(directory: str) -> None:
@@ -34,17 +36,23 @@ def main(directory: str) -> None:
         layer_scenario(place, gnupg.make_key("Archive <archive@example.org>"), server) as scenario,
     ):
         promoting = ("compat", "promote", TESTS, PRODUCTION, scenario.make_repositories())
-        _fill(place, scenario, "nothing", scenario.building)
-        _fill(place, scenario, "layer", scenario.building)
-        _fill(place, scenario, "published", promoting)
+        _fill(place, scenario, "nothing", scenario.building, scenario.tree)
+        _fill(place, scenario, "layer", scenario.building, scenario.tree)
+        _fill(place, scenario, "published", promoting, scenario.tree)
+        scenario.begin("outdated")
+        scenario.run(*scenario.updating)
+        built = scenario.updated()
+        assert built is not None
+        _fill(place, scenario, "outdated", scenario.updating, built)
 
 
-def _fill(place: Path, scenario: LayerScenario, setting: str, arguments: tuple[str, ...]) -> None:
-    """Runs the command with too little room, of many sizes; it says so, and leaves nothing; then with enough."""
+def _fill(place: Path, scenario: LayerScenario, setting: str, arguments: tuple[str, ...], tree: Path) -> None:
+    """Runs the command, which makes the layer `tree`, with too little room, of many sizes; it says so, and leaves what
+    was there; then with enough. An update whose layer is whole already may leave that."""
     scenario.begin(setting)
     before = _used(place)
     scenario.run(*arguments)
-    contents = _contents(scenario.tree)
+    contents = _contents(tree)
     # A second copy of the layer is there for a moment.
     needed = _used(place) - before + sum(map(len, contents.values()))
     what = f"{setting}: {arguments[1]}"
@@ -53,7 +61,7 @@ def _fill(place: Path, scenario: LayerScenario, setting: str, arguments: tuple[s
 
     def look(spare: int, _thoroughly: bool) -> None:
         scenario.begin(setting)
-        there = _contents(scenario.tree)
+        there, seen = _contents(tree), _seen(scenario)
         _resize(place, _used(place) + spare)
         ended = scenario.end(*arguments)
         _resize(place, _AMPLE_BYTES)
@@ -63,14 +71,24 @@ def _fill(place: Path, scenario: LayerScenario, setting: str, arguments: tuple[s
             assert ended.code == StorageError.exit_code, ended
             assert "the disk is full" in ended.output or " has room for " in ended.output, ended
             assert "hint: free some space" in ended.output, ended
-            assert _contents(scenario.tree) == there, "something was left in place"
+            left = _contents(tree)
+            is_built = setting == "outdated" and left.keys() >= whole
+            assert left == there or is_built, "something was left in place"
+            assert _seen(scenario) == seen
             scenario.run(*arguments)
         if setting != "published":
-            assert _contents(scenario.tree).keys() >= whole, "the layer is not whole"
+            assert _contents(tree).keys() >= whole, "the layer is not whole"
 
-    require_all(sample(range(0, needed, _STEP_BYTES), _POINTS, what), look, what)
+    step = max(_STEP_BYTES, needed // _SIZES)
+    require_all(sample(range(0, needed, step), _POINTS, what), look, what)
     assert failed, f"{what}: no size was too small"
     sys.stdout.write(f"{what}: {len(failed)} attempts failed, up to {max(failed)} of {needed} bytes\n")
+
+
+def _seen(scenario: LayerScenario) -> list[State]:
+    """What users of the repositories see, if there are any."""
+    there = (scenario.arena / "data" / "storage").is_dir()
+    return [scenario.published(name) for name in (PRODUCTION, TESTS)] if there else []
 
 
 def _contents(tree: Path) -> dict[str, bytes]:

@@ -110,6 +110,26 @@ class LayerScenario:
         return ("compat", "build", "--tree", str(self.arena / "tree"), "--replace", *self.sources)
 
     @property
+    def updating(self) -> tuple[str, ...]:
+        """The command that publishes the newer library for tests. Its layer has no shell to be verified with."""
+        return (*self.verified_update, "--no-verify")
+
+    @property
+    def verified_update(self) -> tuple[str, ...]:
+        """The same with a verification, which fails."""
+        where = ("--debian-mirror", self._url, "--keyring", str(self._key.keyring))
+        return ("compat", "update", "--source", "thing", "--publish", TESTS, *where, str(self.tree))
+
+    @property
+    def updates(self) -> Path:
+        """The directory with the layers that updates have built."""
+        return self.arena / "data" / "updates"
+
+    def updated(self) -> Path | None:
+        """The layer that an update has built; None where there is none."""
+        return next(self.updates.glob(f"*/{PLACE}"), None)
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """Which stack, which archive, which keys."""
         stack = str(self.arena / "stack")
@@ -144,8 +164,8 @@ class LayerScenario:
         self.serve()
 
     def make_repositories(self) -> str:
-        """Makes the settings `published` (the old layer for users, the new one for tests) and `promoted` (the new one
-        for users), after `layer`; the digest of the new layer."""
+        """Makes the settings `outdated` (the old layer for users and for tests), `published` (the new one for tests)
+        and `promoted` (the new one for users), after `layer`; the digest of the new layer."""
         self.begin("layer")
         data = self.arena / "data"
         data.mkdir()
@@ -157,6 +177,8 @@ class LayerScenario:
             self.run("repo", "create", name)
         self.serve()
         self.run("compat", "publish", str(self.tree), PRODUCTION)
+        self.run("compat", "publish", "--for-tests", str(self.tree), TESTS)
+        self._keep_as("outdated")
         self.run(*self.building)
         digest = self.run("compat", "publish", "--for-tests", str(self.tree), TESTS).output.splitlines()[-1]
         self._keep_as("published")
@@ -164,27 +186,26 @@ class LayerScenario:
         self._keep_as("promoted")
         return digest
 
-    def published(self) -> State:
-        """What users see."""
-        store = self._production().store
+    def published(self, name: str = PRODUCTION) -> State:
+        """What users of the repository `name` see."""
+        store = OwnedRepository.open(self.arena / "data", repository_name(name)).store
         return State(published_manifest(store).revision, entries(store))
 
-    def require_whole(self) -> None:
-        """Fails unless the check of the repository finds nothing."""
-        self.run("repo", "check", PRODUCTION, "--full")
+    def require_whole(self, name: str = PRODUCTION) -> None:
+        """Fails unless the check of the repository `name` finds nothing."""
+        self.run("repo", "check", name, "--full")
 
     def leftovers(self) -> list[Path]:
         """What only an interrupted command leaves."""
-        places = [self.tree.parent, self.mirror.parent]
-        storage = self.arena / "data" / "storage" / PRODUCTION
-        found = [path for name in TEMPORARY_DIRECTORIES for path in (storage / name).rglob("*") if path.is_file()]
+        places = [self.tree.parent, self.mirror.parent, *self.updates.glob(f"*/{Path(PLACE).parent}")]
+        found: list[Path] = []
+        for storage in (self.arena / "data" / "storage").glob("*"):
+            for name in TEMPORARY_DIRECTORIES:
+                found += [path for path in (storage / name).rglob("*") if path.is_file()]
         found += [path for path in self.mirror.rglob(".*") if path.name != PARTIAL]
         for place in places:
-            found += place.glob("outcrop-*")
+            found += [*place.glob("outcrop-*"), *place.glob(".*.before")]
         return found + list((self.mirror / PARTIAL).glob("*"))
-
-    def _production(self) -> OwnedRepository:
-        return OwnedRepository.open(self.arena / "data", repository_name(PRODUCTION))
 
     def _keep_as(self, setting: str) -> None:
         shutil.copytree(self.arena, self._settings / setting, symlinks=True)

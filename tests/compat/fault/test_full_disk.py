@@ -1,4 +1,4 @@
-"""A disk that is full, and not only says so, while a layer is built or promoted."""
+"""A disk that is full, and not only says so, while a layer is built, promoted or updated."""
 
 from __future__ import annotations
 

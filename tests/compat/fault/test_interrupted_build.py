@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from outcrop.compat.record import digests, layer_digest, recorded_digest
-from outcrop.errors import CommandFailed, Interrupted
+from outcrop.errors import CommandFailed, Interrupted, InvalidValue
 from tests.compat.fault.layer_scenario import LayerScenario
 from tests.faulty_server import Request
-from tests.stratum0.fault.calls import Call, killing
+from tests.stratum0.fault.calls import Call, killing, read_trace, recording
 from tests.stratum0.fault.commands import ROOT
 from tests.stratum0.fault.sweep import IS_WHOLE, SECONDS, SEED, require_all
 
@@ -80,10 +80,19 @@ def ended(process: subprocess.Popen[str]) -> str:
         process.communicate()
         raise
     deadline = time.monotonic() + _PATIENCE
-    while session_of(process):
-        assert time.monotonic() < deadline, "a process outlives the build"
+    while left := session_of(process):
+        assert time.monotonic() < deadline, f"outlives the build, which said {said!r}: {told(left)}"
         time.sleep(0.01)
     return said
+
+
+def told(processes: list[int]) -> str:
+    """What they are, for whoever looks for the reason."""
+    return "; ".join(
+        f"{number}: {name}, waits in {Path(f'/proc/{number}/wchan').read_text()}"
+        for number in processes
+        for name in [Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode()]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +157,35 @@ def test_a_build_killed_as_its_layer_takes_its_place_leaves_the_old_one(scenario
     scenario.run(*scenario.building)
     require_a_layer(scenario)
     assert scenario.leftovers() == []
+
+
+@pytest.mark.usefixtures("tracing")
+def test_where_names_cannot_be_exchanged_the_old_layer_of_a_killed_build_is_put_back(
+    scenario: LayerScenario, tmp_path: Path
+) -> None:
+    scenario.begin("layer")
+    scenario.serve()
+    old = require_a_layer(scenario)
+    lacking = "renameat2"
+    scenario.run(*scenario.building, watch=recording(tmp_path / "trace", lacking), on_one_core=True)
+    new = require_a_layer(scenario)
+    assert new != old
+    assert scenario.leftovers() == []
+    names = [call for call in read_trace(tmp_path / "trace").calls if call.name == "rename"]
+    aside, arrival = (call for call in names if f'"{scenario.tree}"' in call.shown)
+
+    # Killed before the first of the two, nothing has happened; between them, the place is empty.
+    for call, is_there in ((aside, True), (arrival, False)):
+        scenario.begin("layer")
+        assert scenario.end(*scenario.building, watch=killing(call, lacking), on_one_core=True).was_killed
+        assert scenario.tree.exists() is is_there
+        # Even a command that builds nothing puts the old layer back.
+        said = scenario.run(*scenario.building, "--with", "nothing", code=InvalidValue.exit_code).output
+        assert ("is the old layer again" in said) is not is_there
+        require_a_layer(scenario, old)
+        scenario.run(*scenario.building)
+        require_a_layer(scenario, new)
+        assert scenario.leftovers() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["term", "ctrl-c"])

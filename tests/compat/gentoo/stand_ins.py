@@ -10,6 +10,7 @@ A file `fail` or `hang` in the directory of orders holds the name of a point: th
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import tarfile
@@ -216,6 +217,11 @@ def merge(name, stem, repository, number, total):
     (unfinished / "repository").write_text(repository + "\\n")
     (unfinished / "SIZE").write_text("4096\\n")
     (unfinished / "USE").write_text(use_of(name))
+    (unfinished / "BUILD_TIME").write_text(f"{time.time_ns()}\\n")
+    brought = [f"dir {PREFIX}/usr/bin", f"obj {program} {'0' * 32} {int(time.time())}"]
+    if name == "sys-libs/glibc":
+        brought += [f"obj {loader} {'0' * 32} 1", f"obj {PREFIX}/var/tmp/.keep {'0' * 32} 1"]
+    (unfinished / "CONTENTS").write_text("\\n".join(brought) + "\\n")
     unfinished.rename(DATABASE / category / stem)
     say(f"merged {category}/{stem}::{repository}")
 
@@ -417,7 +423,9 @@ def make_gentoo(directory: Path, orders: Path) -> MadeGentoo:
 
 
 def _filled(text: str, orders: Path) -> str:
-    return text.replace("@ORDERS@", str(orders)).replace("@PYTHON@", sys.executable).replace("@LOADER@", LOADER)
+    # A virtual environment may be below /tmp, which a build has for itself; what it was made of is not.
+    python = os.path.realpath(sys.executable)
+    return text.replace("@ORDERS@", str(orders)).replace("@PYTHON@", python).replace("@LOADER@", LOADER)
 
 
 def _write_ebuilds(repository: Path, ebuilds: dict[str, str]) -> None:

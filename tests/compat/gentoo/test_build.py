@@ -158,11 +158,13 @@ def test_a_layer_is_built_and_recorded(gentoo: MadeGentoo) -> None:
 
 def test_a_layer_has_links_to_the_host_and_nothing_of_the_build(gentoo: MadeGentoo) -> None:
     build(gentoo)
-    layer = gentoo.layer
-    assert os.readlink(layer / "etc/passwd") == "$(EESSI_202606_COMPAT_ETC_PASSWD:-/etc/passwd)"
-    assert os.readlink(layer / "tmp") == "$(EESSI_202606_COMPAT_TMP:-/tmp)"
+    layer, defaults = gentoo.layer, "/cvmfs/software.example.org/defaults"
+    assert os.readlink(layer / "etc/passwd") == f"$(EESSI_202606_COMPAT_ETC_PASSWD:-{defaults}/compat/etc/passwd)"
+    assert os.readlink(layer / "tmp") == f"$(EESSI_202606_COMPAT_TMP:-{defaults}/compat/tmp)"
     assert os.readlink(layer / "bin") == "usr/bin"
-    assert (layer / "lib/override").is_dir()
+    assert os.readlink(layer / "lib/override") == f"$(EESSI_202606_LIB_OVERRIDE:-{defaults}/override)"
+    shared = gentoo.trees / "defaults"
+    assert os.readlink(shared / "compat/etc/passwd") == "$(EESSI_COMPAT_ETC_PASSWD:-/etc/passwd)"
     assert str(layer.name) in (layer / "startprefix").read_text()
     assert os.listdir(layer / "var/tmp") == []
     for gone in ("var/db/repos", "var/cache/distfiles", "etc/portage/make.profile", ".stage1-finished", "stage1.log"):

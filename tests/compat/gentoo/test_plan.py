@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from outcrop.compat.family import FAMILIES, family_named
-from outcrop.compat.gentoo.plan import GentooPlan, PlannedAtom, plan_prefix
-from outcrop.compat.package_sets import read_description
+from outcrop.compat.gentoo.plan import GentooPlan, PlannedAtom, plan_prefix, sets_with_atoms, wanted_atoms
+from outcrop.compat.package_sets import read_description, wanted_programs
 from outcrop.errors import InvalidValue
 from tests.compat.gentoo.test_settings import WHOLE, described
 
@@ -35,6 +35,20 @@ def test_sets_become_atoms_with_reasons(tmp_path: Path) -> None:
     )
     assert plan.lock.release == "gentoo-20260615"
     assert plan.lock.sets == ("base",)
+
+
+def test_what_is_a_wheel_for_debian_is_an_atom_like_all_others(tmp_path: Path) -> None:
+    wheel = '[[wheel]]\nname = "thing"\nversion = "1"\nfile = "thing-1-py3-none-any.whl"\nreason = "wanted"\n'
+    wheel += f'sha256 = "{"0" * 64}"\n'
+    plan = planned(
+        tmp_path, base=set_of(("zlib", "sys-libs/zlib")) + wheel + 'gentoo = "dev-python/thing"\nprograms = ["thing"]\n'
+    )
+    assert [one.atom for one in plan.atoms] == ["dev-python/thing", "sys-libs/zlib"]
+    assert wanted_atoms(plan.sets, X86) == ("dev-python/thing", "sys-libs/zlib")
+    without = set_of(("zlib", "sys-libs/zlib")) + wheel + 'programs = ["thing"]\n'
+    plan = planned(tmp_path, base=without)
+    assert plan.without_atom == ("thing",)
+    assert wanted_programs(sets_with_atoms(plan.sets), X86, "") == ()
 
 
 def test_packages_that_gentoo_has_as_one_are_one_atom(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tiny ELF files for tests: a segment with code, one with texts, a table of functions if wanted."""
+"""Tiny ELF files for tests: a segment with code, one with texts, a table of functions and variables if wanted."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from collections.abc import Sequence
 
 CODE = 0x1000
 TEXTS = 0x2000
+VARIABLES = 0x8000
+"""Where variables are, of which all but the first eight bytes are zero at first."""
 
 
-def elf(machine: int, code: bytes, texts: bytes, *, functions: Sequence[int] = (), texts_at: int = TEXTS) -> bytes:
-    """A shared library whose code is at the address CODE, and whose texts are at `texts_at`; addresses are offsets."""
+def elf(
+    machine: int, code: bytes, texts: bytes, *, functions: Sequence[int] = (), texts_at: int = TEXTS, variables: int = 0
+) -> bytes:
+    """A shared library whose code is at the address CODE, whose texts are at `texts_at`, and which has so many bytes of
+    `variables`; addresses are offsets."""
     frames = b""
     if functions:
         frames = struct.pack("<BBBBiI", 1, 0x1B, 0x03, 0x3B, 0, len(functions))
@@ -23,6 +28,8 @@ def elf(machine: int, code: bytes, texts: bytes, *, functions: Sequence[int] = (
         (4, 4, 0x400, 0x400, 0x400, 16, 16, 4),
         (0x6474E550, 4, frames_at, frames_at, frames_at, len(frames), len(frames), 4),
     ]
+    if variables:
+        headers.insert(2, (1, 6, VARIABLES, VARIABLES, VARIABLES, 8, variables, 0x10000))
     data = struct.pack(
         "<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 3, machine, 1, CODE, 64, 0, 0, 64, 56, len(headers), 0, 0, 0
     )
@@ -30,4 +37,5 @@ def elf(machine: int, code: bytes, texts: bytes, *, functions: Sequence[int] = (
         data += struct.pack("<IIQQQQQQ", *header)
     data = data.ljust(frames_at, b"\0") + frames
     data = data.ljust(CODE, b"\0") + code
-    return data.ljust(texts_at, b"\0") + texts
+    data = data.ljust(texts_at, b"\0") + texts
+    return data.ljust(VARIABLES + 8, b"\0") if variables else data

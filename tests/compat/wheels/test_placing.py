@@ -6,7 +6,6 @@ import base64
 import csv
 import hashlib
 import os
-import re
 import stat
 import zipfile
 from importlib.metadata import distributions
@@ -14,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from outcrop.compat.left_out import Drop, DropRules
 from outcrop.compat.relocate.path_rules import PathRules
 from outcrop.compat.relocate.tree import paths_present
-from outcrop.compat.wheels.placing import PURE, WheelPlaces, place_wheel
+from outcrop.compat.wheels.placing import PURE, PlacedWheel, WheelPlaces, place_wheel
 from outcrop.errors import FormatError, StorageError
 from tests.compat.wheels.wheels_made_here import MadeWheel
 
@@ -34,9 +34,10 @@ def tree(tmp_path: Path) -> Path:
     return made
 
 
-def placed(tree: Path, made: MadeWheel, dropped: str = "(?!)") -> None:
+def placed(tree: Path, made: MadeWheel, *dropped: str) -> PlacedWheel:
     rules = PathRules(PREFIX.encode(), paths_present(tree))
-    place_wheel(made.put(tree.parent), made.file, WheelPlaces(tree, rules, re.compile(dropped)))
+    left_out = DropRules.of([Drop(dropped, "a reason", "some")] if dropped else [])
+    return place_wheel(made.put(tree.parent), made.file, WheelPlaces(tree, rules, left_out))
 
 
 def paths(tree: Path) -> set[str]:
@@ -127,7 +128,11 @@ def test_the_list_of_files_says_what_is_there(tree: Path) -> None:
 
 def test_what_a_layer_leaves_out_is_left_out_of_wheels(tree: Path) -> None:
     made = MadeWheel(files={"thing/a.py": b"", f"{DATA}/data/share/man/man1/thing.1": b"", f"{DATA}/scripts/tool": b""})
-    placed(tree, made, r"usr/share/man/.*|usr/bin/tool")
+    left_out = placed(tree, made, "usr/share/man/**", "usr/bin/tool").left_out
+    assert {(one.rule, one.path) for one in left_out} == {
+        ("some", "usr/share/man/man1/thing.1"),
+        ("some", "usr/bin/tool"),
+    }
     assert not (tree / "usr/share").exists()
     assert not (tree / "usr/bin/tool").exists()
     record = (tree / PURE / "thing-1.0.dist-info/RECORD").read_text()

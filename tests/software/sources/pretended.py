@@ -19,10 +19,12 @@ class PretendedNetwork:
     pages: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
-    def read(self, url: str, headers: Iterable[str] = ()) -> bytes:
+    def read(self, url: str, headers: Iterable[str] = (), limit: int | None = None) -> bytes:
         self.asked.append(url)
         if url not in self.pages:
             raise NetworkError(what=url, problem="cannot be fetched: 404")
+        if limit is not None and len(self.pages[url]) > limit:
+            raise NetworkError(what=url, problem=f"sends more than {limit:,} bytes")
         return self.pages[url]
 
     def read_changed(self, url: str, etag: str) -> Changed | None:

@@ -60,17 +60,22 @@ def reason_against_tracing() -> str:
             return f"strace may not trace: {error}"
 
 
-def recording(trace: Path) -> Watch:
-    """Lists all calls that may change something in the file `trace`."""
+def recording(trace: Path, unknown: str = "") -> Watch:
+    """Lists all calls that may change something in the file `trace`. Those named `unknown` fail, as on a file system
+    that does not have them."""
     names = ",".join(f"?{name}" for name in (*_OPENING, *_CHANGING))
-    return lambda process: _strace(process, f"--output={trace}", "-y", "-s0", f"--trace={names}")
+    return lambda process: _strace(process, f"--output={trace}", "-y", "-s0", f"--trace={names}", *_failing(unknown))
 
 
-def killing(call: Call) -> Watch:
-    """Kills the process before `call`."""
-    return lambda process: _strace(
-        process, "--output=/dev/null", f"--trace={call.name}", f"--inject={call.name}:signal=SIGKILL:when={call.nth}"
-    )
+def killing(call: Call, unknown: str = "") -> Watch:
+    """Kills the process before `call`. Those named `unknown` fail, as on a file system that does not have them."""
+    names = ",".join({call.name, unknown or call.name})
+    death = f"--inject={call.name}:signal=SIGKILL:when={call.nth}"
+    return lambda process: _strace(process, "--output=/dev/null", f"--trace={names}", death, *_failing(unknown))
+
+
+def _failing(unknown: str) -> list[str]:
+    return [f"--inject={unknown}:error=EINVAL"] if unknown else []
 
 
 def _strace(process: int, *options: str) -> subprocess.Popen[bytes]:

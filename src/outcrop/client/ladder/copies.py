@@ -109,7 +109,8 @@ class Copies:
         # Most runs find a copy, and need nothing of this.
         from outcrop.client.checkout import CheckoutOptions, checkout
         from outcrop.client.checkout_place import unfinished
-        from outcrop.client.checkout_plan import plan_checkout
+        from outcrop.client.checkout_plan import CheckoutPlan, plan_checkout
+        from outcrop.client.ladder.links_beyond import links_beyond
 
         root_catalog = repository.root.digest.text
         directory = self.directory / repository.name
@@ -132,22 +133,32 @@ class Copies:
             seen = _Watched(environment)
             options = CheckoutOptions(expand_links=seen)
 
-            def copy_to(destination: Path, path: RepositoryPath) -> None:
+            def copy_to(destination: Path, path: RepositoryPath) -> CheckoutPlan:
                 plan = plan_checkout(repository.tree, path)
                 checkout(plan, repository.tree, repository.contents, destination, options, progress, tell)
+                return plan
 
             if not paths:
                 copy_to(copy, ROOT)
             else:
                 with unfinished(copy) as place:
-                    for path in _topmost(paths):
-                        inner = place / os.fsdecode(path).lstrip("/")
-                        inner.parent.mkdir(parents=True, exist_ok=True)
-                        copy_to(inner, path)
+                    parts = _topmost(paths)
+                    for path in parts:
+                        plan = copy_to(_made_way(place, path), path)
+                        for link, target in links_beyond(repository.tree, plan.entries, parts, seen).items():
+                            if not os.path.lexists(inner := _made_way(place, link)):
+                                os.symlink(target, os.fsencode(inner))
                     place.chmod(_DIRECTORY_MODE)
             write_down(copy, contents_of(copy))
             _write(record_of(copy), _Record(root_catalog, [shown(path) for path in paths], seen.asked()))
             return copy
+
+
+def _made_way(place: Path, path: RepositoryPath) -> Path:
+    """Where `path` is in a copy that is made in `place`, with the directories that lead there."""
+    inner = place / os.fsdecode(path).lstrip("/")
+    inner.parent.mkdir(parents=True, exist_ok=True)
+    return inner
 
 
 def record_of(copy: Path) -> Path:

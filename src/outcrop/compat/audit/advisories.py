@@ -1,158 +1,258 @@
-"""What is known of faults in a release's packages, and which of them a lock has.
+"""Which known faults a lock has, and whose word that is.
 
-Debian's security tracker gives one JSON document: for each source package and fault, how each release stands. A fault
-that is *resolved* there is so in some suite of the release, not in the version of a lock; `fixed_version` is a version
-of that release or of a newer one, so a version that is not below all that the release's suites have is fixed as well.
-A fault that is *open* has no fix yet. Versions are those of source packages.
+For Debian's packages the security tracker has the last word: it alone knows which versions a release's suites have,
+what is put off, and what does not matter there. OSV's records are believed where the tracker says nothing of a fault or
+is not asked at all; of what both know, they only add how bad it is where Debian has not said. A fault that OSV names
+and the tracker denies is told, and does not count.
 
-Releases that are no longer supported vanish from the document: then nothing can be said, and nothing is.
-
-Sources: the security tracker's documentation and `bin/tracker_data.py` of its source.
+For wheels only OSV knows anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-import msgspec
+from outcrop.compat.audit.faults import DEBIAN, PYPI, Affected, Severity, State, urgency_severity
+from outcrop.compat.audit.osv import AffectedPackage, OsvRecord, ecosystems_of, order_of, osv_standing, rating
+from outcrop.compat.audit.tracker import Standing, TrackedRelease, Tracker, knows_release, standing
+from outcrop.compat.lock import Lock, LockedWheel
+from outcrop.errors import InvalidValue
 
-from outcrop.compat.debian.version import compare_versions, version_key
-from outcrop.compat.lock import Lock
-from outcrop.errors import FormatError, InvalidValue
-
-NOT_AFFECTED_VERSION = "0"
-
-
-class Severity(Enum):
-    """How bad a fault is, worst first. The values are how people are told."""
-
-    HIGH = "high"
-    MEDIUM = "medium"
-    UNKNOWN = "not yet assigned"
-    LOW = "low"
-    UNIMPORTANT = "unimportant"
-
-    @property
-    def rank(self) -> int:
-        """0 for the worst."""
-        return list(Severity).index(self)
-
-
-class State(Enum):
-    """How a fault in a lock stands."""
-
-    FIXABLE = "a fix is there"
-    OPEN = "no fix yet"
-    DEFERRED = "no fix yet: put off"
-    IGNORED = "will not be fixed"
-    UNDETERMINED = "not known whether it is affected"
-
-
-class _Release(msgspec.Struct, frozen=True):
-    status: str = ""
-    urgency: str = ""
-    fixed_version: str = ""
-    repositories: dict[str, str] = {}
-    nodsa_reason: str | None = None
-
-
-class _Fault(msgspec.Struct, frozen=True):
-    description: str = ""
-    releases: dict[str, _Release] = {}
-
-
-Advisories = Mapping[str, Mapping[str, _Fault]]
-"""By source package, and by the fault's number."""
+_OSV = "OSV "
+_NUMBERS = {"bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14"}
+"""For locks that do not say which version of Debian their suites are."""
 
 
 @dataclass(frozen=True, slots=True)
-class Affected:
-    """A fault that a lock has: in the source package `source`, of which it has `packages`. `fixed` is the version that
-    mends it; empty where there is none."""
+class Interest:
+    """What of a lock a record may be about: names of shipped source packages, what its release is called, wheels."""
 
-    fault: str
-    source: str
-    version: str
-    packages: tuple[str, ...]
-    severity: Severity
-    state: State
-    fixed: str
-    description: str
+    release: frozenset[str]
+    sources: frozenset[str]
+    wheels: frozenset[str]
+
+    def concerned(self, ecosystem: str, name: str) -> bool:
+        """Whether this package of that ecosystem is any of it."""
+        return name in (self.wheels if ecosystem == PYPI else self.sources if ecosystem in self.release else ())
 
 
-def parse_advisories(data: bytes, what: str) -> Advisories:
-    """The document `data` of Debian's security tracker. FormatError."""
-    try:
-        return msgspec.json.decode(data, type=dict[str, dict[str, _Fault]])
-    except msgspec.DecodeError as error:
-        raise FormatError(
-            what=what,
-            field="the advisories",
-            problem=f"are not those of Debian's security tracker ({error})",
-            hint="give the tracker's file `data/json`, as it is or compressed",
-        ) from error
+def interest_in(lock: Lock) -> Interest:
+    """What records may say of `lock`."""
+    told = next((suite.version for suite in lock.suites if suite.version), "")
+    number = told.partition(".")[0] or _NUMBERS.get(lock.release, lock.release)
+    return Interest(
+        ecosystems_of(number),
+        frozenset(package.source for package in lock.packages if package.ships),
+        frozenset(wheel.name for wheel in lock.wheels),
+    )
 
 
-def audit(lock: Lock, advisories: Advisories, what: str) -> tuple[Affected, ...]:
-    """The faults that the shipped packages of `lock` have, worst first, those that can be mended before others.
+@dataclass(frozen=True, slots=True)
+class Advisories:
+    """What is known of faults: the tracker's document, if there is one, and those of OSV's records that concern a lock.
+    `ecosystems` are all that the records speak of."""
 
-    InvalidValue where the advisories, named `what`, do not know the lock's release."""
-    if not any(lock.release in fault.releases for faults in advisories.values() for fault in faults.values()):
+    tracker: Tracker | None = None
+    records: tuple[OsvRecord, ...] = ()
+    ecosystems: frozenset[str] = frozenset()
+
+    def joined(self, other: Advisories) -> Advisories:
+        """Both together; of two trackers, the later one's word counts."""
+        return Advisories(
+            self.tracker if other.tracker is None else other.tracker,
+            self.records + other.records,
+            self.ecosystems | other.ecosystems,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What a lock has. `denied`: faults of OSV's that the tracker says are not there. `packages_looked_at` is False
+    where nothing was said of Debian's packages; `not_looked_at` are wheels of which nothing was said."""
+
+    found: tuple[Affected, ...]
+    denied: tuple[Affected, ...]
+    packages_looked_at: bool
+    not_looked_at: tuple[LockedWheel, ...]
+
+    @property
+    def serious(self) -> tuple[Affected, ...]:
+        """Those that count."""
+        return tuple(one for one in self.found if one.counts)
+
+
+def audit(lock: Lock, advisories: Advisories, what: str) -> Audit:
+    """The faults that the shipped packages and the wheels of `lock` have, worst first, those that can be mended before
+    others. InvalidValue where the advisories, named `what`, know neither the lock's release nor its wheels."""
+    interest = interest_in(lock)
+    _require_known(lock, advisories, interest, what)
+    found, denied = _of_packages(lock, advisories, interest)
+    found += _of_wheels(lock, advisories.records)
+    return Audit(
+        tuple(sorted(found, key=_worst_first)),
+        tuple(sorted(denied, key=_worst_first)),
+        advisories.tracker is not None or bool(interest.release & advisories.ecosystems),
+        () if PYPI in advisories.ecosystems else lock.wheels,
+    )
+
+
+def _worst_first(one: Affected) -> tuple[bool, int, float, str, str]:
+    return one.state is not State.FIXABLE, one.severity.rank, -(one.score or 0), one.source, one.fault
+
+
+def _require_known(lock: Lock, advisories: Advisories, interest: Interest, what: str) -> None:
+    if advisories.tracker is not None:
+        known = knows_release(advisories.tracker, lock.release)
+    elif any(one.startswith(DEBIAN) for one in advisories.ecosystems):
+        known = bool(interest.release & advisories.ecosystems)
+    else:
+        known = PYPI in advisories.ecosystems and bool(lock.wheels)
+    if not known:
         raise InvalidValue(
             what=what,
             problem=f"says nothing of the release {lock.release}",
-            hint="it may be too old for Debian's support: build the layer from a newer release",
+            hint="it may be about something else; or the release is too old for Debian's support: build the layer from "
+            "a newer one",
         )
+
+
+@dataclass(slots=True)
+class _Said:
+    """What records say together of one fault in one package."""
+
+    by: list[OsvRecord] = field(default_factory=list)
+    standings: list[tuple[OsvRecord, AffectedPackage, Standing]] = field(default_factory=list)
+
+    def add(self, record: OsvRecord, affected: AffectedPackage, here: Standing | None) -> None:
+        self.by.append(record)
+        if here is not None:
+            self.standings.append((record, affected, here))
+
+    def settled(self) -> _Said:
+        """The tracker's own records alone, where there are any: an advisory says less."""
+        if not any(record.is_the_trackers for record in self.by):
+            return self
+        return _Said(
+            [one for one in self.by if one.is_the_trackers], [one for one in self.standings if one[0].is_the_trackers]
+        )
+
+
+def _affected(
+    said: _Said, fault: str, source: str, version: str, names: Iterable[str], ecosystem: str
+) -> Affected | None:
+    """What `said` comes to: the worst of all, and the version that mends every part of it."""
+    if not said.standings:
+        return None
+    first = said.standings[0][0]
+    severity, score, vector = min(
+        (rating(record, affected) for record, affected, _ in said.standings),
+        key=lambda rated: (rated[0].rank, -(rated[1] or 0)),
+    )
+    here = _last_mended([one for _, _, one in said.standings], ecosystem)
+    ids = ", ".join(dict.fromkeys(record.id for record, _, _ in said.standings))
+    return Affected(
+        fault,
+        source,
+        version,
+        tuple(names),
+        severity,
+        here.state,
+        here.fixed,
+        first.description,
+        ecosystem,
+        f"{_OSV}{ids}",
+        score,
+        vector,
+    )
+
+
+def _last_mended(standings: list[Standing], ecosystem: str) -> Standing:
+    certain = [one for one in standings if one.state is not State.UNDETERMINED] or standings
+    unmended = next((one for one in certain if one.state is not State.FIXABLE), None)
+    if unmended is not None:
+        return unmended
+    key = order_of(ecosystem)
+    return max(certain, key=lambda one: key(one.fixed.removeprefix("above ")))
+
+
+def _of_packages(lock: Lock, advisories: Advisories, interest: Interest) -> tuple[list[Affected], list[Affected]]:
     sources: dict[tuple[str, str], list[str]] = {}
     for package in lock.packages:
         if package.ships:
             sources.setdefault((package.source, package.source_version), []).append(package.name)
-    found = [
-        affected
-        for (source, version), names in sources.items()
-        for number, fault in advisories.get(source, {}).items()
-        if (affected := _judged(number, source, version, names, fault, lock.release)) is not None
-    ]
-    return tuple(
-        sorted(found, key=lambda one: (one.state is not State.FIXABLE, one.severity.rank, one.source, one.fault))
-    )
+    records: dict[str, list[tuple[OsvRecord, AffectedPackage]]] = {}
+    for record in advisories.records:
+        for affected in record.packages(interest.release):
+            records.setdefault(affected.name, []).append((record, affected))
+    found, denied = [], []
+    for (source, version), names in sources.items():
+        told = dict(_told_by_osv(source, version, names, records.get(source, ())))
+        for fault, here in _tracked(advisories.tracker, source, lock.release).items():
+            by_osv = told.pop(fault, None)
+            stands = standing(version, here.release)
+            if stands is not None:
+                found.append(_judged(fault, source, version, names, here, stands, by_osv))
+            elif by_osv is not None:
+                denied.append(by_osv)
+        found += told.values()
+    return found, denied
+
+
+def _told_by_osv(
+    source: str, version: str, names: Iterable[str], records: Iterable[tuple[OsvRecord, AffectedPackage]]
+) -> Iterator[tuple[str, Affected]]:
+    groups: dict[str, _Said] = {}
+    for record, affected in records:
+        here = osv_standing(affected, version, DEBIAN)
+        for fault in record.faults():
+            groups.setdefault(fault, _Said()).add(record, affected, here)
+    for fault, said in groups.items():
+        if (one := _affected(said.settled(), fault, source, version, names, DEBIAN)) is not None:
+            yield fault, one
+
+
+@dataclass(frozen=True, slots=True)
+class _Tracked:
+    release: TrackedRelease
+    description: str
+
+
+def _tracked(tracker: Tracker | None, source: str, release: str) -> Mapping[str, _Tracked]:
+    """What the tracker says of `source` in `release`, by fault."""
+    return {
+        number: _Tracked(here, fault.description)
+        for number, fault in (tracker or {}).get(source, {}).items()
+        if (here := fault.releases.get(release)) is not None
+    }
 
 
 def _judged(
-    number: str, source: str, version: str, names: Iterable[str], fault: _Fault, release: str
-) -> Affected | None:
-    here = fault.releases.get(release)
-    if here is None:
-        return None
-    fixed = ""
-    if here.status == "resolved":
-        fixed = _needed_version(version, here)
-        if not fixed:
-            return None
-        state = State.FIXABLE
-    elif here.status == "undetermined":
-        state = State.UNDETERMINED
-    elif here.nodsa_reason == "ignored":
-        state = State.IGNORED
-    else:
-        state = State.OPEN if here.nodsa_reason is None else State.DEFERRED
-    return Affected(number, source, version, tuple(names), _severity(here.urgency), state, fixed, fault.description)
+    fault: str,
+    source: str,
+    version: str,
+    names: Iterable[str],
+    tracked: _Tracked,
+    here: Standing,
+    by_osv: Affected | None,
+) -> Affected:
+    severity = urgency_severity(tracked.release.urgency)
+    judged = Affected(fault, source, version, tuple(names), severity, here.state, here.fixed, tracked.description)
+    if by_osv is None:
+        return judged
+    if severity is Severity.UNKNOWN:
+        severity = by_osv.severity
+    return replace(judged, severity=severity, score=by_osv.score, vector=by_osv.vector)
 
 
-def _needed_version(version: str, here: _Release) -> str:
-    """The lowest version of the release that mends a fault; empty where `version` has it mended."""
-    if here.fixed_version == NOT_AFFECTED_VERSION or compare_versions(version, here.fixed_version) >= 0:
-        return ""
-    offered = sorted(set(here.repositories.values()), key=version_key)
-    if offered and compare_versions(version, offered[-1]) >= 0:
-        return ""
-    return next((one for one in offered if compare_versions(one, here.fixed_version) >= 0), here.fixed_version)
-
-
-def _severity(urgency: str) -> Severity:
-    """What the tracker's word means. Two stars are severities that others gave; a package without support is as bad as
-    is known."""
-    word = urgency.rstrip("*")
-    return next((severity for severity in Severity if severity.value == word), Severity.UNKNOWN)
+def _of_wheels(lock: Lock, records: Iterable[OsvRecord]) -> Iterator[Affected]:
+    versions = {wheel.name: wheel.version for wheel in lock.wheels}
+    groups: dict[tuple[str, str], _Said] = {}
+    for record in records:
+        for affected in record.packages({PYPI}):
+            if affected.name in versions:
+                here = osv_standing(affected, versions[affected.name], PYPI)
+                groups.setdefault((affected.name, record.one_fault()), _Said()).add(record, affected, here)
+    for (name, fault), said in groups.items():
+        if (one := _affected(said, fault, name, versions[name], (name,), PYPI)) is not None:
+            yield one

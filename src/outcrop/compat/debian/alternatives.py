@@ -1,6 +1,7 @@
 """The links that packages ask `update-alternatives` for when they are installed, read from their scripts' text.
 
-`/usr/bin/awk` is such a link. What a script computes (a name in a variable) cannot be read; a set declares those.
+`/usr/bin/awk` is such a link. Variables that a script sets once, to plain words, are read; what it computes is not: a
+stack declares such links.
 Source: update-alternatives(1).
 """
 
@@ -14,6 +15,9 @@ from dataclasses import dataclass
 _CALL = re.compile(r"(?m)^(?!\s*#)[^\n]*?\bupdate-alternatives\s+(?P<words>[^\n;&|]*)")
 _LITERAL = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9_.+-]+)+")
 _PRIORITY = re.compile(r"-?[0-9]+")
+_SET = re.compile(r"(?:\A|[\s;])(?:for\s+(?P<loop>\w+)|(?P<name>[A-Za-z_]\w*)=(?P<value>[^\s;]*))")
+_PLAIN = re.compile(r"[A-Za-z0-9_.+/-]+")
+_USED = re.compile(r"\$(?:(?P<bare>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\})")
 _WITH_VALUE = ("--altdir", "--admindir", "--log", "--instdir", "--root")
 
 
@@ -30,12 +34,22 @@ class Alternative:
 
 def alternatives_of(script: str) -> Iterator[Alternative]:
     """What `script` asks for, in words that can be read."""
+    values = _plain_values(script)
     for call in _CALL.finditer(script.replace("\\\n", " ")):
+        text = _USED.sub(lambda used: values.get(used["bare"] or used["braced"], used[0]), call["words"])
         try:
-            words = shlex.split(call["words"])
+            words = shlex.split(text)
         except ValueError:
             continue
         yield from _asked(_after_options(words))
+
+
+def _plain_values(script: str) -> dict[str, str]:
+    """The variables that `script` sets in one place only, to a plain word."""
+    places: dict[str, list[str]] = {}
+    for found in _SET.finditer(script):
+        places.setdefault(found["name"] or found["loop"], []).append(found["value"] or "")
+    return {name: values[0] for name, values in places.items() if len(values) == 1 and _PLAIN.fullmatch(values[0])}
 
 
 def _after_options(words: list[str]) -> list[str]:

@@ -2,20 +2,23 @@
 
 For `bookworm` these are `bookworm`, `bookworm-updates` and `bookworm-security`. Each suite's `InRelease` is signed by
 the archive and names the digests of its indices, which name those of its packages: so any server, over plain HTTP, will
-do. A mirror is asked for a suite until one has it.
+do. A mirror is asked for a suite until one has it, with an index that fits.
 """
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.debian.packages import PackageIndex
-from outcrop.compat.debian.release_file import parse_release
+from outcrop.compat.debian.release_file import ReleaseFile, parse_release
 from outcrop.compat.debian.signature import signed_text
 from outcrop.errors import IntegrityError, InvalidValue, NetworkError
 from outcrop.progress import SILENT, Progress
@@ -24,7 +27,14 @@ from outcrop.software.sources.apt_sources import read_apt_sources
 COMPONENT = "main"
 """Free software: everything else may not be passed on without a look at its licence."""
 
-_INDEX = "Packages.xz"
+_INDEX = "Packages"
+_UNPACKED: Mapping[str, Callable[[bytes], bytes]] = {
+    ".xz": lzma.decompress,
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+    "": bytes,
+}
+"""How an index is unpacked, by the suffix of its name, the smallest first."""
 
 _MIRROR_HINT = "name mirrors that have it with `--debian-mirror`, one for the archive, one for its security updates"
 
@@ -94,53 +104,81 @@ def read_release(
 
 
 def _read_suite(archive: Archive, suite: str, architecture: str, now: datetime) -> tuple[str, str, SuiteFacts]:
-    """The text of the suite's index, the mirror that it is of, and the facts."""
-    mirror, url, document = _in_release(archive, suite)
-    release = parse_release(signed_text(document, archive.keyring, url), url)
-    release.require_current(now, url)
-    if suite not in (release.codename, release.suite):
-        raise InvalidValue(
-            what=url, problem=f"is the release file of {release.codename}, not of {suite}", hint="try another mirror"
-        )
-    path = f"{COMPONENT}/binary-{architecture}/{_INDEX}"
-    if path not in release.digests:
+    """The text of the suite's index, the mirror that it is of, and the facts; from the first mirror whose `InRelease`
+    comes with an index that fits it."""
+    assert archive.store.fetcher is not None
+    if not archive.mirrors:
+        raise NetworkError(what=f"the suite {suite}", problem="cannot be read: no mirror is known", hint=_MIRROR_HINT)
+    unread: list[NetworkError] = []
+    unfit: list[NetworkError | IntegrityError] = []
+    for mirror in archive.mirrors:
+        url = f"{mirror}/dists/{suite}/InRelease"
+        try:
+            document = archive.store.fetcher.read(url)
+        except NetworkError as error:
+            unread.append(error)
+            continue
+        release = parse_release(signed_text(document, archive.keyring, url), url)
+        release.require_current(now, url)
+        if suite not in (release.codename, release.suite):
+            raise InvalidValue(
+                what=url,
+                problem=f"is the release file of {release.codename}, not of {suite}",
+                hint="try another mirror",
+            )
+        try:
+            text, digest = _index(archive, mirror, suite, architecture, release)
+        except (NetworkError, IntegrityError) as error:
+            unfit.append(error)
+            continue
+        facts = SuiteFacts(suite, release.version, release.date, archive.store.keep(document), digest)
+        return text, mirror, facts
+    if unfit:
+        raise next((one for one in unfit if isinstance(one, IntegrityError)), unfit[0])
+    raise NetworkError(
+        what=f"the suite {suite}",
+        problem=f"is on none of the mirrors: {'; '.join(failure.message for failure in unread)}",
+        hint=_MIRROR_HINT,
+    )
+
+
+def _index(archive: Archive, mirror: str, suite: str, architecture: str, release: ReleaseFile) -> tuple[str, str]:
+    """The text of the index that `release`, read from `mirror`, names, and the digest of the file that it is from.
+
+    A mirror that is being renewed may have its files by their digests and not yet by their names, one of two
+    compressions and not yet the other, or nothing that another mirror does not have already: so all are tried, in this
+    order. InvalidValue, NetworkError, IntegrityError."""
+    named = [f"{COMPONENT}/binary-{architecture}/{_INDEX}{suffix}" for suffix in _UNPACKED]
+    paths = [path for path in named if path in release.digests]
+    if not paths:
         raise InvalidValue(
             what=f"the architecture {architecture}",
             problem=f"is not in {suite}, which has {', '.join(sorted(release.architectures - {'all'}))}",
             hint="choose another release",
         )
-    digest, _ = release.digests[path]
-    index = archive.store.fetch(digest, _index_urls(mirror, suite, path, digest), f"the index of {suite}")
-    facts = SuiteFacts(suite, release.version, release.date, archive.store.keep(document), digest)
-    return _unpacked(index, suite), mirror, facts
-
-
-def _in_release(archive: Archive, suite: str) -> tuple[str, str, bytes]:
-    """The first mirror that has `suite`, the address of its `InRelease`, and that file."""
-    assert archive.store.fetcher is not None
-    failures: list[NetworkError] = []
-    for mirror in archive.mirrors:
-        url = f"{mirror}/dists/{suite}/InRelease"
+    mirrors = [mirror, *(other for other in archive.mirrors if other != mirror)]
+    failures: list[NetworkError | IntegrityError] = []
+    # What is in the store already costs nothing.
+    for path in sorted(paths, key=lambda path: not archive.store.holds(release.digests[path][0])):
+        digest, _ = release.digests[path]
         try:
-            return mirror, url, archive.store.fetcher.read(url)
-        except NetworkError as error:
+            place = archive.store.fetch(digest, _index_urls(mirrors, suite, path, digest), f"the index of {suite}")
+            return _unpacked(place, path, suite), digest
+        except (NetworkError, IntegrityError) as error:
             failures.append(error)
-    if not failures:
-        raise NetworkError(what=f"the suite {suite}", problem="cannot be read: no mirror is known", hint=_MIRROR_HINT)
-    raise NetworkError(
-        what=f"the suite {suite}",
-        problem=f"is on none of the mirrors: {'; '.join(failure.message for failure in failures)}",
-        hint=_MIRROR_HINT,
-    )
+    raise next((one for one in failures if isinstance(one, IntegrityError)), failures[0])
 
 
-def _index_urls(archive: str, suite: str, path: str, digest: str) -> tuple[str, str]:
+def _index_urls(mirrors: Sequence[str], suite: str, path: str, digest: str) -> list[str]:
     directory, _, _ = path.rpartition("/")
-    return f"{archive}/dists/{suite}/{directory}/by-hash/SHA256/{digest}", f"{archive}/dists/{suite}/{path}"
+    first = f"{mirrors[0]}/dists/{suite}/{path}"
+    by_digest = [f"{mirror}/dists/{suite}/{directory}/by-hash/SHA256/{digest}" for mirror in mirrors]
+    return [by_digest[0], first, *by_digest[1:]]
 
 
-def _unpacked(path: Path, suite: str) -> str:
+def _unpacked(place: Path, path: str, suite: str) -> str:
+    suffix = path.rpartition(_INDEX)[2]
     try:
-        return lzma.decompress(path.read_bytes()).decode("utf-8", "replace")
-    except lzma.LZMAError as error:
-        raise IntegrityError(what=f"the index of {suite}", problem="it is no xz data") from error
+        return _UNPACKED[suffix](place.read_bytes()).decode("utf-8", "replace")
+    except (lzma.LZMAError, zlib.error, OSError, ValueError, EOFError) as error:
+        raise IntegrityError(what=f"the index of {suite}", problem=f"it is no {suffix[1:]} data") from error

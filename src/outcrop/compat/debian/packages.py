@@ -10,6 +10,7 @@ description of repositories.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NoReturn
@@ -95,6 +96,18 @@ class PackageIndex:
     def versions(self, name: str) -> tuple[DebianPackage, ...]:
         """Every version of `name` that the suites have."""
         return tuple(read_package(text) for text in self.paragraphs.get(name, ()))
+
+    def candidate(self, relation: Relation, excluded: Collection[str] = ()) -> DebianPackage | None:
+        """The package that is taken for `relation`: the one of that name, or else the first that provides it and is not
+        `excluded`; None where none is new enough."""
+        package = self.package(relation.name)
+        if package is not None and relation.accepts(package.version):
+            return package
+        for name in self.providers(relation.name):
+            provider = None if name in excluded else self.package(name)
+            if provider is not None and provider.offers(relation):
+                return provider
+        return None
 
     def providers(self, name: str) -> tuple[str, ...]:
         """The packages that provide `name`, a name of no package or of another one, in the order of their names."""

@@ -102,7 +102,7 @@ class _Resolver:
                 self._left_out.add(excluded)
                 return
         for relation in clause:
-            found = self._candidate(relation)
+            found = self._index.candidate(relation, self._excluded)
             if found is not None:
                 self._choose(found, package.name)
                 return
@@ -118,18 +118,6 @@ class _Resolver:
         if relation.name in self._excluded:
             return relation.name
         return next((name for name in self._index.providers(relation.name) if name in self._excluded), "")
-
-    def _candidate(self, relation: Relation) -> DebianPackage | None:
-        package = self._index.package(relation.name)
-        if package is not None and relation.accepts(package.version):
-            return package
-        for name in self._index.providers(relation.name):
-            if name in self._excluded:
-                continue
-            provider = self._index.package(name)
-            if provider is not None and provider.offers(relation):
-                return provider
-        return None
 
     def _check_conflicts(self) -> None:
         for chosen in self._chosen.values():

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from functools import cache
 
-_PARTS = re.compile(r"(\D*)(\d*)")
+_PARTS = re.compile(r"([^0-9]*)([0-9]*)")
+
+_DIGITS = re.compile(r"[0-9]+")
 
 
 @cache
@@ -19,7 +21,7 @@ def version_key(version: str) -> tuple[object, ...]:
     if not colon:
         epoch, rest = "0", version
     upstream, _, revision = rest.rpartition("-") if "-" in rest else (rest, "", "0")
-    return int(epoch) if epoch.isdigit() else 0, _key(upstream), _key(revision)
+    return _number(epoch) if _DIGITS.fullmatch(epoch) else _number(""), _key(upstream), _key(revision)
 
 
 def compare_versions(one: str, other: str) -> int:
@@ -33,8 +35,14 @@ def _key(text: str) -> tuple[object, ...]:
     for other, digits in _PARTS.findall(text):
         # The end of a part, as zero, is above `~` and below everything else.
         parts.append((*map(_order, other), 0))
-        parts.append(int(digits or "0"))
+        parts.append(_number(digits))
     return tuple(parts)
+
+
+def _number(digits: str) -> tuple[int, str]:
+    """A key of the number, which may have more digits than Python makes a number of."""
+    significant = digits.lstrip("0")
+    return len(significant), significant
 
 
 def _order(character: str) -> int:

@@ -12,9 +12,10 @@ import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from outcrop.compat.build import BuildPlace, BuiltLayer, prepare_place, put_in_place
+from outcrop.compat.build import BuildPlace, BuiltLayer, prepare_place
 from outcrop.compat.changelog import UNTOLD, Occasion
 from outcrop.compat.debian.package_mirror import PackageMirror
+from outcrop.compat.exchange import move_into_place
 from outcrop.compat.gentoo.commands import RESUME_HINT, Commands, ways_out
 from outcrop.compat.gentoo.inputs import fetch_bootstrap
 from outcrop.compat.gentoo.installed import package_list
@@ -26,6 +27,8 @@ from outcrop.compat.gentoo.workplace import SCRIPT, Workplace, open_workplace, r
 from outcrop.compat.layout import RECORDS
 from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.record import BuildLog, following, write_record
+from outcrop.compat.redirection import redirections
+from outcrop.compat.shared_links import lay_links
 from outcrop.errors import Interrupted, InvalidValue
 from outcrop.progress import SILENT, Progress
 
@@ -84,7 +87,9 @@ def build_prefix(
                 occasion,
             )
             record = record.relative_to(work.tree)
-            put_in_place(work.tree, place.tree, work.directory / "old")
+            lay_links(place.destination, redirections(place.layout, description).targets())
+            # An exchange would leave the old layer in the workplace, where the next build would go on with it.
+            move_into_place(work.tree, place.tree)
         except KeyboardInterrupt:
             raise Interrupted(hint=RESUME_HINT) from None
         remove_directory(work.directory)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 
 from outcrop.compat.gentoo.lock import InstalledPackage
 from outcrop.errors import storage_error
@@ -33,6 +33,32 @@ def installed_packages(tree: Path) -> tuple[InstalledPackage, ...]:
     except OSError as error:
         raise storage_error(error) from error
     return tuple(found)
+
+
+_CONTENTS = "CONTENTS"
+_OWNED = re.compile(r"(?:obj (?P<file>.+) [0-9a-f]+ \d+|sym (?P<link>.+?) -> .+ \d+|dir (?P<directory>.+))")
+
+OF_THE_BUILD = re.compile(
+    rf"{DATABASE}/[^/]+/[^/]+/(?:BUILD_TIME|COUNTER|CONTENTS|environment\.bz2|SIZE)"
+    r"|var/lib/portage/.*|var/cache/.*|.*\.pyc"
+)
+"""Paths that two builds of the same lock may differ in: when, and as which of all, a package was built, and when its
+modules were."""
+
+
+def owned_paths(tree: Path, prefix: PurePosixPath) -> Iterator[tuple[str, str]]:
+    """What Portage's database in `tree` says that packages brought: each path, relative to the `prefix`, with the
+    package that it is from. StorageError."""
+    try:
+        for place in sorted((tree / DATABASE).glob("*/*")):
+            for line in _fact(place, _CONTENTS).splitlines():
+                if (match := _OWNED.fullmatch(line)) is None:
+                    continue
+                path = PurePosixPath(match["file"] or match["link"] or match["directory"])
+                if path != prefix and path.is_relative_to(prefix):
+                    yield str(path.relative_to(prefix)), f"{place.parent.name}/{place.name}"
+    except OSError as error:
+        raise storage_error(error) from error
 
 
 def _fact(place: Path, name: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from outcrop.compat.finish import add_host_links, write_startprefix
+from outcrop.compat.finish import add_redirections, write_own_files
 from outcrop.compat.gentoo.portage_files import PROFILE_LINK, REPOSITORIES, SOURCE_ARCHIVES
 from outcrop.compat.gentoo.workplace import remove_directory
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.package_sets import LayerDescription
+from outcrop.compat.redirection import VARIANT
 from outcrop.errors import storage_error
 
 _ONLY_FOR_BUILDING = (
@@ -30,30 +31,33 @@ _ONLY_FOR_BUILDING = (
 )
 """The first programs, Portage's work and caches, ebuilds (600 MB), and what marks the way."""
 
-_HOST_LINK = "$("
+
+def is_only_for_building(path: str) -> bool:
+    """Whether `path`, relative to the prefix, is gone when a layer is made, whatever package it is from."""
+    return any(path == one or path.startswith(f"{one}/") for one in _ONLY_FOR_BUILDING)
 
 
 def make_layer(tree: Path, layout: LayerLayout, description: LayerDescription) -> None:
-    """Does all of it, as often as it is called. StorageError."""
+    """Does all of it, as often as it is called. StorageError, InvalidValue."""
     for place in (*_ONLY_FOR_BUILDING, *(host.path for host in description.host_links)):
         remove_directory(tree / place)
     try:
-        _remove_host_links(tree)
-        for place in ("tmp", "var/tmp", "var/log", *description.trusted_directories):
+        _remove_variant_links(tree)
+        for place in ("tmp", "var/tmp", "var/log"):
             (tree / place).mkdir(parents=True, exist_ok=True)
-        add_host_links(tree, layout, description)
-        write_startprefix(tree, layout)
+        add_redirections(tree, layout, description)
+        write_own_files(tree, layout)
         _take_rights_away(tree)
     except OSError as error:
         raise storage_error(error) from error
 
 
-def _remove_host_links(tree: Path) -> None:
+def _remove_variant_links(tree: Path) -> None:
     """Those of an earlier attempt, which may have been declared otherwise."""
     for directory, names, files in os.walk(tree):
         for name in (*names, *files):
             path = Path(directory, name)
-            if path.is_symlink() and os.readlink(path).startswith(_HOST_LINK):
+            if path.is_symlink() and os.readlink(path).startswith(VARIANT):
                 path.unlink()
 
 

@@ -5,15 +5,24 @@ Which versions these become, and what they need, Portage finds out from the snap
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+
+import msgspec
 
 from outcrop.compat.family import Family
 from outcrop.compat.gentoo.lock import FORMAT, GENTOO_PREFIX, GentooLock, LockedAtom, LockedOverlay
 from outcrop.compat.gentoo.portage_files import base_files, digest_of_files, package_files
 from outcrop.compat.gentoo.settings import pinned_bootstrap, pinned_snapshot, profile_for
-from outcrop.compat.package_sets import LayerDescription, PackageSet, WantedPackage, wanted_names
+from outcrop.compat.package_sets import (
+    LayerDescription,
+    PackageSet,
+    WantedPackage,
+    WantedWheel,
+    wanted_names,
+    wanted_wheels,
+)
 from outcrop.errors import InvalidValue
 
 _ANY_PREFIX = PurePosixPath("/prefix")
@@ -52,8 +61,8 @@ def plan_prefix(description: LayerDescription, family: Family, asked_for: Iterab
     # Sets and names for one release of Debian say nothing about Gentoo.
     sets = replace(description, release="").sets_for(family, asked_for)
     snapshot = pinned_snapshot(settings)
-    wanted = wanted_names(sets, family, "")
-    shipped = set(wanted_names([one for one in sets if one.ships], family, ""))
+    wanted = _wanted(sets, family)
+    shipped = set(_wanted([one for one in sets if one.ships], family))
     atoms = _atoms(wanted, shipped)
     if not any(one.ships for one in atoms):
         raise InvalidValue(
@@ -80,7 +89,29 @@ def plan_prefix(description: LayerDescription, family: Family, asked_for: Iterab
     return GentooPlan(family, sets, atoms, tuple(sorted(name for name in wanted if not wanted[name].gentoo)), lock)
 
 
-def _atoms(wanted: dict[str, WantedPackage], shipped: set[str]) -> tuple[PlannedAtom, ...]:
+def _wanted(sets: Sequence[PackageSet], family: Family) -> dict[str, WantedPackage | WantedWheel]:
+    """What `sets` name, by name; for Debian some of it are wheels, which for Gentoo are packages like all others."""
+    return {**wanted_wheels(sets, family), **wanted_names(sets, family, "")}
+
+
+def wanted_atoms(sets: Sequence[PackageSet], family: Family) -> tuple[str, ...]:
+    """The atoms that `sets` name, each once."""
+    return tuple(sorted({one.gentoo for one in _wanted(sets, family).values() if one.gentoo}))
+
+
+def sets_with_atoms(sets: Iterable[PackageSet]) -> list[PackageSet]:
+    """`sets` without what Gentoo has no atom for, and so without the programs of those."""
+    return [
+        msgspec.structs.replace(
+            one,
+            package=tuple(package for package in one.package if package.gentoo),
+            wheel=tuple(wheel for wheel in one.wheel if wheel.gentoo),
+        )
+        for one in sets
+    ]
+
+
+def _atoms(wanted: dict[str, WantedPackage | WantedWheel], shipped: set[str]) -> tuple[PlannedAtom, ...]:
     """One entry an atom, by name. What any shipped package asks for ships."""
     asking: dict[str, list[str]] = {}
     for name, package in wanted.items():

@@ -39,6 +39,7 @@ from outcrop.compat.gentoo.settings import pinned_bootstrap
 from outcrop.compat.gentoo.workplace import Workplace, remove_directory
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.package_sets import LayerDescription
+from outcrop.compat.redirection import redirections
 from outcrop.errors import CommandFailed, storage_error
 from outcrop.progress import Progress
 
@@ -94,7 +95,7 @@ class PrefixBuild:
             (self._loader, "", Again.IN_PLACE),
             (self._depclean, "", Again.IN_PLACE),
             (self._inventory, "", Again.IN_PLACE),
-            (self._layer, _text(self.description.host_links), Again.LAST),
+            (self._layer, _text(redirections(self.layout, self.description)), Again.LAST),
         )
         stages = staged((step.__name__.strip("_"), text, again) for step, text, again in steps)
         return tuple(zip(stages, (step for step, _, _ in steps), strict=True))

@@ -12,6 +12,7 @@ Sources: System V ABI, "Object Files", "Program Loading and Dynamic Linking"; `e
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,6 +77,11 @@ def refuse(field: str, problem: str) -> NoReturn:
     raise FormatError(what="an ELF file", field=field, problem=problem)
 
 
+def whole_strings(text: bytes, data: bytes | bytearray) -> Iterator[int]:
+    """Where in `data` the whole string `text` is. The zero that ends one string may begin the next."""
+    return (match.start() + 1 for match in re.finditer(b"\0" + re.escape(text) + b"(?=\0)", data))
+
+
 class ElfImage:
     """The file `data`, open for changes. FormatError where it breaks the rules or is of another kind."""
 
@@ -101,6 +107,7 @@ class ElfImage:
         for segment in self.segments:
             if segment.kind == PT_LOAD and segment.offset + segment.size > len(data):
                 refuse("a segment", "lies outside of the file")
+        self._kept = self._end_of_contents()
         self.new = bytearray()
         self.in_padding = False
         self._new_flags = PF_R
@@ -255,13 +262,30 @@ class ElfImage:
             return 0
         self._alignment = max(segment.alignment for segment in loaded) or 1
         end = max(segment.address + segment.memory for segment in loaded)
-        start = len(self.data) + -len(self.data) % _NEW_ALIGNMENT
+        start = self._kept + -self._kept % _NEW_ALIGNMENT
         return end + -end % self._alignment + start % self._alignment
+
+    def _end_of_contents(self) -> int:
+        """Where a new segment may begin: the table of sections and their names, which are written anew, need not stay
+        where a linker puts them, behind all else."""
+        size = len(self.data)
+        if not 0 < self._names_index < len(self.sections):
+            return size
+        names = self.sections[self._names_index]
+        ends = [segment.offset + segment.size for segment in self.segments]
+        ends += [one.offset + one.size for one in self.sections if one is not names and one.kind != SHT_NOBITS]
+        end = max(*ends, self._program_headers + _PROGRAM_HEADER.size * self._segment_count)
+        table = self._section_headers + _SECTION_HEADER.size * self._section_count
+        gaps = (names.offset - end, self._section_headers - names.offset - names.size)
+        is_last = table == size and all(0 <= gap < _NEW_ALIGNMENT for gap in gaps)
+        return end if is_last else size
 
     def _add_segment(self) -> None:
         notes = [number for number, segment in enumerate(self.segments) if segment.kind == PT_NOTE]
         if not notes:
             refuse("the program headers", "have none that can be spared")
+        names = self._section_names()
+        del self.data[self._kept :]
         self.data += bytes(-len(self.data) % _NEW_ALIGNMENT)
         offset = len(self.data)
         size = len(self.new)
@@ -275,7 +299,7 @@ class ElfImage:
         last = max(number for number, segment in enumerate(self.segments) if segment.kind == PT_LOAD)
         self.segments.insert(last + 1, added)
         self.data += self.new
-        self._write_sections(offset, size)
+        self._write_sections(offset, size, names)
 
     def _spare_note(self, notes: list[int]) -> int:
         """The one of `notes` that is longest aligned: that of the processor's properties, which stands in a program
@@ -288,11 +312,16 @@ class ElfImage:
                 section.address, section.size = address, size
                 section.offset = -1  # told when the file is written
 
-    def _write_sections(self, offset: int, size: int) -> None:
+    def _section_names(self) -> bytes:
+        if not self.sections:
+            return b""
+        names = self.sections[self._names_index]
+        return bytes(self.data[names.offset : names.offset + names.size])
+
+    def _write_sections(self, offset: int, size: int, table: bytes) -> None:
         if not self.sections:
             return
         names = self.sections[self._names_index]
-        table = bytes(self.data[names.offset : names.offset + names.size])
         for section in self.sections:
             if section.offset == -1:
                 section.offset = section.address - self._base + offset

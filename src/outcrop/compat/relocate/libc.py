@@ -17,7 +17,7 @@ import struct
 from collections.abc import Sequence
 
 from outcrop.compat.relocate import riscv64
-from outcrop.compat.relocate.elf_image import PF_X, ElfImage, refuse
+from outcrop.compat.relocate.elf_image import PF_X, ElfImage, refuse, whole_strings
 from outcrop.compat.relocate.string_references import RISCV64, X86_64, references
 
 LOCALES = b"/usr/lib/locale"
@@ -77,7 +77,7 @@ def _mend_short_locale_length(image: ElfImage, prefix: bytes) -> None:
 
 def _run_path(image: ElfImage, path: bytes) -> range:
     """The addresses of the string `path`, where code can be put once nothing refers to it."""
-    places = [match.start() + 1 for match in re.finditer(b"\0" + re.escape(path) + b"\0", image.data)]
+    places = list(whole_strings(path, image.data))
     if len(places) != 1 or len(path) + 1 < riscv64.CAVE_BYTES:
         refuse("the C library's path of locales", f"is there {len(places)} times, not once")
     segment = next(one for one in image.loaded if one.offset <= places[0] < one.offset + one.size)
@@ -104,7 +104,7 @@ def _is_near(image: ElfImage, place: int, prefix: bytes) -> bool:
 
 def _send_nowhere(image: ElfImage, path: bytes) -> None:
     """Overwrites the string `path`, which is copied and not referred to, by one of the same length that cannot be."""
-    places = [match.start() + 1 for match in re.finditer(b"\0" + re.escape(path) + b"\0", image.data)]
+    places = list(whole_strings(path, image.data))
     if len(places) != 1:
         refuse("the C library's directory of conversions", f"was found {len(places)} times, not once")
     image.data[places[0] : places[0] + len(path)] = _NOWHERE + b"." * (len(path) - len(_NOWHERE))

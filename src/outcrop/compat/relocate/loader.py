@@ -19,7 +19,7 @@ import struct
 from collections.abc import Sequence
 
 from outcrop.compat.relocate import loader_aarch64, loader_riscv64
-from outcrop.compat.relocate.elf_image import ElfImage, refuse
+from outcrop.compat.relocate.elf_image import ElfImage, refuse, whole_strings
 from outcrop.compat.relocate.loader_arrays import (
     COUNT,
     LENGTHS,
@@ -55,31 +55,28 @@ def move_trusted_directories(image: ElfImage, triplet: str, directories: Sequenc
     LENGTHS.pack_into(image.data, offset, *map(len, new))
 
 
-_CACHE = b"/etc/ld.so.cache"
-_PRELOAD, _NO_PRELOAD = b"/etc/ld.so.preload", b"/dev/null/.preload"
+_NOWHERE = (
+    # The index of libraries is asked before the trusted directories, and would hide what a site puts into the first.
+    (b"/etc/ld.so.cache", b"/dev/null/.cache"),
+    # What the host wants loaded before all others is of another C library.
+    (b"/etc/ld.so.preload", b"/dev/null/.preload"),
+)
+"""Files that the loader asks for, and paths as long below a device, which can never be."""
 
 
-def move_loader(image: ElfImage, prefix: bytes, triplet: str, directories: Sequence[str]) -> None:
-    """Makes the loader in `image` know nothing of the machine that it runs on: its directories and its index of
-    libraries are the layer's, and no file makes it load libraries before all others. FormatError."""
+def move_loader(image: ElfImage, triplet: str, directories: Sequence[str]) -> None:
+    """Makes the loader in `image` know nothing of the machine that it runs on: its directories are the layer's, it has
+    no index of libraries, and no file makes it load libraries before all others. FormatError."""
     image.in_padding = True
     move_trusted_directories(image, triplet, directories)
-    cache = address_of(image, _text(image, _CACHE))
-    new = image.place_string(prefix + _CACHE)
-    users = list(references(image, (cache,)))
-    require(len(users) == 3, "references to its index of libraries")
-    for user in users:
-        redirect(user, new)
-    # A path below a device, which can never be.
-    place = _text(image, _PRELOAD)
-    image.data[place : place + len(_NO_PRELOAD)] = _NO_PRELOAD
+    for path, nowhere in _NOWHERE:
+        place = _text(image, path)
+        image.data[place : place + len(path)] = nowhere
 
 
 def _text(image: ElfImage, text: bytes) -> int:
     """Where in the file the whole string `text` is."""
-    return only(
-        (match.start() + 1 for match in re.finditer(b"\0" + re.escape(text) + b"\0", image.data)), text.decode()
-    )
+    return only(whole_strings(text, image.data), text.decode())
 
 
 def has_trusted_directories(data: bytes, triplet: str) -> bool:

@@ -14,6 +14,12 @@ UNTOUCHED = _any_of(
     r".*\.m4f",  # autoconf's frozen state counts its bytes
     r"usr/share/doc/.*",  # licences are passed on as they are
     r"usr/share/perl/[^/]*/(?:pod|Pod)/.*",  # read by people only
+    # What autotools copy into the sources of others, who build elsewhere, too. Automake's modules are its own.
+    r"usr/share/(?:autoconf|aclocal(?:-[^/]*)?)/.*\.m4",
+    r"usr/share/automake-[^/]*/(?!Automake/).*",
+    r"usr/share/(?:autoconf/build-aux|gettext/po|intltool)/.*",
+    r"usr/share/gettext/(?:config\.rpath|gettext\.h)",
+    r"usr/share/misc/config\.(?:guess|sub)",
 )
 """Paths of files that nothing is changed in."""
 
@@ -35,13 +41,15 @@ KEPT_PATHS = (b"/var/tmp", b"/var/run", b"/var/lock", b"/var/spool", b"/var/mail
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """In the files that match `path`, `old` becomes `new`, which has as many bytes: a path that is nowhere."""
+    """In the files that match `path`, `old` becomes `new`, before paths are moved. In programs it has as many bytes:
+    a path that is nowhere."""
 
     path: re.Pattern[str]
     old: bytes
     new: bytes
 
 
+_PERLS_SETTINGS = _any_of(r"usr/lib/[^/]+/perl(?:-base|/[^/]+)/Config(?:_heavy)?\.p[lm]")
 _DRIVERS = _any_of(r"usr/bin/[a-z0-9_]+-linux-gnu-(?:gcc|g\+\+|cpp|gfortran|gcc-ar|gcc-nm|gcc-ranlib)-\d+")
 
 EDITS = (
@@ -53,5 +61,10 @@ EDITS = (
     Edit(_any_of(r"usr/bin/locale"), b"\0/usr/lib/locale\0", b"\0/dev/null/lcale\0"),
     # Programs in Go know the lengths of their strings.
     Edit(_any_of(r"usr/bin/git-lfs"), b"/usr/share/locale", b"/dev/null/.locale"),
+    # So a script finds out whether `;` separates paths: it looks for a shell where it must not find one.
+    Edit(_any_of(r"usr/bin/autoconf"), b"PATH='/bin;/bin'", b"PATH='/dev/null;/dev/null'"),
+    # Where modules look for libraries. `/lib` alone, between spaces, could be anything elsewhere.
+    Edit(_PERLS_SETTINGS, b" /lib'", b" /usr/lib'"),
+    Edit(_PERLS_SETTINGS, b" /lib ", b" /usr/lib "),
 )
-"""Paths that are part of instructions or of arrays, where nothing longer fits."""
+"""Paths that are part of instructions or of arrays, where nothing longer fits, and such as no rule would find."""

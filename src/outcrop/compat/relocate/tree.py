@@ -56,7 +56,7 @@ class TreeRules:
 
 @dataclass(slots=True)
 class FileChanges:
-    """What was done to the file `path`."""
+    """What was done to the file `path`, a program or library that `needs` others by their names if it is one."""
 
     path: str
     kind: str = ""
@@ -65,6 +65,7 @@ class FileChanges:
     left: list[bytes] = field(default_factory=list)
     inlined: list[bytes] = field(default_factory=list)
     refused: str = ""
+    needs: tuple[bytes, ...] = ()
 
 
 def relocate_tree(tree: Path, rules: TreeRules, workers: int, progress: Progress = SILENT) -> list[FileChanges]:
@@ -193,12 +194,13 @@ def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | 
         image = ElfImage(edited(path, data))
         if image.kind not in (ET_EXEC, ET_DYN) or image.machine != rules.machine or not image.loaded:
             return None, None
+        changes.needs = tuple(image.dynamic_strings(DT_NEEDED))
         if image.segment(PT_INTERP):
             image.set_interpreter(rules.loader)
         if image.segment(PT_DYNAMIC) and image.dynamic_values(DT_NEEDED):
             image.set_run_path(":".join(rules.directories).encode())
         if LOADER.fullmatch(path):
-            move_loader(image, rules.paths.prefix, rules.triplet, rules.directories)
+            move_loader(image, rules.triplet, rules.directories)
         elif not has_trusted_directories(data, rules.triplet):
             kept = COMPILERS_KEEP if COMPILERS.fullmatch(path) else ()
             untouched = (conversions(rules.triplet),) if LIBC.fullmatch(path) else ()
@@ -226,7 +228,7 @@ def edited(path: str, data: bytes) -> bytes:
 def _moved_text(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | None, bytes | None]:
     if not QUICK.search(data) or b"\0" in data:
         return None, None
-    new = rules.paths.moved(data)
+    new = rules.paths.moved(edited(path, data))
     if new == data:
         return None, None
     if new.startswith(_SHEBANG):

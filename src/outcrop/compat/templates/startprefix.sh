@@ -10,8 +10,12 @@ set -u
 EPREFIX=@PREFIX@
 
 kept=()
-for name in HOME USER LOGNAME TERM COLORTERM DISPLAY XAUTHORITY SSH_AUTH_SOCK TMPDIR LANG LANGUAGE TZ \
-    http_proxy https_proxy ftp_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY "${!LC_@}" "${!SLURM_@}" "${!EESSI_@}"; do
+for name in HOME USER LOGNAME TERM COLORTERM LANG LANGUAGE TZ TMPDIR "${!LC_@}" \
+    DISPLAY WAYLAND_DISPLAY XAUTHORITY SSH_AUTH_SOCK KRB5CCNAME XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS \
+    http_proxy https_proxy ftp_proxy no_proxy all_proxy HTTP_PROXY HTTPS_PROXY FTP_PROXY NO_PROXY ALL_PROXY \
+    "${!SLURM_@}" "${!PBS_@}" "${!LSB_@}" "${!FLUX_@}" "${!OMPI_@}" "${!PMI_@}" "${!PMIX_@}" OMP_NUM_THREADS \
+    CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES HIP_VISIBLE_DEVICES \
+    "${!@VARIABLES@@}"; do
     if [[ -n ${!name+set} ]]; then
         kept+=("$name=${!name}")
     fi

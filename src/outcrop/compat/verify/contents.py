@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from outcrop.compat.layout import RECORDS
-from outcrop.compat.record import LINK, digests, files_in, require_record
+from outcrop.compat.record import LINK, digests, files_in, recorded_redirections, require_record
+from outcrop.compat.redirection import VARIANT
 from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.errors import storage_error
 
 _CAPABILITIES = "security.capability"
-VARIANT = "$("
-"""How the target of a link begins that a CernVM-FS client fills in."""
 
 
 def recorded_files(tree: Path) -> Checked:
@@ -52,24 +51,42 @@ def permissions(tree: Path) -> Checked:
     return checked(number, findings)
 
 
-def links(tree: Path) -> Checked:
-    """Every link leads to something in the layer, but for those that a client fills in."""
+def links(tree: Path, prefix: PurePosixPath | None = None) -> Checked:
+    """Every link leads to something in the layer, but for those that a site can redirect, which are those of the record
+    and no others. A layer from before there was such a record may have any. With a `prefix`, a link may also name that:
+    what was compiled for it has such links. FormatError."""
     number, findings = 0, []
     root = os.path.realpath(tree)
+    recorded = recorded_redirections(tree)
+    declared = {_settled(root, link.path): link.target for link in recorded.layer} if recorded is not None else {}
     for path, place in _entries(tree):
         if not place.is_symlink():
             continue
         number += 1
         target = os.readlink(place)
-        if target.startswith(VARIANT):
-            continue
-        if target.startswith("/"):
+        if path in declared:
+            if target != declared.pop(path):
+                findings.append(Finding(path, f"leads to {target}, not where its record says"))
+        elif target.startswith(VARIANT):
+            if recorded is not None:
+                findings.append(Finding(path, f"leads to {target}, and no record says that a site can redirect it"))
+        elif prefix is not None and PurePosixPath(target).is_relative_to(prefix):
+            if not os.path.lexists(tree / PurePosixPath(target).relative_to(prefix)):
+                findings.append(Finding(path, f"leads to {target}, which does not exist"))
+        elif target.startswith("/"):
             findings.append(Finding(path, f"leads to {target}, which is not relative to the layer"))
         elif not _passes_variant(tree, path, target) and not place.exists():
             findings.append(Finding(path, f"leads to {target}, which does not exist"))
         elif place.exists() and not os.path.realpath(place).startswith(root):
             findings.append(Finding(path, f"leads out of the layer, to {target}"))
+    findings += [Finding(path, "is no link, and a site cannot redirect it") for path in sorted(declared)]
     return checked(number, findings)
+
+
+def _settled(root: str, path: str) -> str:
+    """`path`, relative to the layer `root`, as a walk comes by it."""
+    directory, name = os.path.split(path)
+    return os.path.relpath(os.path.join(os.path.realpath(os.path.join(root, directory)), name), root)
 
 
 def _passes_variant(tree: Path, path: str, target: str) -> bool:

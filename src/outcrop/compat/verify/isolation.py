@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from outcrop.compat.layout import LayerLayout
+from outcrop.compat.process_group import run_group
 from outcrop.compat.sealed_root import SealedRoot
 from outcrop.compat.verify.jobs import JOBS, Job
 from outcrop.compat.verify.musl_root import SEARCHED, make_musl_root
@@ -159,16 +159,11 @@ def nothing_of_the_host(roots: Roots) -> Checked:
     root = replace(root, binds={**root.binds, place: script})
     trace = roots.directory / "trace"
     command = root.command_line([f"{prefix}/usr/bin/bash", str(place)])
-    ended = subprocess.run(
-        [roots.tracer.program, *roots.tracer.options, "-o", str(trace), "--", *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        check=False,
-        timeout=_TRACE_SECONDS,
-    )
+    tracing = [roots.tracer.program, *roots.tracer.options, "-o", str(trace), "--", *command]
+    ended = run_group(tracing, seconds=_TRACE_SECONDS)
     # strace itself sees where files really are.
-    real = (str(place), os.path.realpath(root.tree), *(os.path.realpath(source) for source in root.binds.values()))
+    sources = (root.tree, *filter(None, [root.shared]), *root.binds.values())
+    real = (str(place), *(os.path.realpath(source) for source in sources))
     seen = _Seen(root.layout, (*_ALLOWED, *roots.host_paths, *real))
     reader, asked = LineReader(), AskedPaths(b"/tmp")
     with trace.open("rb") as lines:
@@ -178,7 +173,7 @@ def nothing_of_the_host(roots: Roots) -> Checked:
                 seen.take(asked.read(line))
     findings = [
         Finding(line.removeprefix(_FAILED), "fails under the tracer, which cannot see what it would ask for")
-        for line in ended.stdout.decode("utf-8", "replace").splitlines()
+        for line in ended.stdout.splitlines()
         if line.startswith(_FAILED)
     ]
     foreign = sorted(seen.foreign.items())

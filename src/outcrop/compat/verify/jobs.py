@@ -34,6 +34,15 @@ def _file(name: str, *lines: str) -> str:
     return f"cat > {name} <<'END'\n" + "\n".join(lines) + "\nEND\n"
 
 
+_TRANSLATION = _file(
+    "de.po",
+    'msgid ""',
+    'msgstr "Content-Type: text/plain; charset=UTF-8\\n"',
+    "",
+    'msgid "hello"',
+    'msgstr "hallo"',
+)
+
 JOBS = (
     Job("shell", ("bash", "seq", "sort", "head"), "seq 1 20 | sort -rn | head -n 1; set -- a b; echo $#", "20\n2\n"),
     Job("system shell", ("sh",), "sh -c 'echo it works'", "it works\n"),
@@ -64,6 +73,15 @@ JOBS = (
             "print(all(path.startswith(sys.prefix) for path in sys.path if path))",
         ),
         "True\n42\n3\nTrue\n",
+    ),
+    Job(
+        "colours of languages",  # the list names those that a layer has, and each is whole
+        ("python3", "usr/lib/python3/dist-packages/pygments/lexers/_mapping.py"),
+        _python(
+            "from pygments.lexers import LEXERS, find_lexer_class",
+            "print(len(LEXERS) > 20, all(find_lexer_class(one[1]) for one in LEXERS.values()))",
+        ),
+        "True True\n",
     ),
     Job("pip", ("python3", "pip3"), "python3 -m pip check", "No broken requirements found.\n"),
     Job(
@@ -143,6 +161,105 @@ JOBS = (
         ("gfortran",),
         _file("t.f90", "program t", 'print "(i0)", 42', "end program") + "gfortran t.f90 -o t; ./t",
         "42\n",
+    ),
+    Job(
+        "scanner",
+        ("flex", "gcc", "usr/include/FlexLexer.h"),
+        _file("t.l", "%%", '[0-9]+ printf("<%s>", yytext);') + "flex t.l; gcc lex.yy.c -lfl -o t; echo a12b | ./t",
+        "a<12>b\n",
+    ),
+    Job(
+        "keywords",
+        ("gperf", "gcc"),
+        _file(
+            "t.gperf",
+            "%{",
+            "#include <stdio.h>",
+            "#include <string.h>",
+            "%}",
+            "%%",
+            "if",
+            "else",
+            "%%",
+            'int main(int n, char **v) { puts(in_word_set(v[1], strlen(v[1])) ? "word" : "none"); }',
+        )
+        + "gperf t.gperf > t.c; gcc t.c -o t; ./t else; ./t other",
+        "word\nnone\n",
+    ),
+    Job(
+        "translations",
+        ("xgettext", "msgmerge", "msgfmt", "gettext", "usr/lib/locale/de_DE.utf8"),
+        _file("t.c", 'const char *greeting(void) { return gettext("hello"); }')
+        + _TRANSLATION
+        + "mkdir -p de/LC_MESSAGES; xgettext -o t.pot t.c; msgmerge -q -o new.po de.po t.pot; "
+        "msgfmt -c new.po -o de/LC_MESSAGES/t.mo; TEXTDOMAINDIR=$PWD LC_ALL=de_DE.UTF-8 LANGUAGE= gettext t hello",
+        "hallo",
+    ),
+    Job(
+        "translated data",
+        ("intltool-extract", "intltool-merge", "xgettext", "sed"),
+        _file("t.xml.in", "<t><_name>hello</_name></t>")
+        + "mkdir po; cd po\n"
+        + _TRANSLATION
+        + "cd ..; intltool-extract --type=gettext/xml t.xml.in >/dev/null; xgettext -kN_ -o - t.xml.in.h | grep hello; "
+        "intltool-merge -q -x -u po t.xml.in t.xml; sed -n 's/.*xml:lang=\"de\">//p' t.xml",
+        'msgid "hello"\nhallo</name></t>',
+    ),
+    Job(
+        "manual page",
+        ("help2man", "cat", "chmod", "grep"),
+        _file(
+            "body",
+            "case $1 in",
+            "--version) echo greet 1.0 ;;",
+            "*) printf 'Usage: greet [OPTION]\\n\\nSay hello.\\n\\n  -q     say nothing\\n' ;;",
+            "esac",
+        )
+        + '{ echo "#!$EPREFIX/usr/bin/sh"; cat body; } > greet; chmod +x greet; help2man -N ./greet | grep nothing',
+        "say nothing\n",
+    ),
+    Job(
+        "manual",
+        ("makeinfo", "grep", "sed"),
+        _file("t.texi", "\\input texinfo", "@settitle T", "@node Top", "@top T", "See @strong{this}.", "@bye")
+        + "makeinfo t.texi -o t.info; makeinfo --html --no-split t.texi -o t.html; grep See t.info; "
+        "sed -n 's/<[^>]*>//g; /See/p' t.html",
+        "See *this*.\nSee this.\n",
+    ),
+    Job(
+        "configure script",
+        ("autoconf", "automake", "autopoint", "grep", "head"),
+        _file("configure.ac", "AM_GNU_GETTEXT([external])", "AM_GNU_GETTEXT_VERSION([0.21])")
+        + "autopoint >/dev/null; echo 'AC_INIT([t], [1])AC_OUTPUT' > configure.ac; autoconf; head -n 1 configure; "
+        'automake --version | grep -o "^automake"; grep -rlF "$EPREFIX" configure m4 po || echo no path',
+        "#! /bin/sh\nautomake\nno path\n",
+    ),
+    Job(
+        "libraries of other builds",
+        ("gcc", "pkg-config", "usr/include/libmount/libmount.h", "usr/include/zlib.h"),
+        _file(
+            "t.c",
+            "#include <stdio.h>",
+            "#include <blkid.h>",
+            "#include <bzlib.h>",
+            "#include <curses.h>",
+            "#include <dbus/dbus.h>",
+            "#include <libmount.h>",
+            "#include <lzma.h>",
+            "#include <readline/readline.h>",
+            "#include <uuid.h>",
+            "#include <zlib.h>",
+            "#define THERE(function) ((void *)(function) != NULL)",
+            "int main(void)",
+            "{",
+            '    printf("%d", THERE(blkid_parse_version_string) + THERE(BZ2_bzlibVersion) + THERE(initscr)',
+            "        + THERE(dbus_get_version) + THERE(mnt_new_table) + THERE(lzma_version_string) + THERE(readline)",
+            "        + THERE(uuid_generate) + THERE(zlibVersion));",
+            "}",
+        )
+        + "packages='blkid dbus-1 liblzma mount ncurses readline uuid zlib'; "
+        "gcc t.c $(pkg-config --cflags $packages) -Wl,--no-as-needed $(pkg-config --libs $packages) -lbz2 -o t; ./t",
+        "9",
     ),
     Job(
         "TLS",

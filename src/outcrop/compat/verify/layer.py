@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from outcrop.compat.gentoo.lock import GentooLock
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import Lock
 from outcrop.compat.package_sets import HostLink
+from outcrop.compat.record import recorded_redirections
 from outcrop.compat.sealed_root import SealedRoot, sealed_root
 from outcrop.compat.verify import contents
 from outcrop.compat.verify.choices import Choice
@@ -18,10 +20,11 @@ from outcrop.compat.verify.isolation import Roots, nothing_of_the_host, run_jobs
 from outcrop.compat.verify.jobs import JOBS, Job
 from outcrop.compat.verify.locales import declared_locales
 from outcrop.compat.verify.oldest import emulated, jobs_run, programs_start
-from outcrop.compat.verify.packages import wanted_packages
+from outcrop.compat.verify.packages import wanted_atoms, wanted_packages
 from outcrop.compat.verify.programs import all_start, wanted_programs
+from outcrop.compat.verify.redirected import site_redirects
 from outcrop.compat.verify.report import Checked, Finding, Report, Result, checked
-from outcrop.compat.verify.shown import show_as_client
+from outcrop.compat.verify.shown import show_as_client, show_shared
 from outcrop.errors import MissingCapability
 from outcrop.scratch import scratch_directory
 from outcrop.strace.run import Tracer, find_tracer
@@ -31,13 +34,13 @@ _ODD_ENVIRONMENT = {"LC_ALL": "xx_YY.UTF-9", "LANG": "rubbish", "TERM": "nothing
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The layer `tree` (a directory on this machine), what its prefix is, its lock, which packages and programs its
-    sets name, which of its paths are the host's, which of its files choose instructions when they run, the sets of its
-    lock that are `undeclared`, and its declared locales."""
+    """The layer `tree` (a directory on this machine), what its prefix is, its lock, which packages (atoms, for Gentoo)
+    and programs its sets name, which of its paths are the host's, which of its files choose instructions when they
+    run, the sets of its lock that are `undeclared`, and its declared locales."""
 
     tree: Path
     layout: LayerLayout
-    lock: Lock | None
+    lock: Lock | GentooLock
     packages: tuple[str, ...]
     programs: tuple[str, ...]
     host_links: tuple[HostLink, ...]
@@ -58,21 +61,25 @@ def verify_layer(layer: Verification, told: Callable[[Result], None] = lambda _:
     tree = layer.tree
     check("the files of the record", lambda: contents.recorded_files(tree))
     check("permissions", lambda: contents.permissions(tree))
-    check("links", lambda: contents.links(tree))
+    check("links", lambda: contents.links(tree, _prefix_in_links(layer)))
     check("paths of the build machine", lambda: contents.build_machine_paths(tree, layer.build_places))
-    check("packages", lambda: wanted_packages(tree, layer.lock, layer.packages, layer.undeclared))
+    check("packages", lambda: _packages(layer))
     check("programs that sets name", lambda: wanted_programs(tree, layer.programs))
     workers = len(os.sched_getaffinity(0))
     # Forks, so it comes before anything that has threads.
     check("instructions", lambda: instructions(tree, layer.layout.family, layer.choices, workers))
     with scratch_directory("verify") as scratch:
-        shown = scratch.directory / "layer"
+        shown, shared = scratch.directory / "layer", scratch.directory / "shared"
         show_as_client(tree, shown)
-        root = sealed_root(layer.layout, shown)
+        links = recorded_redirections(tree)
+        if links is not None:
+            show_shared(links.shared, shared)
+        root = sealed_root(layer.layout, shown, shared=shared if links is not None else None)
         roots = Roots(root, scratch.directory, tuple(link.host for link in layer.host_links), _tracer())
         check("programs start in an empty root", lambda: all_start(root))
         check("locales", lambda: declared_locales(root, layer.locales))
         check("jobs in a root with accounts", lambda: run_jobs(roots.with_accounts()))
+        check("redirection by a site", lambda: site_redirects(root, links, scratch.directory / "site"))
         check("programs start on a hostile host", lambda: all_start(_odd(roots.hostile())))
         check("jobs on a hostile host", lambda: run_jobs(roots.hostile(), _without_accounts(), _ODD_ENVIRONMENT))
         check("programs start beside musl", lambda: _beside_musl(roots, all_start))
@@ -81,6 +88,16 @@ def verify_layer(layer: Verification, told: Callable[[Result], None] = lambda _:
         for result in report.add_together(together):
             told(result)
     return report
+
+
+def _prefix_in_links(layer: Verification) -> PurePosixPath | None:
+    return layer.layout.prefix if isinstance(layer.lock, GentooLock) else None
+
+
+def _packages(layer: Verification) -> Checked:
+    if isinstance(layer.lock, GentooLock):
+        return wanted_atoms(layer.tree, layer.layout.prefix, layer.lock, layer.packages, layer.undeclared)
+    return wanted_packages(layer.tree, layer.lock, layer.packages, layer.undeclared)
 
 
 def _oldest(roots: Roots, workers: int) -> dict[str, Callable[[], Checked]]:

@@ -62,7 +62,8 @@ def emulated(
         if not program.exists():
             return f"the layer has no {name}"
         binds[_NATIVE / name] = _marked(program, directory)
-    made = EmulatedRoot(root.layout, root.tree, root.bubblewrap, binds=binds, qemu=_marked(qemu, directory))
+    qemu = _marked(qemu, directory)
+    made = EmulatedRoot(root.layout, root.tree, root.bubblewrap, shared=root.shared, binds=binds, qemu=qemu)
     try:
         trial = made.run([f"{root.layout.prefix}/usr/bin/timeout", "--version"], seconds=_SECONDS_OF_ONE)
     except OSError as error:

@@ -5,25 +5,25 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from outcrop.compat.gentoo.installed import installed_packages, not_installed, owned_paths
+from outcrop.compat.gentoo.layer_steps import is_only_for_building
+from outcrop.compat.gentoo.lock import GentooLock
 from outcrop.compat.layout import RECORDS
 from outcrop.compat.lock import Lock
 from outcrop.compat.owners import GENERATED, OWNERS_FILE, Owners, read_owners
 from outcrop.compat.record import require_record
+from outcrop.compat.redirection import VARIANT
 from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.errors import storage_error
 
 
-def wanted_packages(tree: Path, lock: Lock | None, wanted: Iterable[str], undeclared: Iterable[str] = ()) -> Checked:
+def wanted_packages(tree: Path, lock: Lock, wanted: Iterable[str], undeclared: Iterable[str] = ()) -> Checked:
     """No set of the lock is `undeclared`; the packages `wanted`, which sets name, are in the lock and ship; every
     package that ships is in the layer, with all of its files and links; and no file is from anywhere else. NotFound
     without a record, FormatError, StorageError."""
-    findings = [Finding(f"the set {name}", "is in the layer's lock, and is not declared") for name in undeclared]
-    if lock is None:
-        return checked(
-            0, findings, [Finding("packages", "are not Debian's, and their record does not say whose a file is")]
-        )
+    findings = _undeclared(undeclared)
     shipped = {package.name for package in lock.packages if package.ships}
     findings += [
         Finding(name, "is named by a set, and the layer's lock does not have it")
@@ -46,6 +46,45 @@ def wanted_packages(tree: Path, lock: Lock | None, wanted: Iterable[str], undecl
     except OSError as error:
         raise storage_error(error) from error
     return checked(len(shipped), findings)
+
+
+def _undeclared(sets: Iterable[str]) -> list[Finding]:
+    return [Finding(f"the set {name}", "is in the layer's lock, and is not declared") for name in sets]
+
+
+def wanted_atoms(
+    tree: Path, prefix: PurePosixPath, lock: GentooLock, wanted: Iterable[str], undeclared: Iterable[str] = ()
+) -> Checked:
+    """No set of the lock is `undeclared`; the atoms `wanted`, which sets name, are in the lock and ship; all that ship
+    are installed; Portage's database in the layer has what the lock says came out of the build; and all that packages
+    brought is there. StorageError.
+
+    What a package makes while it is installed is in no list, so a file that is from none says nothing."""
+    ship = {one.atom for one in lock.atoms if one.ships}
+    findings = _undeclared(undeclared)
+    findings += [
+        Finding(atom, "is named by a set, and the layer's lock does not have it") for atom in sorted({*wanted} - ship)
+    ]
+    there = installed_packages(tree)
+    findings += [
+        Finding(atom, "is in the lock, and no version of it is installed") for atom in not_installed(ship, there)
+    ]
+    before, after = {one.name for one in lock.installed}, {one.name for one in there}
+    findings += [Finding(name, "is in the lock, and not installed") for name in sorted(before - after)]
+    findings += [Finding(name, "is installed, and not in the lock") for name in sorted(after - before)]
+    number = 0
+    for path, name in owned_paths(tree, prefix):
+        number += 1
+        if not os.path.lexists(tree / path) and not is_only_for_building(path) and not _is_the_hosts(tree, path):
+            findings.append(Finding(path, f"is not there; the package {name} has it"))
+    unlisted = [] if number else [Finding("files", "are in no list of Portage's, so whose they are was not looked at")]
+    return checked(len(after), findings, unlisted)
+
+
+def _is_the_hosts(tree: Path, path: str) -> bool:
+    """Whether the way to `path` comes by a link that only a client fills in."""
+    places = (tree / one for one in (PurePosixPath(path), *PurePosixPath(path).parents))
+    return any(place.is_symlink() and os.readlink(place).startswith(VARIANT) for place in places)
 
 
 def _differences(tree: Path, owners: Owners) -> Iterator[Finding]:

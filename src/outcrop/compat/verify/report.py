@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from outcrop.compat.process_group import ending_together
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -56,7 +58,7 @@ class Report:
 
     def add_together(self, checks: Mapping[str, Callable[[], Checked]]) -> Iterator[Result]:
         """Makes `checks`, by name, two at a time; each result in their order, when it is there."""
-        with ThreadPoolExecutor(2, thread_name_prefix="check") as pool:
+        with ThreadPoolExecutor(2, thread_name_prefix="check") as pool, ending_together():
             for future in [pool.submit(_made, name, check) for name, check in checks.items()]:
                 self.results.append(future.result())
                 yield self.results[-1]

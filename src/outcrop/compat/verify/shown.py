@@ -1,20 +1,26 @@
-"""A layer as a CernVM-FS client shows it: links that a site can redirect lead to the host's files."""
+"""A layer as a CernVM-FS client shows it: links that a site can redirect lead where its settings say."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from outcrop.compat.redirection import VARIANT, VariantLink
+from outcrop.compat.shared_links import lay_links
+from outcrop.cvmfs.variant import expand
 from outcrop.errors import storage_error
 
-_VARIANT = re.compile(r"\$\((?P<name>[A-Za-z0-9_]+)(?::-(?P<default>[^)]*))?\)")
+Settings = Mapping[str, str]
+"""The variables of a client, by name."""
+
+NO_SETTINGS: Settings = {}
 
 
-def show_as_client(tree: Path, place: Path) -> None:
-    """Makes the new directory `place` a copy of `tree`, of links to its files where the file system allows that, with
-    every variable at its default. StorageError."""
+def show_as_client(tree: Path, place: Path, settings: Settings = NO_SETTINGS) -> None:
+    """Makes the new directory `place` a copy of `tree`, of links to its files where the file system allows that, as a
+    client with these `settings` shows it. StorageError."""
 
     def copy(source: str, target: str) -> str:
         try:
@@ -28,13 +34,25 @@ def show_as_client(tree: Path, place: Path) -> None:
         for directory, names, files in os.walk(place):
             for name in (*names, *files):
                 link = Path(directory, name)
-                if link.is_symlink() and "$(" in (target := os.readlink(link)):
+                if link.is_symlink() and VARIANT in (target := os.readlink(link)):
                     link.unlink()
-                    link.symlink_to(filled_in(target))
+                    link.symlink_to(filled_in(target, settings))
     except OSError as error:
         raise storage_error(error) from error
 
 
-def filled_in(target: str) -> str:
-    """The target of a variant link where no variable is set."""
-    return _VARIANT.sub(lambda match: match["default"] or "", target)
+def show_shared(links: Iterable[VariantLink], place: Path, settings: Settings = NO_SETTINGS) -> None:
+    """Makes the `links` of a repository in the directory `place`, as a client with these `settings` shows them.
+    StorageError."""
+    lay_links(place, shown_targets(links, settings))
+
+
+def shown_targets(links: Iterable[VariantLink], settings: Settings = NO_SETTINGS) -> dict[str, str]:
+    """Where a client with these `settings` shows `links` to lead, by their paths."""
+    return {link.path: filled_in(link.target, settings) for link in links}
+
+
+def filled_in(target: str, settings: Settings = NO_SETTINGS) -> str:
+    """The target of a link as a client with these `settings` shows it."""
+    known = {os.fsencode(name): os.fsencode(value) for name, value in settings.items()}
+    return os.fsdecode(expand(os.fsencode(target), known))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import os
 import posixpath
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from installer.records import Hash, RecordEntry
 from installer.scripts import Script
 from installer.utils import Scheme, construct_record_file, copyfileobj_with_hashing, fix_shebang
 
+from outcrop.compat.left_out import DropRules, LeftOut
 from outcrop.compat.relocate.elf_image import MAGIC
 from outcrop.compat.relocate.path_rules import PathRules
 from outcrop.compat.wheels.wheel_file import open_wheel
@@ -46,17 +46,25 @@ class WheelPlaces:
 
     tree: Path
     rules: PathRules
-    dropped: re.Pattern[str]
+    dropped: DropRules
 
 
-def place_wheel(path: Path, file: str, places: WheelPlaces) -> tuple[str, ...]:
-    """Puts the wheel at `path`, whose name is `file`, into a layer; the paths, below the layer, that it brings.
+@dataclass(frozen=True, slots=True)
+class PlacedWheel:
+    """What a wheel brought: its paths below the layer, and what was left out."""
+
+    paths: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def place_wheel(path: Path, file: str, places: WheelPlaces) -> PlacedWheel:
+    """Puts the wheel at `path`, whose name is `file`, into a layer.
 
     FormatError for a wheel that breaks a rule, or has a file where one is already; StorageError."""
     with open_wheel(path, file) as wheel:
         placing = _Placing(file, places)
         installer.install(wheel, placing, _INSTALLER)
-    return tuple(placing.placed)
+    return PlacedWheel(tuple(placing.placed), tuple(placing.left_out))
 
 
 class _Placing(WheelDestination):
@@ -64,6 +72,7 @@ class _Placing(WheelDestination):
         self._file = file
         self._places = places
         self.placed: list[str] = []
+        self.left_out: list[LeftOut] = []
         self._root = os.path.realpath(places.tree)
         self._python = f"{os.fsdecode(places.rules.prefix)}/{_PYTHON}"
 
@@ -85,7 +94,7 @@ class _Placing(WheelDestination):
         self, scheme: Scheme, record_file_path: str, records: Iterable[tuple[Scheme, RecordEntry]]
     ) -> None:
         """The list of what is there."""
-        kept = [(place, record) for place, record in records if not self._is_dropped(place, record.path)]
+        kept = [(place, record) for place, record in records if self._rule_of(place, record.path) is None]
 
         def way_to(place: str) -> str | None:
             way = posixpath.relpath(_PLACES[place], _PLACES[scheme])
@@ -101,16 +110,19 @@ class _Placing(WheelDestination):
             self._refuse(path, "leaves its place")
         return f"{_PLACES[scheme]}/{path}"
 
-    def _is_dropped(self, scheme: Scheme, path: str) -> bool:
-        return self._places.dropped.fullmatch(self._below(scheme, path)) is not None
+    def _rule_of(self, scheme: Scheme, path: str) -> str | None:
+        return self._places.dropped.rule_of(self._below(scheme, path))
 
     def _write(self, scheme: Scheme, path: str, data: bytes, *, executable: bool) -> RecordEntry:
         if data.startswith(MAGIC):
             self._refuse(path, "is a program for one kind of processor")
         written = io.BytesIO()
         digest, size = copyfileobj_with_hashing(io.BytesIO(data), written, "sha256")
-        if not self._is_dropped(scheme, path):
-            self._write_new(self._below(scheme, path), data, 0o755 if executable else 0o644)
+        below, rule = self._below(scheme, path), self._rule_of(scheme, path)
+        if rule is None:
+            self._write_new(below, data, 0o755 if executable else 0o644)
+        else:
+            self.left_out.append(LeftOut(rule, below, len(data)))
         return RecordEntry(path, Hash("sha256", digest), size)
 
     def _write_new(self, below: str, data: bytes, mode: int) -> None:

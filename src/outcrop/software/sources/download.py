@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -41,11 +42,14 @@ _HOST_FAULTS = frozenset(
 """curl's words for troubles that any other address at the same host would meet as well."""
 
 
+_TOO_MUCH_HINT = "check the address: it is more than is ever expected there"
+
+
 class Fetcher(Protocol):
     """Reads addresses. `Downloads` does so over the network; tests have their own."""
 
-    def read(self, url: str, headers: Iterable[str] = ()) -> bytes:
-        """The whole answer to `url`; NetworkError."""
+    def read(self, url: str, headers: Iterable[str] = (), limit: int | None = None) -> bytes:
+        """The whole answer to `url`; NetworkError, also for one of more than `limit` bytes."""
 
     def read_changed(self, url: str, etag: str) -> Changed | None:
         """What `url` holds, or None where it still is what `etag` named; NetworkError."""
@@ -86,9 +90,18 @@ class Downloads:
     _count: int = 0
     _names: pycurl.CurlShare = field(default_factory=_shared_names)
 
-    def read(self, url: str, headers: Iterable[str] = ()) -> bytes:
+    def read(self, url: str, headers: Iterable[str] = (), limit: int | None = None) -> bytes:
         body = io.BytesIO()
-        self._transfer(url, body.write, headers)
+
+        def write(data: bytes) -> int:
+            if limit is not None and body.tell() + len(data) > limit:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+            return body.write(data)
+
+        try:
+            self._transfer(url, write, headers)
+        except OSError:
+            raise NetworkError(what=url, problem=f"sends more than {limit:,} bytes", hint=_TOO_MUCH_HINT) from None
         return body.getvalue()
 
     def read_changed(self, url: str, etag: str) -> Changed | None:
