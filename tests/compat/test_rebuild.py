@@ -24,7 +24,9 @@ def made(place: Path) -> Path:
 @pytest.fixture
 def again(tmp_path: Path) -> Path:
     """What was built a second time."""
-    return made(tmp_path / "again")
+    tree = made(tmp_path / "again")
+    recorded(tree)
+    return tree
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import getpass
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from outcrop.cli.author import login_and_host
 from outcrop.compat.changelog import UNTOLD, Occasion
 from outcrop.compat.family import family_named
 from outcrop.compat.layout import LayerLayout
@@ -278,7 +278,7 @@ def test_a_record_says_nothing_of_account_and_machine_unasked(tree: Path) -> Non
     directory = recorded(tree)
     told = b"".join(path.read_bytes() for path in directory.iterdir())
     assert b"by somebody who is not named" in told
-    for secret in (getpass.getuser(), socket.gethostname(), str(tree.parent)):
+    for secret in (login_and_host(), socket.gethostname(), str(tree.parent)):
         assert re.search(rb"\b" + re.escape(secret.encode()) + rb"\b", told) is None, secret
 
 
