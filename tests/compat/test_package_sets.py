@@ -172,10 +172,19 @@ def test_two_files_of_one_name_are_refused() -> None:
         wanted_wheels(sets, X86)
 
 
+def test_what_a_program_answers_is_data() -> None:
+    answers = 'answers = { bash = "usage" }\n'
+    (part,) = re.findall(r"(?m)^programs = \[.*\]\n", SET)
+    named = parse_set(SET.replace(part, part + answers), "a", "a")
+    assert wanted_programs([named], X86, "bookworm") == {"bash": "usage"}
+    with pytest.raises(FormatError, match=r"a\.toml.* name zsh, not in `programs`"):
+        parse_set(SET.replace(part, part + answers.replace("bash", "zsh")), "a", "a.toml")
+
+
 def test_programs_are_those_of_packages_and_wheels() -> None:
     sets = [parse_set(SET, "a", "a"), parse_set(WHEEL, "b", "b")]
-    assert wanted_programs(sets, X86, "bookworm") == ("archspec", "bash")
-    assert wanted_programs(sets, ARM, "bookworm") == ("bash",)
+    assert wanted_programs(sets, X86, "bookworm") == {"archspec": 0, "bash": 0}
+    assert wanted_programs(sets, ARM, "bookworm") == {"bash": 0}
 
 
 def test_the_standard_layer_has_the_archspec_that_outcrop_is_tested_with() -> None:
@@ -386,7 +395,12 @@ def test_the_variable_of_a_host_s_file_follows_from_its_path(path: str, variable
 
 def test_every_standard_file_has_a_set_and_every_package_one_place() -> None:
     description = read_description()
-    files = {path.stem for path in STANDARD_DIRECTORY.glob("*.toml")} - {"layer", "instructions", "scripts"}
+    files = {path.stem for path in STANDARD_DIRECTORY.glob("*.toml")} - {
+        "layer",
+        "instructions",
+        "libraries",
+        "scripts",
+    }
     assert {one.name for one in description.sets} == files
     for release in ("bookworm", "trixie"):
         named = [package.name_in(release) for one in description.sets for package in one.package]

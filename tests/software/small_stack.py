@@ -58,21 +58,25 @@ class SmallStack:
 
 
 def write_small_stack(
-    directory: Path, gcc: str, makefile: str = WORKING_MAKEFILE, mount_root: str = "/cvmfs"
+    directory: Path,
+    gcc: str,
+    makefile: str = WORKING_MAKEFILE,
+    mount_root: str = "/cvmfs",
+    repository: str = REPOSITORY,
 ) -> SmallStack:
     """A stack below `directory` whose program is built by `makefile` with the system's GCC of version `gcc`."""
     source = tarball({"hello-1.0/hello.c": PROGRAM, "hello-1.0/Makefile": makefile})
     shelf = directory / "mirror" / "h" / "hello"
-    easystacks = directory / "stack" / "easystacks" / REPOSITORY / "2026.06"
+    easystacks = directory / "stack" / "easystacks" / repository / "2026.06"
     easyconfigs = directory / "stack" / "easyconfigs"
     for folder in (shelf, easystacks, easyconfigs):
         folder.mkdir(parents=True, exist_ok=True)
     (shelf / "hello-1.0.tar.gz").write_bytes(source)
     (directory / "stack" / "stack.toml").write_text(
-        f'repository = "{REPOSITORY}"\nversion = "2026.06"\nmount_root = "{mount_root}"\n'
+        f'repository = "{repository}"\nversion = "2026.06"\nmount_root = "{mount_root}"\n'
     )
     (easyconfigs / f"GCCcore-{gcc}.eb").write_text(render("GCCcore", gcc))
-    text = EASYCONFIG.format(gcc=gcc, sha256=digest_of(source), repository=REPOSITORY, mount_root=mount_root)
+    text = EASYCONFIG.format(gcc=gcc, sha256=digest_of(source), repository=repository, mount_root=mount_root)
     (easyconfigs / f"hello-1.0-GCCcore-{gcc}.eb").write_text(text)
     easystack = easystacks / "hello.yml"
     easystack.write_text(f"easyconfigs: [hello-1.0-GCCcore-{gcc}.eb]\n")

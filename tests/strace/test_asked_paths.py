@@ -43,6 +43,20 @@ def test_calls(call: bytes, path: bytes, kind: AccessKind, follows: bool) -> Non
     assert asked(b"1 " + call) == [AskedPath(path, kind, True, follows)]
 
 
+@pytest.mark.parametrize(
+    ("call", "path", "found"),
+    [
+        (b'connect(3<\\x73>, {sa_family=AF_UNIX, sun_path="\\x2f\\x61"}, 4) = 0', b"/a", True),
+        (b'connect(3, {sa_family=AF_UNIX, sun_path="/a"}, 110) = -1 ECONNREFUSED (Connection refused)', b"/a", True),
+        (b'connect(3, {sa_family=AF_UNIX, sun_path="a"}, 4) = -1 ENOENT (No such file)', b"/start/a", False),
+        (b'bind(3, {sa_family=AF_UNIX, sun_path="/a"}, 4) = 0', b"/a", False),
+        (b'bind(3, {sa_family=AF_UNIX, sun_path="/a"}, 4) = -1 EADDRINUSE (Address in use)', b"/a", True),
+    ],
+)
+def test_a_socket_with_a_path_is_asked_for(call: bytes, path: bytes, found: bool) -> None:
+    assert asked(b"1 " + call) == [AskedPath(path, AccessKind.STAT, found)]
+
+
 @pytest.mark.parametrize(("error", "found"), [(b"ENOENT", False), (b"ENOTDIR", False), (b"EACCES", True)])
 def test_what_is_not_there_is_told_apart(error: bytes, found: bool) -> None:
     assert asked(b'1 stat("/a", 0x1) = -1 ' + error + b" (text)") == [AskedPath(b"/a", AccessKind.STAT, found)]
@@ -57,6 +71,8 @@ def test_what_is_not_there_is_told_apart(error: bytes, found: bool) -> None:
         b"open(0x7fff, O_RDONLY) = -1 EFAULT (Bad address)",
         b'openat(3<socket:[1]>, "a", O_RDONLY) = -1 ENOTDIR (Not a directory)',
         b'unlink("/a") = 0',
+        b'connect(3, {sa_family=AF_UNIX, sun_path=@"\\x61"}, 4) = 0',
+        b'connect(3, {sa_family=AF_INET, sin_port=htons(9), sin_addr=inet_addr("127.0.0.1")}, 16) = 0',
         b'stat("", 0x1) = -1 ENOENT (No such file or directory)',
     ],
 )

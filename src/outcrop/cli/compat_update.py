@@ -22,15 +22,27 @@ from outcrop.cli.layer_publishing import LayerPublishing, layer_publishing_optio
 from outcrop.cli.layer_update import UpdateOrder, changes_document, publish_update
 from outcrop.cli.options import examples
 from outcrop.cli.quantities import counted
+from outcrop.cli.verification_view import without_option
 from outcrop.compat.audit.faults import DEBIAN, State
 from outcrop.compat.debian.archive import archive_addresses, read_release, suites_of
 from outcrop.compat.family import family_named
 from outcrop.compat.lock import Lock, read_lock, write_lock
 from outcrop.compat.record import recorded_lock
 from outcrop.compat.update import LIBC_SOURCE, Update, update_lock
+from outcrop.compat.verify.report import Means
 from outcrop.errors import InvalidValue
 
-_OF_PUBLISHING = ("tree", "no_verify", "stack_directory", "software", "allow_breaks", "message", "author", "reason")
+_OF_PUBLISHING = (
+    "tree",
+    "no_verify",
+    "without",
+    "stack_directory",
+    "software",
+    "allow_breaks",
+    "message",
+    "author",
+    "reason",
+)
 """Options that mean nothing where only a lock is made."""
 
 
@@ -56,6 +68,7 @@ _OF_PUBLISHING = ("tree", "no_verify", "stack_directory", "software", "allow_bre
     help="With --publish: where it is built, by default in the data directory.",
 )
 @click.option("--no-verify", is_flag=True, help="With --publish: without a proof that the layer is what it promises.")
+@without_option
 @sets_option
 @mirror_options
 @layer_publishing_options
@@ -70,6 +83,7 @@ def command(
     publish: str | None,
     tree: Path | None,
     no_verify: bool,
+    without: frozenset[Means],
     stack_directory: Path | None,
     debian_mirrors: tuple[str, ...],
     mirror: Path | None,
@@ -104,6 +118,10 @@ def command(
     architecture = family_named(old.family).debian
     metadata = read_release(archive, old.release, suites, architecture, datetime.now(UTC), console.progress())
     update = update_lock(old, metadata, wanted, allow_libc=publishing.allow_libc)
+    left = faulty & _faulty(update.lock, advisories) if faulty else set()
+    if left:
+        names = ", ".join(sorted(left))
+        console.warning(f"{names}: what mends known faults is not on this mirror yet; another one may have it")
     written = None if publishing.dry_run else lock
     if written is not None:
         write_lock(update.lock, written)
@@ -111,7 +129,7 @@ def command(
         _show(console, update, written, publishing.as_json)
         return
     addresses, own_sets = archive_addresses(debian_mirrors), chosen_directory(stack_directory)
-    order = UpdateOrder(publish, tree, not no_verify, packages, addresses, own_sets)
+    order = UpdateOrder(publish, tree, not no_verify, packages, addresses, own_sets, without)
     publish_update(console, old_tree, update, order, publishing, written)
 
 

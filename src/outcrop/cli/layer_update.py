@@ -17,7 +17,7 @@ from outcrop.cli.layer_publishing import (
     tell_outcome,
 )
 from outcrop.cli.quantities import counted
-from outcrop.cli.verification_view import tell_result, verification_document
+from outcrop.cli.verification_view import failure, tell_result, verification_document
 from outcrop.compat.build import fetch_packages
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.lock import Lock
@@ -25,12 +25,12 @@ from outcrop.compat.package_sets import read_description
 from outcrop.compat.update import Change, Update
 from outcrop.compat.verify.layer import verify_layer
 from outcrop.compat.verify.recorded import recorded_verification
+from outcrop.compat.verify.report import Means
 from outcrop.cvmfs.paths import shown
 from outcrop.delivery.layer_publication import examine_layer, publish_examined
 from outcrop.delivery.layer_update import PlannedUpdate, WantedUpdate, build_update, plan_update, wanted_update
 from outcrop.delivery.published_layers import PublishedLayer
 from outcrop.directories import data_directory
-from outcrop.errors import InvalidValue
 
 UPDATES_DIRECTORY = "updates"
 _DIGITS = 16
@@ -40,7 +40,8 @@ _DIGITS = 16
 class UpdateOrder:
     """What is to become of an update: published in the repository `fqrn`, after it was built below `tree` (None for a
     directory of its own in the data directory) from packages of `mirror` and `archives`, and verified, unless `verify`
-    says no. The directory `own_sets`, if there is one, may say which files choose instructions."""
+    says no. The directory `own_sets`, if there is one, may say which files choose instructions; what needs one of
+    `without` is not verified."""
 
     fqrn: str
     tree: Path | None
@@ -48,6 +49,7 @@ class UpdateOrder:
     mirror: PackageMirror
     archives: tuple[str, ...]
     own_sets: Path | None
+    without: frozenset[Means] = frozenset()
 
 
 def changes_document(changes: tuple[Change, ...]) -> list[dict[str, str]]:
@@ -165,18 +167,16 @@ class _Run:
         tree = planned.place.tree
         description = planned.wanted.description
         if own := self._order.own_sets:
-            description = replace(description, instructions=read_description(own).instructions)
-        wanted = recorded_verification(tree, description)
+            stack = read_description(own)
+            description = replace(description, instructions=stack.instructions, libraries=stack.libraries)
+        wanted = recorded_verification(tree, description, self._order.without)
         told = (lambda _: None) if self._publishing.as_json else functools.partial(tell_result, self._console)
         report = verify_layer(wanted, told)
         self.answer["verification"] = verification_document(report)
         if not report.passed:
             self.end()
-            raise InvalidValue(
-                what=str(tree),
-                problem=f"did not pass verification, so {self._order.fqrn} stays as it is",
-                hint="the findings above say what is wrong; the same command verifies it once more, without a build",
-            )
+            self.note("the same command verifies it once more, without a build")
+            raise failure(tree, report, f", so {self._order.fqrn} stays as it is")
 
     def publish(self, planned: PlannedUpdate) -> str:
         """The digest of the layer."""

@@ -34,6 +34,9 @@ _LMOD_PACKAGE_PATH = 'getenv("LMOD_PACKAGE_PATH") or '
 _BEHIND = "usr/libexec/outcrop"
 """Programs that are only to be called by the scripts in their places."""
 
+_EMPTY_ARCHIVE = b"PK\5\6" + bytes(18)
+"""Of zip's format only the end."""
+
 
 def add_links(tree: Path, layout: LayerLayout, description: LayerDescription, asked: Iterable[Alternative]) -> None:
     """Links that no package has: alternatives, declared ones, those that a site can redirect. StorageError,
@@ -95,6 +98,7 @@ def finish(
         _character_sets,
         _locales,
         _locale_list,
+        _python_archive,
         _bytecode,
     )
     progress.start("Finishing the layer", total=len(steps), unit="steps")
@@ -303,6 +307,14 @@ def _unpacked(place: Path) -> Iterator[None]:
         yield
     finally:
         place.unlink()
+
+
+def _python_archive(root: SealedRoot, _: LayerDescription) -> None:
+    """Python looks for an archive of its library in all directories above its own, and so out of the prefix, up to
+    where clients mount repositories on being asked. An empty one ends that. Source: CPython's `Modules/getpath.py`."""
+    for place in _pythons(root.tree):
+        name = place.name.replace(".", "") + ".zip"
+        place.with_name(name).write_bytes(_EMPTY_ARCHIVE)
 
 
 _NOT_COMPILED = re.compile(r"^\*\*\* Error compiling '(.*)'\.\.\.$", re.MULTILINE)

@@ -29,6 +29,7 @@ _GENERATED = (
     "usr/lib/*/gconv/gconv-modules.cache",
     "usr/lib/gcc/*/*/specs",
     "usr/lib/locale/**",
+    "usr/lib/python*.zip",
     "usr/libexec/outcrop/*",
     "**/__pycache__/*.pyc",
 )

@@ -13,6 +13,7 @@
     gentoo = "app-shells/bash"
     programs = ["bash"]
     stands_for = ["…"]             # dependencies of easyconfigs that need not be built, since this is there
+    answers = { bash = "usage" }   # to `--version`, where that does not end with 0: a word of it, or the exit code
 
     [[wheel]]                      # what the release does not have: Python's, pinned by digest
     name = "archspec"
@@ -50,9 +51,11 @@ STANDARD_DIRECTORY = Path(__file__).with_name("data")
 LAYER_FILE = "layer.toml"
 INSTRUCTIONS_FILE = "instructions.toml"
 """What `outcrop compat verify` knows of programs that ask the processor what it has; no set."""
+LIBRARIES_FILE = "libraries.toml"
+"""What it knows of libraries that are not found by the loader's search; no set."""
 SCRIPTS_FILE = "scripts.toml"
 """What is known of packages' scripts; no set."""
-_NO_SETS = (INSTRUCTIONS_FILE, SCRIPTS_FILE)
+_NO_SETS = (INSTRUCTIONS_FILE, LIBRARIES_FILE, SCRIPTS_FILE)
 
 TRUSTED_DIRECTORIES = 3
 """The C library's loader has an array of four directories, of which the last is that of the layer's libraries."""
@@ -64,15 +67,21 @@ _VARIABLE = re.compile(r"[A-Z0-9_]+")
 _PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?")
 
 
+ProgramAnswer = int | str
+"""What a program answers to `--version`: its exit code, or a word that it says if it does not end with 0."""
+
+
 class WantedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A package that a set names, and why. `programs`: what users run of it; each must start. `stands_for`: software of
-    EasyBuild's that a stack on top filters, since the package is there."""
+    """A package that a set names, and why. `programs`: what users run of it; each must start, and end with 0 when it is
+    asked for its version, or as `answers` say. `stands_for`: software of EasyBuild's that a stack on top filters, since
+    the package is there."""
 
     name: str
     reason: str
     gentoo: str = ""
     programs: tuple[str, ...] = ()
     stands_for: tuple[str, ...] = ()
+    answers: dict[str, ProgramAnswer] = {}
     names: dict[str, str] = {}
     families: tuple[str, ...] = ()
 
@@ -90,6 +99,7 @@ class WantedWheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
     gentoo: str = ""
     programs: tuple[str, ...] = ()
+    answers: dict[str, ProgramAnswer] = {}
     families: tuple[str, ...] = ()
 
 
@@ -186,8 +196,8 @@ class _LayerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @dataclass(frozen=True, slots=True)
 class LayerDescription:
     """All that is declared of a layer. `suites` is empty for the release's usual ones; `trusted_directories` are where
-    the loader looks first among its own, relative to the prefix; `instructions` is the text of the stack's own list of
-    programs that choose instructions, `effects` what the stack itself declares of scripts."""
+    the loader looks first among its own, relative to the prefix; `instructions` and `libraries` are the
+    texts of the stack's own lists for a verification, `effects` what the stack itself declares of scripts."""
 
     back_end: str
     release: str
@@ -204,6 +214,7 @@ class LayerDescription:
     gentoo: GentooSettings
     instructions: str = ""
     effects: tuple[KnownEffect, ...] = ()
+    libraries: str = ""
 
     def sets_for(self, family: Family, asked_for: Iterable[str] = ()) -> tuple[PackageSet, ...]:
         """The sets of `family`'s layer, with the optional ones that are asked for. InvalidValue for an unknown one."""
@@ -252,11 +263,12 @@ def wanted_wheels(sets: Sequence[PackageSet], family: Family) -> dict[str, Wante
     return found
 
 
-def wanted_programs(sets: Sequence[PackageSet], family: Family, release: str) -> tuple[str, ...]:
-    """The programs that `sets` name, in the order of their names."""
-    packages, wheels = wanted_names(sets, family, release).values(), wanted_wheels(sets, family).values()
-    named = (*(one.programs for one in packages), *(one.programs for one in wheels))
-    return tuple(sorted({name for programs in named for name in programs}))
+def wanted_programs(sets: Sequence[PackageSet], family: Family, release: str) -> dict[str, ProgramAnswer]:
+    """The programs that `sets` name, in the order of their names, and what each answers."""
+    wanted: list[WantedPackage | WantedWheel] = [*wanted_names(sets, family, release).values()]
+    wanted += wanted_wheels(sets, family).values()
+    found = {name: one.answers.get(name, 0) for one in wanted for name in one.programs}
+    return dict(sorted(found.items()))
 
 
 def require_one_python(names: Iterable[str]) -> None:
@@ -278,13 +290,15 @@ def read_description(own: Path | None = None) -> LayerDescription:
     if own is None:
         return _description(base, sets)
     over, own_sets = _read_directory(own)
-    list_of_choices = own / INSTRUCTIONS_FILE
-    instructions = read_text(list_of_choices) if list_of_choices.is_file() else ""
     scripts = own / SCRIPTS_FILE
-    effects = parse_effects(read_text(scripts), str(scripts)) if scripts.is_file() else ()
+    of_the_stack = _OfTheStack(
+        _text_of(own / INSTRUCTIONS_FILE),
+        parse_effects(_text_of(scripts), str(scripts)),
+        _text_of(own / LIBRARIES_FILE),
+    )
     if not over.standard_sets:
         _kept((), over, str(own / LAYER_FILE))
-        described = _description(over, own_sets, instructions, effects)
+        described = _description(over, own_sets, of_the_stack)
         _require_room(described, own)
         return described
     merged = _LayerFile(
@@ -301,7 +315,7 @@ def read_description(own: Path | None = None) -> LayerDescription:
         link=(*base.link, *over.link),
         gentoo=over.gentoo.over(base.gentoo),
     )
-    described = _description(merged, sets | own_sets, instructions, effects)
+    described = _description(merged, sets | own_sets, of_the_stack)
     _require_room(described, own)
     return described
 
@@ -329,8 +343,24 @@ def parse_description(data: bytes, what: str) -> LayerDescription:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _OfTheStack:
+    """What only a stack's own directory says."""
+
+    instructions: str = ""
+    effects: tuple[KnownEffect, ...] = ()
+    libraries: str = ""
+
+
+_NOTHING = _OfTheStack()
+
+
+def _text_of(path: Path) -> str:
+    return read_text(path) if path.is_file() else ""
+
+
 def _description(
-    layer: _LayerFile, sets: dict[str, PackageSet], instructions: str = "", effects: tuple[KnownEffect, ...] = ()
+    layer: _LayerFile, sets: dict[str, PackageSet], of_the_stack: _OfTheStack = _NOTHING
 ) -> LayerDescription:
     return LayerDescription(
         layer.back_end,
@@ -346,8 +376,9 @@ def _description(
         tuple({link.path: link for link in layer.host}.values()),
         tuple({link.path: link for link in layer.link}.values()),
         layer.gentoo,
-        instructions,
-        effects,
+        of_the_stack.instructions,
+        of_the_stack.effects,
+        of_the_stack.libraries,
     )
 
 
@@ -393,6 +424,8 @@ def parse_set(text: str, name: str, what: str) -> PackageSet:
     for part in parts:
         if not part.reason.strip():
             raise FormatError(what=what, field=f"reason of {part.name}", problem="is empty")
+        for program in part.answers.keys() - set(part.programs):
+            raise FormatError(what=what, field=f"answers of {part.name}", problem=f"name {program}, not in `programs`")
     for wheel in found.wheel:
         _check_wheel(wheel, what)
     if found.wheel and not found.ships:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from outcrop.compat.delivered import as_stored, declared_links
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.record import (
     LAYER_FILE,
@@ -18,6 +19,7 @@ from outcrop.compat.record import (
     files_in,
     layer_digest,
     layout_in,
+    recorded_digest,
     recorded_layout,
 )
 from outcrop.errors import NotFound, storage_error
@@ -38,8 +40,9 @@ class Original:
 
 
 def original_layer(tree: Path) -> Original:
-    """The layer `tree`. NotFound without a record, FormatError, StorageError."""
-    return Original(recorded_layout(tree), marked_digests(tree), layer_digest(tree), True)
+    """The layer `tree`, also as a client delivers it. NotFound without a record, FormatError, StorageError."""
+    contents = as_stored(marked_digests(tree), declared_links(tree) or {})
+    return Original(recorded_layout(tree), contents, recorded_digest(tree), True)
 
 
 def original_of_record(lock: Path) -> Original:

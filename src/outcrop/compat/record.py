@@ -62,6 +62,7 @@ LOCK_FILE = "lock.json"
 LAYER_FILE = "layer.json"
 SETS_FILE = "sets.json"
 FILES = "files.sha256"
+RELOCATION_FILE = "relocation.json"
 REDIRECTIONS_FILE = "redirections.json"
 RECORD_SUFFIX = "UTC"
 LINK = "-> "
@@ -171,7 +172,7 @@ def write_record(
         CHANGELOG_FILE: changelog(_name(layout), contents_of(lock, LOCK_FILE), occasion, moment).encode(),
         LOCK_FILE: lock,
         SETS_FILE: _json(replace(description, gentoo=description.gentoo.without_passwords())),
-        "relocation.json": _json([_told(one) for one in changes]),
+        RELOCATION_FILE: _json([_told(one) for one in changes]),
         "tools.json": _json(_versions(tools)),
         REDIRECTIONS_FILE: _json(links),
         FILES: ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"),

@@ -38,7 +38,8 @@ from outcrop.software.easybuild_settings import (
     clean_environment,
 )
 from outcrop.software.easystack import read_easystack
-from outcrop.software.layer_below import LayerBelow, easybuild_package, layer_below
+from outcrop.software.foreign_needs import require_own_needs
+from outcrop.software.layer_below import LayerBelow, easybuild_package, layer_below, layer_in
 from outcrop.software.layout import SoftwareLayout
 from outcrop.software.lmod import cache_command, find_lmod, render_lmodrc, require_lmod
 from outcrop.software.plan import BuildPlan, PlannedInstallation
@@ -150,7 +151,7 @@ def run(
 
     Safe to kill: what was complete stays, what was not is removed by the next run. Raises Busy when somebody else
     builds into the tree, CommandFailed when an installation fails, MissingCapability and NotFound before anything
-    is begun, Interrupted on Ctrl-C.
+    is begun, InvalidValue for what was built on a layer and needs the host, Interrupted on Ctrl-C.
     """
     began = time.monotonic()
     layout, tree = prepared.layout, prepared.tree
@@ -166,6 +167,9 @@ def run(
         changes = change_set(
             layout, tree.root, units_in(tree.root, layout), tree.published.of(layout), prepared.plan.installations
         )
+        layer = layer_in(layout, tree.root)
+        if layer is not None:
+            require_own_needs(layout, layer, changes)
     names = {one.module for one in missing}
     return BuildOutcome(
         changes=changes,

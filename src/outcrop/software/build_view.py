@@ -3,6 +3,10 @@
 In a sandbox the tree is at the final prefix, `/tmp` is the scratch directory, and mirror, easyconfigs and easystacks
 appear below it. So no path of the machine that builds (with its spaces, its non-ASCII letters, its length) reaches
 compilers, logs or binaries. Without a sandbox everything is where it is, which needs the tree at its final place.
+
+On a compatibility layer the sandbox has nothing of the host: the layer, `/bin/sh` and `/usr/bin/env`, which are the
+layer's, since scripts name them, EasyBuild's package, and what the kernel shows. So no test of a build can find a
+program, a header or a library that users do not have.
 """
 
 from __future__ import annotations
@@ -10,20 +14,23 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from outcrop.errors import MissingCapability
 from outcrop.software.build_tree import BuildTree
-from outcrop.software.layer_below import LayerBelow
+from outcrop.software.layer_below import LayerBelow, easybuild_places
 from outcrop.software.layout import SoftwareLayout
-from outcrop.software.sandbox import Bind, LocalHost, View, arguments, ensure_available
+from outcrop.software.sandbox import Bind, HostTree, KernelOnly, LocalHost, View, arguments, ensure_available
 
 PRIVATE_TMP = PurePosixPath("/tmp")
 INPUTS = PRIVATE_TMP / "outcrop"
 """Below the private `/tmp`, since a mount point can be made there."""
 
 HOOKS_FILE = Path(__file__).with_name("easybuild_hooks.py")
+
+NAMED_BY_SCRIPTS = {PurePosixPath("/bin/sh"): "usr/bin/sh", PurePosixPath("/usr/bin/env"): "usr/bin/env"}
+"""What first lines of scripts name on every host: in a build on a layer, the layer's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +58,18 @@ class BuildPlaces:
 
 @dataclass(frozen=True, slots=True)
 class BuildView:
-    """How to run a command of a build: in a sandbox (`view`) or directly (`view` is None)."""
+    """How to run a command of a build: in a sandbox (`view` of the `host`) or directly (`view` is None)."""
 
     places: BuildPlaces
     view: View | None
     bubblewrap: str = ""
+    host: HostTree = field(default_factory=LocalHost)
 
     def command_line(self, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
         """What to run for `command` with exactly `environment`."""
         if self.view is None:
             return list(command)
-        return arguments(replace(self.view, environment=environment), command, LocalHost(), self.bubblewrap)
+        return arguments(replace(self.view, environment=environment), command, self.host, self.bubblewrap)
 
     def on_host(self, tree: BuildTree, seen: str) -> Path:
         """Where a scratch path that the build speaks of lies for us."""
@@ -83,24 +91,26 @@ def sandboxed(
     mirror: Path,
     easyconfigs: Sequence[Path],
     easystacks: Sequence[Path],
-    python_places: Iterable[Path],
+    needed_places: Iterable[Path],
     layer: LayerBelow | None = None,
 ) -> BuildView:
     """The sandbox of a build: no network, no writing but into the tree, less the `layer` in it, and the scratch
-    directory."""
+    directory. `needed_places` is where Python or, on a layer, EasyBuild is."""
     seen_mirror = INPUTS / "mirror"
     seen_easyconfigs = tuple(INPUTS / f"easyconfigs-{number}" for number, _path in enumerate(easyconfigs))
     seen_easystacks = tuple(INPUTS / f"easystack-{number}" / path.name for number, path in enumerate(easystacks))
     seen_hooks = INPUTS / HOOKS_FILE.name
     binds = [Bind(tree.scratch, PRIVATE_TMP, writable=True)]
     # Python, EasyBuild and Outcrop may themselves live below the directory that was just covered.
-    binds += [Bind(place, PurePosixPath(place)) for place in python_places if place.is_relative_to(PRIVATE_TMP)]
+    hidden = (place for place in needed_places if layer is not None or place.is_relative_to(PRIVATE_TMP))
+    binds += [Bind(place, PurePosixPath(place)) for place in hidden]
     binds += [Bind(mirror, seen_mirror), Bind(HOOKS_FILE, seen_hooks)]
     binds += [Bind(path, seen) for path, seen in zip(easyconfigs, seen_easyconfigs, strict=True)]
     binds += [Bind(path, seen) for path, seen in zip(easystacks, seen_easystacks, strict=True)]
     binds.append(Bind(tree.root, layout.mount_point, writable=True))
     if layer is not None:
         binds.append(Bind(layer.tree, layer.prefix))
+        binds += [Bind((layer.tree / own).resolve(), seen) for seen, own in NAMED_BY_SCRIPTS.items()]
     view = View(
         binds=tuple(binds),
         network=False,
@@ -116,7 +126,7 @@ def sandboxed(
         tuple(map(Path, seen_easystacks)),
         Path(seen_hooks),
     )
-    return BuildView(places, view)
+    return BuildView(places, view, host=LocalHost() if layer is None else KernelOnly())
 
 
 def choose_view(
@@ -132,10 +142,12 @@ def choose_view(
 
     Raises MissingCapability when neither is possible. The directories to bind must exist.
     """
-    inside = sandboxed(layout, tree, mirror, easyconfigs, easystacks, python_places(), layer)
+    needed = python_places() if layer is None else easybuild_places()
+    inside = sandboxed(layout, tree, mirror, easyconfigs, easystacks, needed, layer)
     assert inside.view is not None
+    trial = ("true",) if layer is None else (layer.shell, "-c", "true")
     try:
-        return replace(inside, bubblewrap=ensure_available(inside.view, LocalHost(), find_program))
+        return replace(inside, bubblewrap=ensure_available(inside.view, inside.host, find_program, trial))
     except MissingCapability as error:
         if Path(layout.mount_point).resolve() == tree.root.resolve():
             return BuildView(direct_places(tree, mirror, easyconfigs, easystacks), None)

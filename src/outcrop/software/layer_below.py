@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from outcrop.compat.family import family_named
 from outcrop.compat.layout import STARTPREFIX, LayerLayout
 from outcrop.errors import MissingCapability
-from outcrop.software.easybuild_plan import INSTALL_HINT
+from outcrop.software.easybuild_plan import INSTALL_HINT, easybuild_command, easyconfig_directories
 from outcrop.software.layout import SoftwareLayout
 
 _LMOD = "usr/share/Lmod/libexec"
@@ -23,10 +23,14 @@ _COMPILER = "usr/bin/gcc"
 
 @dataclass(frozen=True, slots=True)
 class LayerBelow:
-    """The layer at `prefix`, as builds and users see it; its files are in the directory `tree`."""
+    """The layer at `layout`'s prefix, as builds and users see it; its files are in the directory `tree`."""
 
-    prefix: PurePosixPath
+    layout: LayerLayout
     tree: Path
+
+    @property
+    def prefix(self) -> PurePosixPath:
+        return self.layout.prefix
 
     @property
     def program_directories(self) -> tuple[str, ...]:
@@ -52,20 +56,24 @@ class LayerBelow:
 
 
 def layer_below(layout: SoftwareLayout, tree: Path) -> LayerBelow | None:
-    """The layer in `tree`, a copy of the repository's root, for what `layout` places; None where there is none."""
-    family = family_named(layout.target.family.value)
-    places = LayerLayout(layout.repository, layout.version, family, layout.mount_root)
-    directory = tree / places.relative
-    if not (directory / STARTPREFIX).is_file():
-        return None
-    layer = LayerBelow(places.prefix, directory)
-    if not layer.can_build:
+    """The layer in `tree`, a copy of the repository's root, that builds what `layout` places; None where there is none.
+    MissingCapability for one that cannot build."""
+    layer = layer_in(layout, tree)
+    if layer is not None and not layer.can_build:
         raise MissingCapability(
             what="building on the compatibility layer",
-            problem=f"{directory} has no compiler, no Python or no Lmod",
+            problem=f"{layer.tree} has no compiler, no Python or no Lmod",
             hint="build it with `outcrop compat build --with compilers --replace`",
         )
     return layer
+
+
+def layer_in(layout: SoftwareLayout, tree: Path) -> LayerBelow | None:
+    """The layer in `tree` below what `layout` places, whether it can build or not; None where there is none."""
+    family = family_named(layout.target.family.value)
+    places = LayerLayout(layout.repository, layout.version, family, layout.mount_root)
+    directory = tree / places.relative
+    return LayerBelow(places, directory) if (directory / STARTPREFIX).is_file() else None
 
 
 def easybuild_package() -> Path:
@@ -74,3 +82,10 @@ def easybuild_package() -> Path:
     if found is None or not found.submodule_search_locations:
         raise MissingCapability(what="EasyBuild", problem="Python cannot import it", hint=INSTALL_HINT)
     return Path(next(iter(found.submodule_search_locations))).resolve()
+
+
+def easybuild_places() -> tuple[Path, ...]:
+    """The directories with all of EasyBuild that a build needs, besides its sources; MissingCapability without it."""
+    command = easybuild_command()
+    places = (easybuild_package(), *easyconfig_directories(), command.parents[1] / "easybuild" / "scripts")
+    return tuple(dict.fromkeys(place for place in places if place.is_dir()))

@@ -6,6 +6,8 @@ the directories asked for are bound at their targets. Where a target's parent ex
 itself, that parent is opened up the same way, so no mount point is ever created on the host. Works as root and, where
 the kernel lets users have namespaces, without.
 
+With `KernelOnly` in the place of the host, nothing is shown but what is asked for.
+
 `arguments` is pure; `HostTree` is what it needs to know of the host; `run_in` and `ensure_available` have the effects.
 """
 
@@ -73,6 +75,22 @@ class LocalHost:
 
     def link(self, path: PurePosixPath) -> str:
         return os.readlink(path)
+
+
+class KernelOnly:
+    """A host with nothing but what the kernel shows: devices, processes and itself."""
+
+    _SHOWN = ("dev", "proc", "sys")
+
+    def kind(self, path: PurePosixPath) -> EntryKind:
+        shown = path == _ROOT or (path.parent == _ROOT and path.name in self._SHOWN)
+        return EntryKind.DIRECTORY if shown else EntryKind.ABSENT
+
+    def entries(self, path: PurePosixPath) -> Sequence[str]:
+        return self._SHOWN if path == _ROOT else ()
+
+    def link(self, path: PurePosixPath) -> str:
+        raise FileNotFoundError(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +202,23 @@ def _root_arguments(view: View, opened: set[PurePosixPath], host: HostTree) -> l
     return line
 
 
-def ensure_available(view: View, host: HostTree, find_program: Callable[[str], str | None] = shutil.which) -> str:
-    """The path of bubblewrap, once it has shown that it can make `view`; else MissingCapability, with what to do."""
+def ensure_available(
+    view: View,
+    host: HostTree,
+    find_program: Callable[[str], str | None] = shutil.which,
+    trial_command: Sequence[str] = ("true",),
+) -> str:
+    """The path of bubblewrap, once it has shown that it can make `view` and run `trial_command` in it; else
+    MissingCapability, with what to do."""
     program = find_program(BUBBLEWRAP)
     if program is None:
         raise MissingCapability(what="bubblewrap", problem="the program `bwrap` is not installed", hint=INSTALL_HINT)
     trial = subprocess.run(
-        arguments(view, ["true"], host, program), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        arguments(view, trial_command, host, program),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if trial.returncode != 0:
         said = trial.stderr.strip().splitlines() or [f"exit code {trial.returncode}"]

@@ -4,16 +4,18 @@ Relative paths begin at the descriptor that the call names, or at the process's 
 through `chdir`, `fchdir` and `fork`, and set right whenever strace writes it behind AT_FDCWD. A process may be heard of
 before the call that made it ends: it is then taken for a child of the one that began such a call last.
 
-What changes files is left out, since a repository cannot be changed. Not seen are programs that read through io_uring,
-and paths of a program that changed its root directory are taken as they are.
+What changes files is left out, since a repository cannot be changed; but a socket that has a path is asked for by who
+connects to it, and by who makes it. Not seen are programs that read through io_uring, and messages to a socket that
+nobody connected to; paths of a program that changed its root directory are taken as they are.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from outcrop.strace.lines import Argument, Descriptor, Event, Line, Text, Word
+from outcrop.strace.lines import Argument, Descriptor, Event, Line, Text, Word, unescaped
 
 
 class AccessKind(Enum):
@@ -84,6 +86,10 @@ _CALLS = {
     )},
     b"name_to_handle_at": _Call(_STAT, 0, 1, _Last.SHOWS),
 }  # fmt: skip
+
+_SOCKET_CALLS = frozenset({b"connect", b"bind"})
+_SOCKET_PATH = re.compile(rb'sun_path="(?P<path>[^"\\]*(?:\\.[^"\\]*)*)"(?!\.)', re.DOTALL)
+"""In the second argument. A name that is no path has an @ before it."""
 
 _LISTING_CALLS = frozenset({b"getdents", b"getdents64"})
 _FORKING_CALLS = frozenset({b"clone", b"clone3", b"fork", b"vfork"})
@@ -166,6 +172,8 @@ class AskedPaths:
             if isinstance(first, Descriptor) and first.path is not None and not line.error:
                 return [AskedPath(first.path, AccessKind.DIRECTORY, True)]
             return []
+        if line.name in _SOCKET_CALLS:
+            return _socket(line, current.path)
         call = _CALLS.get(line.name)
         if call is None or len(line.arguments) <= call.path:
             return []
@@ -179,6 +187,15 @@ class AskedPaths:
         if line.opened is not None and line.opened != place:
             asked.append(AskedPath(line.opened, kind, True))
         return asked
+
+
+def _socket(line: Line, current: bytes) -> list[AskedPath]:
+    address = line.arguments[1] if len(line.arguments) > 1 else None
+    match = _SOCKET_PATH.search(address.value) if isinstance(address, Word) else None
+    if match is None or not match["path"]:
+        return []
+    found = line.error == b"EADDRINUSE" if line.name == b"bind" else line.error not in _NOT_THERE
+    return [AskedPath(_joined(current, unescaped(match["path"])), _STAT, found)]
 
 
 def _place(call: _Call, arguments: tuple[Argument, ...], current: bytes) -> bytes | None:

@@ -48,7 +48,7 @@ def test_what_is_a_wheel_for_debian_is_an_atom_like_all_others(tmp_path: Path) -
     without = set_of(("zlib", "sys-libs/zlib")) + wheel + 'programs = ["thing"]\n'
     plan = planned(tmp_path, base=without)
     assert plan.without_atom == ("thing",)
-    assert wanted_programs(sets_with_atoms(plan.sets), X86, "") == ()
+    assert wanted_programs(sets_with_atoms(plan.sets), X86, "") == {}
 
 
 def test_packages_that_gentoo_has_as_one_are_one_atom(tmp_path: Path) -> None:

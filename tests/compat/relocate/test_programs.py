@@ -89,17 +89,47 @@ def test_a_program_speaks_of_the_new_places(tmp_path: Path, options: tuple[str, 
     assert said(program, f"{P}/etc/compared")[4] == "yes"
 
 
-def test_a_program_gets_one_run_path_that_holds_for_its_libraries_too(tmp_path: Path) -> None:
-    program = tmp_path / "program"
-    loader = compiled(program, "-Wl,-rpath,/old", "-Wl,--enable-new-dtags")
-    relocate_file(tmp_path, "program", rules(loader))
+OWN = "/usr/lib/private:$ORIGIN/../lib:/old:relative:${ORIGIN}/../../out::/usr/lib"
+
+
+@pytest.mark.parametrize("tags", ["enable", "disable"])
+def test_a_programs_own_run_path_moves_behind_the_trusted_directories(tmp_path: Path, tags: str) -> None:
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/program"
+    loader = compiled(program, f"-Wl,-rpath,{OWN}", f"-Wl,--{tags}-new-dtags")
+    changes = relocate_file(tmp_path, "bin/program", rules(loader))
     image = ElfImage(program.read_bytes())
-    assert image.dynamic_strings(DT_RPATH) == [f"/lib/x86_64-linux-gnu:{P}/usr/lib".encode()]
+    wanted = f"/lib/x86_64-linux-gnu:{P}/usr/lib/private:$ORIGIN/../lib:{P}/usr/lib"
+    assert image.dynamic_strings(DT_RPATH) == [wanted.encode()]
     assert image.dynamic_strings(DT_RUNPATH) == []
+    assert changes is not None
+    assert {b"/old", b"relative", b"${ORIGIN}/../../out"} <= set(changes.left)
     if shutil.which("readelf"):
         told = subprocess.run(["readelf", "-Wdl", str(program)], capture_output=True, text=True, check=True)
-        assert f"/lib/x86_64-linux-gnu:{P}/usr/lib" in told.stdout
+        assert wanted in told.stdout
         assert "arning" not in told.stderr
+
+
+def test_a_library_beside_a_program_is_found_through_the_programs_own_run_path(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "private").mkdir()
+    library = tmp_path / "private/libbeside.so"
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(library)],
+        input="int beside(void) { return 42; }",
+        text=True,
+        check=True,
+    )
+    program = tmp_path / "bin/program"
+    command = ["gcc", "-x", "c", "-", "-x", "none", str(library), "-Wl,-rpath,$ORIGIN/../private", "-o", str(program)]
+    text = "int beside(void); int main(void) { return beside(); }"
+    subprocess.run(command, input=text, text=True, check=True)
+    loader = (ElfImage(program.read_bytes()).interpreter or b"").decode()
+    for path in ("bin/program", "private/libbeside.so"):
+        changes = relocate_file(tmp_path, path, rules(loader))
+        assert changes is not None
+        assert not changes.refused
+    assert subprocess.run([str(program)], check=False).returncode == 42
 
 
 def test_the_kernel_starts_it_with_the_loader_of_the_layer(tmp_path: Path) -> None:

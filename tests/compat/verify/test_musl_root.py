@@ -31,7 +31,7 @@ def roots(tmp_path: Path) -> Roots:
     layout = LayerLayout(repository_name("software.example.org"), "2026.06", FAMILY)
     (tmp_path / "layer").mkdir()
     (tmp_path / "made").mkdir()
-    return Roots(sealed_root(layout, tmp_path / "layer"), tmp_path / "made", (), None)
+    return Roots(sealed_root(layout, tmp_path / "layer"), tmp_path / "made", ())
 
 
 @pytest.mark.integration

@@ -10,7 +10,6 @@ from outcrop.compat.family import FAMILIES, family_named
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.sealed_root import SealedRoot, entered
 from outcrop.compat.verify.oldest import EmulatedRoot, emulated
-from outcrop.compat.verify.report import Checked, Finding, Report
 from outcrop.cvmfs.names import repository_name
 
 LAYOUT = LayerLayout(repository_name("software.example.org"), "2026.06", family_named("x86_64"))
@@ -66,11 +65,3 @@ def test_copies_are_marked_and_originals_are_not(root: SealedRoot, tmp_path: Pat
     assert isinstance(found, str)  # bubblewrap is not run in earnest here
     assert (tmp_path / "made/bash").read_bytes() == PROGRAM[:15] + b"\x01" + PROGRAM[16:]
     assert (root.tree / "usr/bin/bash").read_bytes() == PROGRAM
-
-
-def test_checks_at_the_same_time_are_reported_in_order() -> None:
-    report = Report()
-    checks = {name: lambda name=name: Checked(1, (Finding(name, "is wrong"),)) for name in ("a", "b", "c")}
-    assert [result.name for result in report.add_together(checks)] == ["a", "b", "c"]
-    assert [result.checked.findings[0].subject for result in report.results] == ["a", "b", "c"]
-    assert not report.passed

@@ -51,6 +51,7 @@ class Edit:
 
 _PERLS_SETTINGS = _any_of(r"usr/lib/[^/]+/perl(?:-base|/[^/]+)/Config(?:_heavy)?\.p[lm]")
 _DRIVERS = _any_of(r"usr/bin/[a-z0-9_]+-linux-gnu-(?:gcc|g\+\+|cpp|gfortran|gcc-ar|gcc-nm|gcc-ranlib)-\d+")
+_MODULES = _any_of(r"usr/share/modules/init/.*", r"usr/lib/[^/]+/modulecmd\.tcl")
 
 EDITS = (
     # The drivers put `/usr/lib/gcc/` together from two numbers in their code (x86_64). Everything of that kind they
@@ -66,5 +67,7 @@ EDITS = (
     # Where modules look for libraries. `/lib` alone, between spaces, could be anything elsewhere.
     Edit(_PERLS_SETTINGS, b" /lib'", b" /usr/lib'"),
     Edit(_PERLS_SETTINGS, b" /lib ", b" /usr/lib "),
+    # Behind a variable with what comes before the command, which ends in a space where it is not empty.
+    Edit(_MODULES, b"}/usr/bin/tclsh", b"} /usr/bin/tclsh"),
 )
 """Paths that are part of instructions or of arrays, where nothing longer fits, and such as no rule would find."""

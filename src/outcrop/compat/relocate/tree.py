@@ -29,6 +29,7 @@ from outcrop.compat.relocate.libc import conversions, mend_libc
 from outcrop.compat.relocate.loader import has_trusted_directories, move_loader
 from outcrop.compat.relocate.path_rules import QUICK, PathRules
 from outcrop.compat.relocate.programs import COMPILERS, COMPILERS_KEEP, EDITS, LIBC, LOADER
+from outcrop.compat.relocate.run_paths import moved_run_path, run_path_entries
 from outcrop.compat.relocate.strings_of_elf import re_point
 from outcrop.errors import CommandFailed, FormatError, InvalidValue, storage_error
 from outcrop.progress import SILENT, Progress
@@ -43,7 +44,8 @@ _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class TreeRules:
-    """How a tree moves. `directories` are where libraries are looked for; `loader` is the interpreter of programs.
+    """How a tree moves. `directories` are where libraries are looked for, last among the layer's own; `loader` is the
+    interpreter of programs.
     `untouched` matches paths (relative to the tree) of files that stay as they are."""
 
     paths: PathRules
@@ -197,8 +199,11 @@ def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | 
         changes.needs = tuple(image.dynamic_strings(DT_NEEDED))
         if image.segment(PT_INTERP):
             image.set_interpreter(rules.loader)
-        if image.segment(PT_DYNAMIC) and image.dynamic_values(DT_NEEDED):
-            image.set_run_path(":".join(rules.directories).encode())
+        entries = run_path_entries(image)
+        if image.segment(PT_DYNAMIC) and (entries or image.dynamic_values(DT_NEEDED)):
+            run_path = moved_run_path(entries, path, rules.directories, rules.paths)
+            image.set_run_path(b":".join(run_path.directories))
+            changes.left += run_path.left
         if LOADER.fullmatch(path):
             move_loader(image, rules.triplet, rules.directories)
         elif not has_trusted_directories(data, rules.triplet):
@@ -206,7 +211,8 @@ def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | 
             untouched = (conversions(rules.triplet),) if LIBC.fullmatch(path) else ()
             strings = re_point(image, replace(rules.paths, kept=(*rules.paths.kept, *kept)), untouched)
             changes.moved = len(strings.moved)
-            changes.lengths, changes.left, changes.inlined = strings.lengths, strings.left, strings.inlined
+            changes.lengths, changes.inlined = strings.lengths, strings.inlined
+            changes.left += strings.left
             if LIBC.fullmatch(path):
                 mend_libc(image, rules.paths.prefix, rules.triplet, strings.lengths)
         return changes, image.finished()

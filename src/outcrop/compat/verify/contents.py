@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from outcrop.compat.delivered import Declared, declared_links, may_be_shown
 from outcrop.compat.layout import RECORDS
-from outcrop.compat.record import LINK, digests, files_in, recorded_redirections, require_record
+from outcrop.compat.record import LINK, digests, files_in, require_record
 from outcrop.compat.redirection import VARIANT
 from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.errors import storage_error
 
 _CAPABILITIES = "security.capability"
+
+_OF_PACKAGES = re.compile(rb"/build/(?:reproducible-path/|[a-z0-9.+-]+-[A-Za-z0-9]{6}/)")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildMachine:
+    """What would be of the machine that built a layer: `places`, which are paths, in any file; `names` (its own, and
+    its user's home, which may be words of a package) in the files `made` there, None for all."""
+
+    places: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    made: re.Pattern[str] | None = None
 
 
 def recorded_files(tree: Path) -> Checked:
@@ -53,19 +68,21 @@ def permissions(tree: Path) -> Checked:
 
 def links(tree: Path, prefix: PurePosixPath | None = None) -> Checked:
     """Every link leads to something in the layer, but for those that a site can redirect, which are those of the record
-    and no others. A layer from before there was such a record may have any. With a `prefix`, a link may also name that:
-    what was compiled for it has such links. FormatError."""
+    and no others, as they were stored or as a client delivers them. A layer from before there was such a record may
+    have any. With a `prefix`, a link may also name that: what was compiled for it has such links. FormatError."""
     number, findings = 0, []
     root = os.path.realpath(tree)
-    recorded = recorded_redirections(tree)
-    declared = {_settled(root, link.path): link.target for link in recorded.layer} if recorded is not None else {}
+    recorded = declared_links(tree)
+    declared = recorded or {}
+    missing = set(declared)
     for path, place in _entries(tree):
         if not place.is_symlink():
             continue
         number += 1
         target = os.readlink(place)
         if path in declared:
-            if target != declared.pop(path):
+            missing.discard(path)
+            if not may_be_shown(declared[path], target):
                 findings.append(Finding(path, f"leads to {target}, not where its record says"))
         elif target.startswith(VARIANT):
             if recorded is not None:
@@ -75,38 +92,55 @@ def links(tree: Path, prefix: PurePosixPath | None = None) -> Checked:
                 findings.append(Finding(path, f"leads to {target}, which does not exist"))
         elif target.startswith("/"):
             findings.append(Finding(path, f"leads to {target}, which is not relative to the layer"))
-        elif not _passes_variant(tree, path, target) and not place.exists():
+        elif _passes_site(tree, path, target, declared):
+            continue
+        elif not place.exists():
             findings.append(Finding(path, f"leads to {target}, which does not exist"))
-        elif place.exists() and not os.path.realpath(place).startswith(root):
+        elif not f"{os.path.realpath(place)}/".startswith(f"{root}/"):
             findings.append(Finding(path, f"leads out of the layer, to {target}"))
-    findings += [Finding(path, "is no link, and a site cannot redirect it") for path in sorted(declared)]
+    findings += [Finding(path, "is no link, and a site cannot redirect it") for path in sorted(missing)]
     return checked(number, findings)
 
 
-def _settled(root: str, path: str) -> str:
-    """`path`, relative to the layer `root`, as a walk comes by it."""
-    directory, name = os.path.split(path)
-    return os.path.relpath(os.path.join(os.path.realpath(os.path.join(root, directory)), name), root)
-
-
-def _passes_variant(tree: Path, path: str, target: str) -> bool:
-    """Whether the way to `target` comes by a link that only a client can follow."""
+def _passes_site(tree: Path, path: str, target: str, declared: Declared) -> bool:
+    """Whether the way to `target` comes by a link that a site can redirect."""
     place = Path(os.path.normpath(os.path.join(os.path.dirname(path), target)))
-    candidates = (tree / part for part in (place, *place.parents))
-    return any(one.is_symlink() and os.readlink(one).startswith(VARIANT) for one in candidates)
+    return any(
+        str(one) in declared or ((tree / one).is_symlink() and os.readlink(tree / one).startswith(VARIANT))
+        for one in (place, *place.parents)
+    )
 
 
-def build_machine_paths(tree: Path, places: tuple[str, ...]) -> Checked:
-    """No file has one of `places` in it, paths of the machine that built the layer; records count, too."""
-    wanted = [os.fsencode(place) for place in places]
-    number, findings = 0, []
+def build_machine_paths(tree: Path, machine: BuildMachine) -> Checked:
+    """No file has anything in it that only the machine had that built the layer; records count, too. Paths of those who
+    built the packages are told and no finding: they are in assertions and in what compilers were called with."""
+    places = _any_of(machine.places)
+    all_texts = _any_of((*machine.places, *machine.names))
+    number, findings, of_packages = 0, [], []
     for path, place in _entries(tree, records=True):
         if place.is_symlink() or not place.is_file():
             continue
         number += 1
         data = place.read_bytes()
-        findings += [Finding(path, f"has {os.fsdecode(text)} in it") for text in wanted if text in data]
-    return checked(number, findings)
+        made = machine.made is None or machine.made.fullmatch(path) or path.startswith(f"{RECORDS}/")
+        found = sorted(set((all_texts if made else places).findall(data)))
+        findings += [Finding(path, f"has {os.fsdecode(text)} in it") for text in found]
+        if not found and _OF_PACKAGES.search(data):
+            of_packages.append(path)
+    told = f"{of_packages[0]} and {len(of_packages) - 1} more" if of_packages else ""
+    skipped = [Finding(told, "name directories in which Debian built their package")] if of_packages else []
+    return checked(number, findings, skipped)
+
+
+def _any_of(texts: Iterable[str]) -> re.Pattern[bytes]:
+    """Finds each of `texts` where it is not a part of a longer name."""
+    wanted = (
+        (rb"(?<![A-Za-z0-9_.-])" if text[0].isalnum() else b"")
+        + re.escape(os.fsencode(text))
+        + (rb"(?![A-Za-z0-9_-])" if text[-1].isalnum() else b"")
+        for text in texts
+    )
+    return re.compile(b"|".join(wanted) or rb"(?!)")
 
 
 def _entries(tree: Path, *, records: bool = False) -> Iterator[tuple[str, Path]]:

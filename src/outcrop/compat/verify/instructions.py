@@ -6,7 +6,7 @@ in it what asks: the processor, or the loader and the kernel by one of their fun
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +30,9 @@ _ASKING = (b"_rtld_global_ro", b"getauxval", b"__cpu_model", b"__riscv_hwprobe",
 _ENTRY = slice(24, 32)
 """Where an ELF header says at which address the program begins."""
 
+_DECODED, _DECODER = "x86_64", "iced_x86"
+"""The family whose instructions only a package decodes, and its module."""
+
 _TOLD = 3
 """How many extensions are told of one file."""
 
@@ -51,11 +54,7 @@ class Looked:
 
 def instructions(tree: Path, family: Family, choices: Sequence[Choice], workers: int) -> Checked:
     """Programs and libraries have instructions of the baseline of `family` only, but for `choices`. StorageError."""
-    try:
-        baseline = _baseline(family)
-    except ImportError:
-        missing = "is not installed: `pip install outcrop[build]` brings it"
-        return checked(0, (), [Finding("instructions", f"the Python package iced-x86 {missing}")])
+    baseline = _baseline(family)
     try:
         paths = sorted(programs_of(tree, family), key=lambda path: -(tree / path).stat().st_size)
         with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
@@ -67,6 +66,11 @@ def instructions(tree: Path, family: Family, choices: Sequence[Choice], workers:
     except OSError as error:
         raise storage_error(error) from error
     return checked(len(paths), sorted(findings, key=lambda one: one.subject), skipped)
+
+
+def lacks_decoder(family: Family) -> bool:
+    """Whether this Python lacks what the instructions of `family` are looked at with."""
+    return family.name == _DECODED and importlib.util.find_spec(_DECODER) is None
 
 
 def programs_of(tree: Path, family: Family) -> Iterator[str]:

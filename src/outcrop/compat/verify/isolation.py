@@ -19,18 +19,27 @@ from pathlib import Path, PurePosixPath
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.process_group import run_group
 from outcrop.compat.sealed_root import SealedRoot
-from outcrop.compat.verify.jobs import JOBS, Job
+from outcrop.compat.verify.job import Job
+from outcrop.compat.verify.jobs import JOBS
 from outcrop.compat.verify.musl_root import SEARCHED, make_musl_root
-from outcrop.compat.verify.programs import LEFT_ALONE, programs_in, start_script
+from outcrop.compat.verify.programs import Expected, answers_in, judged, programs_in, start_script, started_paths
 from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.strace.asked_paths import AccessKind, AskedPath, AskedPaths
 from outcrop.strace.lines import LineReader
 from outcrop.strace.run import Tracer
 
+_NUMBERS = sorted({0, 4711, os.getuid()})
+"""Root's, that of an account which jobs ask for, and that of whoever runs them."""
+
 _ACCOUNTS = {
-    "passwd": "root:x:0:0:root:/tmp:/bin/sh\ntester:x:4711:4711:Tester:/tmp:/bin/sh\n",
+    "passwd": "".join(
+        f"{name}:x:{number}:{number}:{name.title()}:/tmp:/bin/sh\n"
+        for number in _NUMBERS
+        for name in [{0: "root", 4711: "tester"}.get(number, "runner")]
+    ),
     "group": "root:x:0:\ntester:x:4711:\n",
-    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    # As at a site with sssd or nslcd: their libraries are loaded, and find nobody who answers.
+    "nsswitch.conf": "passwd: files sss ldap\ngroup: files sss ldap\nhosts: files\n",
     "hosts": "127.0.0.1 localhost\n",
 }
 
@@ -53,8 +62,14 @@ _HOSTILE = {
     "usr/lib/python3/dist-packages/sitecustomize.py": "raise SystemExit('hostile')\n",
 }
 
-_ALLOWED = ("/proc", "/dev", "/sys", "/tmp", "/selinux", "/usr/gnemul", "/etc/qemu-binfmt")
-"""What is the kernel's, for temporary files, or QEMU's own. SELinux's library still asks for its old place."""
+_ALLOWED = ("/proc", "/dev", "/sys", "/tmp", "/selinux")
+"""What is the kernel's, or for temporary files. SELinux's library still asks for its old place."""
+
+_RUN = "/run/"
+"""Hosts have it as `/var/run`, too, by which glibc asks for the name server's cache."""
+
+_OF_QEMU = ("/usr/gnemul", "/etc/qemu-binfmt")
+"""Where QEMU itself looks, which plays another family's processor."""
 
 _NO_PATHS = re.compile(rb"/\*std(?:in|out)\*\\|/memfd:.*")
 """Names that zstd gives to standard input and output, and asks the kernel for; and memory that QEMU opens as a file."""
@@ -65,12 +80,11 @@ _FAILED = "failed: "
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """The roots to try, made below `directory`; `tracer` is the strace to run, None where there is none."""
+    """The roots to try, made below `directory`; `host_paths` are the declared paths of the host."""
 
     root: SealedRoot
     directory: Path
     host_paths: tuple[str, ...]
-    tracer: Tracer | None
 
     def with_accounts(self) -> SealedRoot:
         """A root with a few accounts, and nothing else."""
@@ -107,14 +121,14 @@ class Roots:
 
 
 def run_jobs(root: SealedRoot, jobs: Sequence[Job] = JOBS, extra: Mapping[str, str] | None = None) -> Checked:
-    """Every job that the layer has the programs for gives its answer in `root`, with `extra` in its environment."""
+    """Every job that the layer has the programs for gives its answer in `root`, with `extra` in its environment. `root`
+    must be one in which also what a program starts runs."""
     there = programs_in(root.tree)
     findings, skipped, number = [], [], 0
     for job in jobs:
         missing = job.missing(root.tree, there)
-        if missing or not root.children_too:
-            problem = f"the layer has no {missing}" if missing else "QEMU runs no shell's programs on this kernel"
-            skipped.append(Finding(job.name, problem))
+        if missing:
+            skipped.append(Finding(job.name, f"the layer has no {missing}"))
             continue
         number += 1
         finding = _wrong(root, job, extra or {})
@@ -138,12 +152,12 @@ def _wrong(root: SealedRoot, job: Job, extra: Mapping[str, str]) -> Finding | No
     return Finding(job.name, f"answers wrongly (exit code {ended.returncode}): {said}")
 
 
-def nothing_of_the_host(roots: Roots) -> Checked:
-    """A tracer sees all programs start and all jobs run, and no path of the host asked for but the declared ones."""
-    assert roots.tracer is not None
+def nothing_of_the_host(roots: Roots, tracer: Tracer, expected: Expected) -> Checked:
+    """A tracer sees all programs start, as `expected`, and all jobs run, and no path of the host asked for but the
+    declared ones."""
     root = roots.with_accounts()
     prefix = str(root.layout.prefix)
-    paths = [path for name, path in programs_in(root.tree).items() if name not in LEFT_ALONE]
+    paths = started_paths(root.tree)
     there = programs_in(root.tree)
     scripts = [
         f'({job_script(job)}) >/dev/null 2>&1\n[ $? = 0 ] || echo "{_FAILED}{job.name}"'
@@ -152,44 +166,47 @@ def nothing_of_the_host(roots: Roots) -> Checked:
     ]
     script = roots.directory / "traced.sh"
     script.write_text(
-        f"export EPREFIX={prefix}\ncd /tmp\n" + start_script(prefix, paths) + "\n" + "\n".join(scripts) + "\n",
+        f"export EPREFIX={prefix}\ncd /tmp\n({start_script(prefix, paths)})\n" + "\n".join(scripts) + "\n",
         encoding="utf-8",
     )
     place = PurePosixPath("/tmp/traced.sh")
     root = replace(root, binds={**root.binds, place: script})
     trace = roots.directory / "trace"
     command = root.command_line([f"{prefix}/usr/bin/bash", str(place)])
-    tracing = [roots.tracer.program, *roots.tracer.options, "-o", str(trace), "--", *command]
-    ended = run_group(tracing, seconds=_TRACE_SECONDS)
+    ended = run_group([tracer.program, *tracer.options, "-o", str(trace), "--", *command], seconds=_TRACE_SECONDS)
     # strace itself sees where files really are.
     sources = (root.tree, *filter(None, [root.shared]), *root.binds.values())
     real = (str(place), *(os.path.realpath(source) for source in sources))
-    seen = _Seen(root.layout, (*_ALLOWED, *roots.host_paths, *real))
+    emulator = _OF_QEMU if root.qemu is not None else ()
+    host_paths = (*roots.host_paths, *(f"/var{path}" for path in roots.host_paths if path.startswith(_RUN)))
+    seen = Seen(root.layout, (*_ALLOWED, *emulator, *host_paths, *real))
     reader, asked = LineReader(), AskedPaths(b"/tmp")
     with trace.open("rb") as lines:
         for text in lines:
             line = reader.read(text)
             if line is not None:
                 seen.take(asked.read(line))
-    findings = [
-        Finding(line.removeprefix(_FAILED), "fails under the tracer, which cannot see what it would ask for")
-        for line in ended.stdout.splitlines()
-        if line.startswith(_FAILED)
-    ]
+    answers, rest = answers_in(ended.stdout)
+    failed = [*judged(root, paths, answers, expected)]
+    failed += [Finding(line.removeprefix(_FAILED), "fails") for line in rest.splitlines() if line.startswith(_FAILED)]
+    unseen = "under the tracer, which so cannot see all that it would ask for"
+    findings = [Finding(one.subject, f"{one.problem}, {unseen}") for one in failed]
     foreign = sorted(seen.foreign.items())
     findings += [Finding(os.fsdecode(path), f"is asked for {count} times") for path, count in foreign]
     return checked(seen.number, findings)
 
 
-class _Seen:
-    """Sorts the paths that a run asks for, once the layer's first program is started."""
+class Seen:
+    """Sorts the paths that a run asks for, once the layer's first program is started. Its own are those below the
+    layer's prefix, and the directories on the way there, but not what else is in these."""
 
     def __init__(self, layout: LayerLayout, allowed: Iterable[str]) -> None:
         self.number = 0
         self.foreign: Counter[bytes] = Counter()
         self._prefix = os.fsencode(layout.prefix)
-        self._allowed = frozenset(os.fsencode(path) for path in (*allowed, str(layout.mount_root)))
-        self._below_allowed = tuple(path + b"/" for path in self._allowed)
+        whole = [os.fsencode(path) for path in (*allowed, str(layout.prefix))]
+        self._allowed = frozenset((*whole, *(os.fsencode(path) for path in layout.prefix.parents)))
+        self._below_allowed = tuple(path + b"/" for path in whole)
         self._started = False
 
     def take(self, asked: Iterable[AskedPath]) -> None:
@@ -199,7 +216,7 @@ class _Seen:
             if not self._started:
                 continue
             self.number += 1
-            if not (path == b"/" or _NO_PATHS.fullmatch(one.path) or self._is_allowed(path)):
+            if not (_NO_PATHS.fullmatch(one.path) or self._is_allowed(path)):
                 self.foreign[path] += 1
 
     def _is_allowed(self, path: bytes) -> bool:

@@ -2,37 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from pathlib import Path
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """`script` runs in an empty directory; its standard output must be `answer`. It is left out where the layer has not
-    all in `needs`: programs, and paths (those with a slash). `user`: it looks accounts up, so it needs some."""
-
-    name: str
-    needs: tuple[str, ...]
-    script: str
-    answer: str
-    user: bool = False
-
-    def missing(self, tree: Path, programs: Collection[str]) -> str:
-        """What it needs and the layer `tree`, with these `programs`, does not have; empty where nothing is missing."""
-        for need in self.needs:
-            if not ((tree / need).exists() if "/" in need else need in programs):
-                return need
-        return ""
-
-
-def _python(*lines: str) -> str:
-    return "python3 - <<'END'\n" + "\n".join(lines) + "\nEND"
-
-
-def _file(name: str, *lines: str) -> str:
-    return f"cat > {name} <<'END'\n" + "\n".join(lines) + "\nEND\n"
-
+from outcrop.compat.verify.cluster_jobs import CLUSTER_JOBS
+from outcrop.compat.verify.job import Job
+from outcrop.compat.verify.job import file as _file
+from outcrop.compat.verify.job import python as _python
+from outcrop.compat.verify.network_jobs import NETWORK_JOBS
 
 _TRANSLATION = _file(
     "de.po",
@@ -122,7 +96,13 @@ JOBS = (
         "TZ=Europe/Berlin date -d 2026-07-01T10:00Z +%H",
         "12\n",
     ),
-    Job("character sets", ("iconv", "od"), "printf 'é' | iconv -f UTF-8 -t ISO-8859-15 | od -An -tx1", " e9\n"),
+    Job(
+        "character sets",
+        ("iconv", "od"),
+        "printf 'é' | iconv -f UTF-8 -t ISO-8859-15 | od -An -tx1; "
+        "printf '日' | iconv -f UTF-8 -t EUC-JP | od -An -tx1",
+        " e9\n c6 fc\n",
+    ),
     Job("terminals", ("tput",), "TERM=xterm tput cols; TERM=vt100 tput cols", "80\n80\n"),
     Job("accounts", ("getent", "id"), "getent passwd tester | cut -d: -f5; id -un 4711", "Tester\ntester\n", user=True),
     Job(
@@ -261,25 +241,7 @@ JOBS = (
         "gcc t.c $(pkg-config --cflags $packages) -Wl,--no-as-needed $(pkg-config --libs $packages) -lbz2 -o t; ./t",
         "9",
     ),
-    Job(
-        "TLS",
-        ("openssl", "curl", "python3"),
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=here -addext subjectAltName=IP:127.0.0.1 "
-        "-keyout key -out cert 2>/dev/null; echo fetched > t; "
-        + _python(
-            "import http.server, ssl, subprocess, threading",
-            "class Quiet(http.server.SimpleHTTPRequestHandler):",
-            "    def log_message(self, *_): pass",
-            "server = http.server.HTTPServer(('127.0.0.1', 0), Quiet)",
-            "context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)",
-            "context.load_cert_chain('cert', 'key')",
-            "server.socket = context.wrap_socket(server.socket, server_side=True)",
-            "threading.Thread(target=server.serve_forever, daemon=True).start()",
-            "url = f'https://127.0.0.1:{server.server_port}/t'",
-            "subprocess.run(['curl', '-sS', '--cacert', 'cert', url])",
-            "print(subprocess.run(['curl', '-s', url]).returncode)",
-        ),
-        "fetched\n60\n",
-    ),
+    *NETWORK_JOBS,
+    *CLUSTER_JOBS,
 )
-"""What people do with a layer. The second answer of TLS is curl's for a certificate that no authority has signed."""
+"""What people do with a layer. The second conversion is a module that needs a library beside it."""

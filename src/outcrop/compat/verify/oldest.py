@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from outcrop.compat.relocate.elf_image import MAGIC
 from outcrop.compat.sealed_root import NAMESPACE, QEMU_PLACE, SealedRoot, rule, static_qemu
 from outcrop.compat.verify.isolation import Roots, run_jobs
-from outcrop.compat.verify.jobs import JOBS, Job
-from outcrop.compat.verify.programs import LEFT_ALONE, codes_of, programs_in, started
+from outcrop.compat.verify.job import Job
+from outcrop.compat.verify.jobs import JOBS
+from outcrop.compat.verify.programs import Answer, Expected, answers_of, is_program, judged, started_paths
 from outcrop.compat.verify.report import Checked, checked
 
 _LIST = PurePosixPath("/proc/sys/fs/binfmt_misc")
@@ -81,20 +81,19 @@ def _marked(program: Path, directory: Path) -> Path:
     return place
 
 
-def programs_start(root: EmulatedRoot, workers: int) -> Checked:
-    """Every program of the layer starts; scripts are left out, since what runs them is a program."""
-    paths = [path for name, path in programs_in(root.tree).items() if name not in LEFT_ALONE]
-    paths = [path for path in paths if _is_program(root.tree / path)]
+def programs_start(root: EmulatedRoot, expected: Expected, workers: int) -> Checked:
+    """Every program of the layer starts, as `expected`; scripts are left out, since what runs them is a program."""
+    paths = [path for path in started_paths(root.tree) if is_program(root.tree / path)]
     drivers = [str(_NATIVE / name) for name in _DRIVERS]
 
-    def codes(part: Sequence[str]) -> dict[str, int]:
-        return codes_of(root, part, *drivers)
+    def answers(part: Sequence[str]) -> dict[str, Answer]:
+        return answers_of(root, part, *drivers)
 
-    found: dict[str, int] = {}
+    found: dict[str, Answer] = {}
     with ThreadPoolExecutor(workers) as pool:
-        for part in pool.map(codes, (paths[start::workers] for start in range(workers))):
+        for part in pool.map(answers, (paths[start::workers] for start in range(workers))):
             found |= part
-    return checked(len(paths), filter(None, (started(path, found.get(path, 127)) for path in paths)))
+    return checked(len(paths), judged(root, paths, found, expected))
 
 
 def jobs_run(roots: Roots, workers: int) -> Checked:
@@ -108,8 +107,3 @@ def jobs_run(roots: Roots, workers: int) -> Checked:
         done = list(pool.map(run, JOBS))
     findings = (finding for one in done for finding in one.findings)
     return checked(sum(one.number for one in done), findings, (left for one in done for left in one.skipped))
-
-
-def _is_program(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC

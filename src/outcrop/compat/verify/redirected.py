@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from outcrop.compat.redirection import DEFAULTS, HOST_INJECTIONS, Redirections, VariantLink
-from outcrop.compat.relocate.elf_image import DT_NEEDED, ElfImage
+from outcrop.compat.relocate.elf_image import DT_NEEDED, SUPPORTED, ElfImage
 from outcrop.compat.sealed_root import SealedRoot
 from outcrop.compat.shared_links import lay_links
 from outcrop.compat.verify.report import Checked, Finding, checked
@@ -141,10 +141,10 @@ class _Trial:
     def _library(self) -> PurePosixPath | None:
         """A library of the layer that its shell needs, relative to the prefix."""
         program = self.root.tree / _PROGRAM
-        if not program.is_file():
+        if not program.is_file() or not (data := program.read_bytes()).startswith(SUPPORTED):
             return None
         directory = PurePosixPath("usr/lib", self.root.layout.family.triplet)
-        for name in ElfImage(program.read_bytes()).dynamic_strings(DT_NEEDED):
+        for name in ElfImage(data).dynamic_strings(DT_NEEDED):
             place = directory / name.decode()
             if not place.name.startswith(_NEEDED_BY_ALL) and (self.root.tree / place).is_file():
                 return place

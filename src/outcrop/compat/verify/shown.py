@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from outcrop.compat.delivered import declared_links
 from outcrop.compat.redirection import VARIANT, VariantLink
 from outcrop.compat.shared_links import lay_links
 from outcrop.cvmfs.variant import expand
@@ -20,7 +21,9 @@ NO_SETTINGS: Settings = {}
 
 def show_as_client(tree: Path, place: Path, settings: Settings = NO_SETTINGS) -> None:
     """Makes the new directory `place` a copy of `tree`, of links to its files where the file system allows that, as a
-    client with these `settings` shows it. StorageError."""
+    client with these `settings` shows it, whatever the one shows that `tree` may come from. FormatError,
+    StorageError."""
+    declared = declared_links(tree) or {}
 
     def copy(source: str, target: str) -> str:
         try:
@@ -34,7 +37,11 @@ def show_as_client(tree: Path, place: Path, settings: Settings = NO_SETTINGS) ->
         for directory, names, files in os.walk(place):
             for name in (*names, *files):
                 link = Path(directory, name)
-                if link.is_symlink() and VARIANT in (target := os.readlink(link)):
+                if not link.is_symlink():
+                    continue
+                stored = declared.get(os.path.relpath(link, place))
+                target = stored.target if stored is not None else os.readlink(link)
+                if VARIANT in target:
                     link.unlink()
                     link.symlink_to(filled_in(target, settings))
     except OSError as error:

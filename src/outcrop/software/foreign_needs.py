@@ -1,0 +1,140 @@
+"""What was built on a layer needs the layer and the stack, and nothing of the machine that built it.
+
+A program that names the host's loader, looks for libraries outside of the repository, or needs a library that only the
+host has, runs where it was built and breaks elsewhere: it is refused before it can be published. What is opened by name
+while a program runs is not seen here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from outcrop.compat.linkage import Linkage, linkage_of
+from outcrop.compat.loader_search import LoaderSearch, expanded, loader_search
+from outcrop.errors import FormatError, InvalidValue, storage_error
+from outcrop.software.changeset import ChangeSet
+from outcrop.software.layer_below import LayerBelow
+from outcrop.software.layout import SoftwareLayout
+
+_DRIVERS = re.compile(r"lib(?:cuda|cudadebugger|nvcuvid|nvoptix|nvidia-[a-z0-9-]+)\.so\.\d+")
+"""Libraries of a device's driver, which are always the host's: sites put them into `host_injections`."""
+
+_NAMED = 4
+"""More files than this make an error unreadable."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignNeed:
+    """The file `path`, relative to the repository's root, and what it has of another machine."""
+
+    path: str
+    problem: str
+
+
+def require_own_needs(layout: SoftwareLayout, layer: LayerBelow, changes: ChangeSet) -> None:
+    """Returns if every program and library in `changes` names the layer's loader, looks for libraries within the
+    repository, and needs those of the layer and of the stack. InvalidValue naming the files, FormatError for a layer
+    whose loader says nothing, StorageError."""
+    found = foreign_needs(layout, layer, changes)
+    if not found:
+        return
+    shown = "; ".join(f"{one.path} {one.problem}" for one in found[:_NAMED])
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    places = sorted({str(changes.tree / directory) for one in found if (directory := _installation(layout, one.path))})
+    raise InvalidValue(
+        what="what was built on the layer",
+        problem=f"would need the machine that built it: {shown}{more}",
+        hint="bring what is missing into the layer's sets or the easystack, or take it out of the easyconfig; "
+        f"then remove {', '.join(places)} and build again",
+    )
+
+
+def foreign_needs(layout: SoftwareLayout, layer: LayerBelow, changes: ChangeSet) -> tuple[ForeignNeed, ...]:
+    """What in `changes` needs something else than the layer and the stack, in the order of the paths. FormatError,
+    StorageError."""
+    repository = _Repository(layout, changes.tree, loader_search(layer.tree, layer.layout))
+    found = []
+    for path in sorted(_files(layout, changes)):
+        try:
+            linkage = linkage_of(changes.tree / path)
+        except FormatError:
+            continue  # no file that the loader would take
+        if linkage is not None and linkage.machine == layer.layout.family.machine:
+            found += [ForeignNeed(path, problem) for problem in repository.problems(path, linkage)]
+    return tuple(found)
+
+
+@dataclass(slots=True)
+class _Repository:
+    """The files of the repository whose root is the directory `tree`: the layer's, as its loader finds them by
+    `search`, and the stack's."""
+
+    layout: SoftwareLayout
+    tree: Path
+    search: LoaderSearch
+    _names: set[str] = field(default_factory=set)
+
+    def problems(self, path: str, linkage: Linkage) -> Iterator[str]:
+        loader = self.search.layout.loader
+        if linkage.interpreter not in ("", loader):
+            yield f"is started by {linkage.interpreter}, not by {loader}"
+        seen = f"{self.layout.mount_point}/{path}"
+        directories = list(expanded(linkage.run_path, seen, self.search.layout.family.triplet))
+        for entry, directory in zip(linkage.run_path, directories, strict=True):
+            if not self._is_inside(directory):
+                yield f"looks for libraries in {entry or 'the current directory'}"
+        for name in linkage.needed:
+            if not self._provides(name, directories):
+                yield f"needs {name}, which neither the layer nor the stack has"
+
+    def _is_inside(self, place: str) -> bool:
+        return f"{os.path.normpath(place)}/".startswith(f"{self.layout.mount_point}/")
+
+    def _provides(self, name: str, directories: list[str]) -> bool:
+        if "/" in name:
+            return self._is_there(name)
+        return (
+            any(self._is_there(f"{directory}/{name}") for directory in directories)
+            or self.search.finds_by_itself(name)
+            or _DRIVERS.fullmatch(name) is not None
+            or name in self._libraries()
+        )
+
+    def _is_there(self, place: str) -> bool:
+        return self._is_inside(place) and (self.tree / os.path.relpath(place, self.layout.mount_point)).exists()
+
+    def _libraries(self) -> set[str]:
+        """The names of all libraries in the stack's software for this family: a module may be opened by a program that
+        has them."""
+        if not self._names:
+            family = self.tree.joinpath(*self.layout.relative.parts[:5])
+            try:
+                self._names = {name for _, _, names in os.walk(family) for name in names if ".so" in name}
+            except OSError as error:
+                raise storage_error(error) from error
+        return self._names
+
+
+def _files(layout: SoftwareLayout, changes: ChangeSet) -> Iterator[str]:
+    """The files of the installations in `changes`, relative to the repository's root."""
+    try:
+        for unit in changes.units:
+            if not unit.path.is_relative_to(layout.software):
+                continue
+            for directory, _, names in os.walk(changes.tree / unit.path):
+                for name in names:
+                    place = Path(directory, name)
+                    if place.is_file() and not place.is_symlink():
+                        yield str(place.relative_to(changes.tree))
+    except OSError as error:
+        raise storage_error(error) from error
+
+
+def _installation(layout: SoftwareLayout, path: str) -> str:
+    """The directory of the installation that the file `path` is from, relative to the repository's root."""
+    parts = Path(path).parts[: len(layout.software.parts) + 2]
+    return str(Path(*parts))

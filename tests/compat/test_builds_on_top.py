@@ -1,0 +1,57 @@
+"""EasyBuild on a layer: a build sees the layer and nothing of the host, and what needs the host is refused."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+from pathlib import Path
+
+import pytest
+
+from outcrop.compat.relocate.elf_image import ElfImage
+from outcrop.errors import InvalidValue
+from outcrop.software.build import prepare, run
+from tests.compat.layers import BUILD_SECONDS, NEEDS_A_RELEASE, SharedLayer
+from tests.compat.linked_elf import linked, write
+from tests.software.small_stack import write_small_stack
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("compilers"),
+    pytest.mark.timeout(BUILD_SECONDS),
+    pytest.mark.skipif(importlib.util.find_spec("easybuild") is None, reason="EasyBuild is not installed"),
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="the small stack is one for x86_64"),
+    *NEEDS_A_RELEASE,
+]
+
+LOOKS_FOR_THE_HOST = """hello: hello.c
+\ttest -z "$$(ls -d /etc /lib /lib64 /usr/include /usr/lib /usr/share /usr/bin/gcc /bin/bash 2>/dev/null)"
+\t$(CC) $(CFLAGS) -DPREFIX='"$(PREFIX)"' -o $@ $< $(LDFLAGS)
+"""
+
+
+def test_a_build_on_a_layer_sees_the_layer_alone(layer_with_compilers: SharedLayer, tmp_path: Path) -> None:
+    layer, tree = layer_with_compilers, tmp_path / "tree"
+    shutil.copytree(layer.tree, tree / layer.layout.relative, symlinks=True, copy_function=_same_file)
+    gcc = layer.root().require([f"{layer.layout.prefix}/usr/bin/gcc", "-dumpfullversion"]).stdout.strip()
+    small = write_small_stack(tmp_path, gcc, LOOKS_FOR_THE_HOST, repository=layer.layout.repository)
+    prepared = prepare(small.request(tree))
+    outcome = run(prepared)
+    module = f"hello/1.0-GCCcore-{gcc}"
+    assert {one.module for one in outcome.changes.installations} == {f"GCCcore/{gcc}", module}
+    place = tree / prepared.layout.installation(module)
+    assert ElfImage((place / "bin/hello").read_bytes()).interpreter == layer.layout.loader.encode()
+
+    # Nothing is missing now, and what is to be published is looked at all the same.
+    (place / "bin").chmod(0o755)
+    write(place / "bin/foreign", linked(interpreter="/lib64/ld-linux-x86-64.so.2"))
+    with pytest.raises(InvalidValue, match=r"bin/foreign is started by /lib64/ld-linux-x86-64\.so\.2"):
+        run(prepared)
+
+
+def _same_file(source: str, target: str) -> str:
+    os.link(source, target, follow_symlinks=False)
+    return target
