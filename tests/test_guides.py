@@ -127,9 +127,10 @@ def test_what_a_guide_declares_can_be_read(tmp_path: Path) -> None:
     guide = "own-a-compatibility-layer.md"
     write_files(guide, tmp_path)
     own = tmp_path / "stack/compat"
-    assert {file.name for file in own.iterdir()} == {"layer.toml", "analysis.toml", "instructions.toml"}
-    read_description(own)
-    assert len(choices_for(this_family(), own)) >= len(choices_for(this_family()))
+    assert {file.name for file in own.iterdir()} == {"layer.toml", "analysis.toml", "instructions.toml", "scripts.toml"}
+    declared = read_description(own)
+    assert [one.packages for one in declared.effects] == [("jq",)]
+    assert len(choices_for(this_family(), declared.instructions)) >= len(choices_for(this_family()))
     (wheel,) = re.findall(r"^```toml\n(\[\[wheel]].*?)^```", (GUIDES / guide).read_text(), re.MULTILINE | re.DOTALL)
     assert wheel in (STANDARD_DIRECTORY / "python.toml").read_text()
 

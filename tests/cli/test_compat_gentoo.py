@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from outcrop.compat.gentoo.lock import read_lock
 from tests.cli.conftest import CommandLine
+from tests.compat.gentoo.test_snapshot_facts import snapshot
 
 LAYER = f"""\
 back_end = "gentoo-prefix"
@@ -68,6 +70,40 @@ def test_a_lock_is_kept(outcrop: CommandLine, stack: Path) -> None:
     )
     assert again.out.startswith("/t/versions/2026.06/compat/linux/x86_64: ")
     assert "of gentoo-20260615 for /cvmfs/software.example.org/" in again.out
+
+
+def test_licences_and_sizes_are_those_of_the_snapshot(outcrop: CommandLine, stack: Path) -> None:
+    archive = snapshot(stack)
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    place = stack / "mirror/sha256" / digest[:2] / digest
+    place.parent.mkdir(parents=True)
+    archive.rename(place)
+    layer = stack / "compat/layer.toml"
+    layer.write_text(
+        layer.read_text().replace(
+            f'date = "20260615"\nsha256 = "{"0" * 64}"', f'date = "20260615"\nsha256 = "{digest}"'
+        )
+    )
+    words = ("compat", "plan", "--stack", str(stack), "--mirror", str(stack / "mirror"), "--licences")
+    told = outcrop(*words, "--family", "x86_64")
+    assert told.code == 0
+    bash = next(line.split() for line in told.out.splitlines() if line.startswith("app-shells/bash "))
+    assert (bash[1], bash[-1]) == ("5.2_p37", "MIT")
+    said = " ".join(told.err.split())
+    assert "at most 0 MB of sources" in said
+    assert "that the snapshot has not for x86_64 (?)" in said
+    document = json.loads(outcrop(*words, "--family", "x86_64", "--family", "aarch64", "--json").out)
+    versions = [
+        next(one["version"] for one in layer["packages"] if one["name"] == "app-shells/bash")
+        for layer in document["layers"]
+    ]
+    assert versions == ["5.2_p37", "5.1"]
+    assert document["differences"] == [{"name": "sys-fabric/opa-psm2", "families": ["x86_64"]}]
+
+
+def test_without_the_snapshot_it_is_said_how_to_know_licences(outcrop: CommandLine, stack: Path) -> None:
+    ended = outcrop("compat", "plan", "--family", "x86_64", "--stack", str(stack))
+    assert "`--licences` fetches the snapshot" in ended.err
 
 
 def test_a_release_of_debian_is_refused(outcrop: CommandLine, stack: Path) -> None:

@@ -193,6 +193,7 @@ def archive(
             FAMILY.debian,
             {"Depends": "libthing1 (>= 1.0)"},
             entries=(*directories, file("usr/bin/thing-user", program, 0o755)),
+            script="#!/bin/sh\nldconfig\nadduser --system thing\n",
         ),
         *further,
     ]

@@ -37,7 +37,7 @@ def tree(tmp_path: Path) -> Path:
 def description(
     *, host: tuple[HostLink, ...] = (), links: tuple[DeclaredLink, ...] = (), trusted: tuple[str, ...] = ()
 ) -> LayerDescription:
-    return replace(read_description(), host_links=host, links=links, trusted_directories=trusted)
+    return replace(read_description(), host_links=host, links=links, trusted_directories=trusted, locales=())
 
 
 def links_below(root: Path) -> dict[str, str]:

@@ -38,7 +38,13 @@ def test_a_library_goes_from_its_plan_to_tests_to_users_and_back(
     told = publisher.update(archives["mended"], layer).stdout
     assert "libthing1" in told
     assert "thing-user" not in told
-    layer = publisher.build(archives["mended"], "--lock", "new.json")
+    layer = publisher.build(archives["mended"], "--lock", "new.json", "--author", "Ada", "-m", "the library is mended")
+    (log,) = layer.glob("reprod/*/changelog.txt")
+    assert "\nby Ada\n\n    the library is mended\n\nSince the layer of " in log.read_text()
+    assert "  changed  libthing1 1.0-1 -> 1.0-1+deb12u1\n" in log.read_text()
+    steps = (log.parent / "build.log").read_text()
+    assert "not done, of the scripts of thing-user: adduser --system thing\n" in steps
+    assert "ldconfig" not in steps
     answer = publisher.json("compat", "publish", "--for-tests", str(layer), TESTS)
     digest = str(answer["digest"])
     assert answer["before"] == before
@@ -51,9 +57,9 @@ def test_a_library_goes_from_its_plan_to_tests_to_users_and_back(
     assert "would become" in would
     publisher("compat", "promote", TESTS, PRODUCTION, digest[:12], "--author", "ada")
     assert publisher.shown(PRODUCTION) == publisher.shown(TESTS) != old_library
-    log = publisher("repo", "log", PRODUCTION).stdout
-    assert "thing 1.0-1 -> 1.0-1+deb12u1" in log
-    assert "ada" in log
+    history = publisher("repo", "log", PRODUCTION).stdout
+    assert "thing 1.0-1 -> 1.0-1+deb12u1" in history
+    assert "ada" in history
 
     # And back, while something else that was published in between stays.
     (publisher.place / "more").mkdir()

@@ -328,6 +328,9 @@ def test_a_set_that_is_asked_for_and_not_declared_is_told(tmp_path: Path) -> Non
         ('[[link]]\npath = ""\ntarget = "a"\nreason = "b"\n', "path"),
         ('[[link]]\npath = "."\ntarget = "a"\nreason = "b"\n', "path"),
         ('trusted_directories = ["/lib"]\n', "/lib"),
+        ('trusted_directories = ["lib/a", "lib/b", "lib/c", "lib/d"]\n', "trusted_directories"),
+        ('standard_sets = false\ntrusted_directories = ["lib/a", "lib/b", "lib/c", "lib/d"]\n', "trusted_directories"),
+        ('locales = ["en_US"]\n', "locales"),
         ('trusted_directories = ["lib/../.."]\n', "lib"),
         ('[[host]]\npath = "etc/x"\nhost = "etc/x"\nreason = "r"\n', "not absolute"),
         ('[[host]]\npath = "etc/x"\nhost = "/x"\nreason = "r"\nvariable = "etc x"\n', "no name"),
@@ -394,7 +397,12 @@ def test_the_variable_of_a_host_s_file_follows_from_its_path(path: str, variable
 
 def test_every_standard_file_has_a_set_and_every_package_one_place() -> None:
     description = read_description()
-    files = {path.stem for path in STANDARD_DIRECTORY.glob("*.toml")} - {"layer", "instructions", "libraries"}
+    files = {path.stem for path in STANDARD_DIRECTORY.glob("*.toml")} - {
+        "layer",
+        "instructions",
+        "libraries",
+        "scripts",
+    }
     assert {one.name for one in description.sets} == files
     for release in ("bookworm", "trixie"):
         named = [package.name_in(release) for one in description.sets for package in one.package]

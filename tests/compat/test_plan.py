@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ from outcrop.compat.debian.archive import Archive
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.family import family_named
 from outcrop.compat.package_sets import LayerDescription, read_description
-from outcrop.compat.plan import LayerPlan, plan_layer
+from outcrop.compat.plan import FamilyDifference, LayerPlan, family_differences, plan_layer, plan_text
 from outcrop.errors import InvalidValue, NotFound
 from tests.compat.debian.archive_made_here import ADDRESS, NOW, MadeArchive, MadeKey, MadeSuite
 from tests.compat.debian.packages_made_here import MadePackage
@@ -84,6 +85,33 @@ def test_a_plan_names_every_package_and_why_it_is_there(tmp_path: Path, archive_
     assert plan.lock.left_out == ("dpkg",)
     assert (plan.lock.release, plan.lock.family, plan.lock.sets) == ("bookworm", "x86_64", ("base",))
     assert plan.shipped == plan.lock.packages
+
+
+def test_families_differ_in_what_ships(tmp_path: Path, archive_key: MadeKey) -> None:
+    packages = (
+        MadePackage("bash", "5.2-1", architecture="amd64"),
+        MadePackage("bash", "5.2-1+b1", architecture="arm64"),
+        MadePackage("zsh", architecture="all"),
+        MadePackage("locales", architecture="amd64"),
+    )
+    sets = {"base": set_of("bash", "zsh"), "x86": set_of("locales", ships="false", families='["x86_64"]')}
+    plans = [
+        planned(tmp_path / family, archive_key, family=family, packages=packages, **sets)
+        for family in ("x86_64", "aarch64")
+    ]
+    assert family_differences(plans) == (FamilyDifference("bash", {"x86_64": "5.2-1", "aarch64": "5.2-1+b1"}),)
+    assert family_differences(plans[:1]) == ()
+
+
+def test_the_plan_of_a_record_has_every_reason(tmp_path: Path, archive_key: MadeKey) -> None:
+    plan = planned(tmp_path, archive_key, base=set_of("bash"), only=set_of("locales", ships="false"))
+    description = read_description(tmp_path / "compat")
+    assert plan_text(description, plan.lock, plan.family).decode().splitlines()[:2] == [
+        "bash 1.0-1: bash is wanted",
+        "libc-l10n 1.0-1 (only while building): needed by locales",
+    ]
+    without = replace(description, sets=())
+    assert b"bash 1.0-1: named by a set that is not declared" in plan_text(without, plan.lock, plan.family)
 
 
 def test_what_only_the_builder_needs_does_not_ship(tmp_path: Path, archive_key: MadeKey) -> None:

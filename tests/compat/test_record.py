@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
+import socket
+import stat
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -12,11 +16,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from outcrop.cli.author import login_and_host
+from outcrop.compat.changelog import UNTOLD, Occasion
 from outcrop.compat.family import family_named
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import read_lock, render_lock
-from outcrop.compat.package_sets import read_description
+from outcrop.compat.package_sets import LayerDescription, read_description
 from outcrop.compat.record import (
     FILES,
     LAYER_FILE,
@@ -26,8 +33,12 @@ from outcrop.compat.record import (
     BuildLog,
     Difference,
     LayerOrigin,
+    description_in,
     differences,
+    digest_in,
     digests,
+    earlier_layer,
+    following,
     latest_record,
     layer_digest,
     recorded_description,
@@ -66,7 +77,13 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def recorded(tree: Path, moment: datetime = MOMENT, *changes: FileChanges) -> Path:
+def recorded(
+    tree: Path,
+    moment: datetime = MOMENT,
+    *changes: FileChanges,
+    description: LayerDescription | None = None,
+    occasion: Occasion = UNTOLD,
+) -> Path:
     log = BuildLog()
     log.say(MOMENT, "begun")
     tool = tree.parent / "tool"
@@ -74,7 +91,15 @@ def recorded(tree: Path, moment: datetime = MOMENT, *changes: FileChanges) -> Pa
         tool.write_text("#!/bin/sh\necho tool 1.2\necho more\n")
         tool.chmod(0o755)
     return write_record(
-        tree, LAYOUT, moment, render_lock(LOCK), read_description(), changes, log, [[str(tool), "--version"]]
+        tree,
+        LAYOUT,
+        moment,
+        render_lock(LOCK),
+        description or read_description(),
+        changes,
+        log,
+        [[str(tool), "--version"]],
+        occasion=occasion,
     )
 
 
@@ -156,6 +181,7 @@ def test_a_record_says_how_a_layer_was_made(tree: Path) -> None:
         "redirections.json",
         "files.sha256",
         "build.log",
+        "changelog.txt",
     }
     assert read_lock(directory / LOCK_FILE) == LOCK
     assert json.loads((directory / "sets.json").read_text())["release"] == "bookworm"
@@ -219,6 +245,82 @@ def test_a_record_says_which_layer_it_is_and_what_it_is_made_of(tree: Path) -> N
     assert recorded_layout(tree) == LAYOUT
     assert recorded_lock(tree) == LOCK
     assert recorded_origin(tree) == LayerOrigin(LOCK.release, LOCK.sets)
+
+
+def test_the_sets_of_a_record_are_those_that_it_was_built_from(tree: Path, tmp_path: Path) -> None:
+    own = tmp_path / "compat"
+    own.mkdir()
+    (own / "instructions.toml").write_text("# none\n")
+    description = read_description(own)
+    directory = recorded(tree, description=description)
+    assert description_in(directory) == description
+    assert description.instructions == "# none\n"
+
+
+@pytest.mark.parametrize("changed", [{"sets": 1}, {"links": [{"path": "../x", "target": "y", "reason": "z"}]}])
+def test_sets_that_a_record_cannot_mean_are_told_with_the_way_around_them(tree: Path, changed: dict[str, Any]) -> None:
+    path = recorded(tree) / SETS_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(FormatError, match=r"sets\.json"):
+        description_in(path.parent)
+
+
+def test_a_record_says_who_built_a_layer_and_why_if_they_say_so(tree: Path) -> None:
+    directory = recorded(tree, occasion=Occasion("Ada\n<ada@example.org>", "libonig\nis mended"))
+    layer = json.loads((directory / LAYER_FILE).read_text())
+    assert (layer["author"], layer["message"]) == ("Ada <ada@example.org>", "libonig\nis mended")
+    text = (directory / "changelog.txt").read_text()
+    assert text.startswith("2026-06-15 12:30 UTC: software.example.org 2026.06 for aarch64, ")
+    assert "\nby Ada <ada@example.org>\n\n    libonig\n    is mended\n" in text
+
+
+def test_a_record_says_nothing_of_account_and_machine_unasked(tree: Path) -> None:
+    directory = recorded(tree)
+    told = b"".join(path.read_bytes() for path in directory.iterdir())
+    assert b"by somebody who is not named" in told
+    for secret in (login_and_host(), socket.gethostname(), str(tree.parent)):
+        assert re.search(rb"\b" + re.escape(secret.encode()) + rb"\b", told) is None, secret
+
+
+def test_a_record_has_no_passwords(tree: Path) -> None:
+    mirrors = ("https://ada:secret@mirror.example.org/gentoo?token=secret",)
+    description = read_description()
+    gentoo = structs.replace(description.gentoo, mirrors=mirrors)
+    directory = recorded(tree, description=dataclasses.replace(description, gentoo=gentoo))
+    assert description_in(directory).gentoo.mirrors == ("https://mirror.example.org/gentoo",)
+    assert "secret" not in (directory / SETS_FILE).read_text()
+
+
+def test_a_record_is_for_everybody_to_read_whatever_its_builder_s_mask_is(tree: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        directory = recorded(tree)
+    finally:
+        os.umask(before)
+    places = [tree / "reprod", directory]
+    assert {stat.S_IMODE(place.stat().st_mode) for place in places} == {0o755}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o644}
+
+
+def test_a_layer_follows_the_one_whose_place_it_takes(tree: Path, tmp_path: Path) -> None:
+    assert following(UNTOLD, tree) == UNTOLD
+    first = recorded(tree, occasion=Occasion("Ada"))
+    since = following(UNTOLD, tree).since
+    assert since is not None
+    assert since.name == f"the layer of 2026-06-15 12:30 UTC ({digest_in(first)[:16]})"
+    assert since == earlier_layer(first / LOCK_FILE)
+    second = recorded(tree, datetime(2026, 7, 1, tzinfo=UTC), occasion=following(Occasion("Eve"), tree))
+    text = (second / "changelog.txt").read_text()
+    assert text.index("by Eve") < text.index(f"The packages are those of {since.name}.") < text.index("by Ada")
+    (second / LAYER_FILE).write_text("{")
+    assert following(UNTOLD, tree) == UNTOLD
+
+
+def test_a_lock_that_is_in_no_record_can_be_followed(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_bytes(render_lock(LOCK))
+    since = earlier_layer(tmp_path / "old.json")
+    assert (since.name, since.changelog) == ("what another lock names", "")
+    assert since.contents.versions == {one.name: one.version for one in LOCK.packages}
 
 
 def test_a_record_has_the_links_that_a_site_can_redirect(tree: Path) -> None:

@@ -375,3 +375,53 @@ def test_what_is_there_already_is_not_unpacked_into(place: Place) -> None:
     with pytest.raises(StorageError):
         place.one(file("usr/b", b"1"))
     assert not (place.tree / "usr/b").exists()
+
+
+def diverting(name: str = "mine", path: str = "/usr/bin/tool", to: str = "/usr/bin/tool.real") -> MadePackage:
+    """A package that has `path` itself, and moves everybody else's away."""
+    preinst = f"#!/bin/sh\ndpkg-divert --package {name} --rename --divert {to} --add {path}\n"
+    return MadePackage(name, entries=(file(path.lstrip("/"), b"mine", 0o755),), preinst=preinst)
+
+
+@pytest.mark.parametrize("mine_first", [True, False])
+def test_a_file_that_a_package_moves_out_of_its_way_is_moved(place: Place, mine_first: bool) -> None:
+    theirs = MadePackage(
+        "theirs",
+        entries=(
+            file("usr/bin/tool", b"theirs", 0o755),
+            hard_link("usr/bin/also", "usr/bin/tool"),
+            link("usr/bin/named", "tool"),
+        ),
+    )
+    packages = [diverting(), theirs] if mine_first else [theirs, diverting()]
+    unpacked = {one.name: one for one in place.unpack(*packages, workers=2)}
+    assert (place.tree / "usr/bin/tool").read_bytes() == b"mine"
+    assert (place.tree / "usr/bin/tool.real").read_bytes() == b"theirs"
+    assert (place.tree / "usr/bin/also").samefile(place.tree / "usr/bin/tool.real")
+    assert os.readlink(place.tree / "usr/bin/named") == "tool"
+    assert set(unpacked["theirs"].paths) == {"usr/bin/tool.real", "usr/bin/also", "usr/bin/named"}
+    assert unpacked["theirs"].diverted == {"usr/bin/tool": "usr/bin/tool.real"}
+    assert (unpacked["mine"].paths, unpacked["mine"].diverted) == (("usr/bin/tool",), {})
+
+
+def test_a_diversion_speaks_of_merged_directories(place: Place) -> None:
+    theirs = MadePackage("theirs", entries=(link("bin/tool", "other"),))
+    place.unpack(diverting(path="/usr/bin/tool", to="/bin/tool.real"), theirs)
+    assert os.readlink(place.tree / "usr/bin/tool.real") == "other"
+
+
+def test_a_hard_link_to_a_moved_file_that_is_left_out_gets_its_contents(place: Place) -> None:
+    theirs = MadePackage("theirs", entries=(file("usr/bin/tool", b"theirs"), hard_link("usr/also", "usr/bin/tool")))
+    place.unpack(diverting(), theirs, dropped=DropRules.of([Drop(("usr/bin/tool.real",), "a reason")]))
+    assert (place.tree / "usr/also").read_bytes() == b"theirs"
+
+
+def test_two_packages_that_move_the_same_file_are_refused(place: Place) -> None:
+    with pytest.raises(FormatError, match="is moved out of the way by mine too"):
+        place.unpack(diverting(), diverting("other", to="/usr/bin/tool.other"))
+
+
+def test_what_scripts_would_do_comes_with_their_package(place: Place) -> None:
+    made = MadePackage("made", script="#!/bin/sh\nadduser me\n", triggers="activate ldconfig\n")
+    (unpacked,) = place.unpack(made)
+    assert [one.command for one in unpacked.effects] == ["trigger ldconfig", "adduser"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.cli.compat_options import chosen_description, chosen_directory
+from outcrop.cli.compat_options import chosen_description
 from outcrop.compat.verify.jobs import JOBS
 from outcrop.compat.verify.layer import verify_layer
 from outcrop.compat.verify.recorded import recorded_verification
@@ -46,7 +46,6 @@ def test_the_layer_with_compilers_is_what_it_promises(layer_with_compilers: Shar
     layer = recorded_verification(
         layer_with_compilers.tree,
         chosen_description(layer_with_compilers.stack),
-        chosen_directory(layer_with_compilers.stack),
         frozenset(lacks),
     )
     report = verify_layer(layer, wanted=lambda name: IS_WHOLE or name not in REPEATED)

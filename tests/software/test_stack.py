@@ -20,6 +20,11 @@ def test_defaults_are_those_of_eessi() -> None:
     assert stack.filter_dependencies == FILTERED_DEPENDENCIES
 
 
+def test_a_stack_has_a_maintainer_if_it_says_so() -> None:
+    assert parse_stack(SMALLEST, "stack.toml").maintainer == ""
+    assert parse_stack(SMALLEST + 'maintainer = "Ada <ada@example.org>"', "stack.toml").maintainer.startswith("Ada")
+
+
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 @pytest.mark.parametrize("release", ["bookworm", "trixie"])
 def test_what_a_stack_filters_is_what_the_layer_with_compilers_provides(family: Family, release: str) -> None:

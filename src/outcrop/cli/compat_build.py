@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,19 +17,23 @@ from outcrop.cli.compat_options import (
     chosen_layer,
     chosen_packages,
     mirror_options,
+    occasion_options,
     set_options,
     stack_options,
     tell_put_back,
 )
+from outcrop.cli.compat_since import since_document, tell_since
 from outcrop.cli.console import Console
 from outcrop.cli.options import dry_run_option, examples, json_option
 from outcrop.cli.quantities import counted
 from outcrop.compat.back_end import BackEnd, back_end_of
 from outcrop.compat.build import BuildPlace, BuiltLayer, build_layer, fetch_packages
+from outcrop.compat.changelog import Occasion
 from outcrop.compat.debian.archive import archive_addresses
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import Lock, read_lock
 from outcrop.compat.plan import plan_layer
+from outcrop.compat.record import earlier_layer
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.directories import data_directory
 from outcrop.errors import InvalidValue
@@ -58,6 +63,7 @@ TREES_DIRECTORY = "trees"
     help="The directory that takes the files, by default in the data directory.",
 )
 @click.option("--replace", "replace_old", is_flag=True, help="Build anew a layer that is there already.")
+@occasion_options
 @mirror_options
 @dry_run_option
 @json_option
@@ -73,6 +79,9 @@ def command(
     lock: Path | None,
     tree: Path | None,
     replace_old: bool,
+    author: str,
+    message: str,
+    since: Path | None,
     debian_mirrors: tuple[str, ...],
     mirror: Path | None,
     keyring: Path | None,
@@ -83,18 +92,24 @@ def command(
 
     Packages are resolved, fetched, verified, unpacked and moved to the prefix that users see; no script of a package
     is run. The layer appears below the tree when it is whole. A build that was stopped goes on with what was fetched.
+    The changelog in its record says what is new against the layer that it replaces, and nothing of account and machine.
     """
     layer = chosen_layer(stack_directory, repository, version)
     description = layer.description
     layout = layer.layout(chosen_family(family))
     destination = (tree or data_directory() / TREES_DIRECTORY / layout.repository).absolute()
     place = BuildPlace(layout, destination, replace_old)
+    archives = archive_addresses(debian_mirrors)
+    earlier = earlier_layer(Path(os.path.realpath(since))) if since else None
+    occasion = Occasion(author or layer.stack.maintainer, message, earlier, archives)
     packages = chosen_packages(mirror)
     if not dry_run:
         tell_put_back(console, place.tree)
     if back_end_of(description) is BackEnd.GENTOO_PREFIX:
         compat_gentoo.refuse_release(release)
-        compat_gentoo.build(console, place, description, with_sets, lock, packages, dry_run=dry_run, as_json=as_json)
+        compat_gentoo.build(
+            console, place, description, with_sets, lock, packages, occasion, dry_run=dry_run, as_json=as_json
+        )
         return
     if release:
         description = replace(description, release=release, suites=())
@@ -110,8 +125,8 @@ def command(
         return
     sealed_root(layout, place.tree)  # what is missing is told before anything is fetched
     started = time.monotonic()
-    files = fetch_packages(exact, packages, archive_addresses(debian_mirrors), console.progress())
-    built = build_layer(place, exact, description, files, console.progress())
+    files = fetch_packages(exact, packages, archives, console.progress())
+    built = build_layer(place, exact, description, files, console.progress(), occasion=occasion)
     warn_of_refused(console, built)
     _show(console, layout, exact, built, time.monotonic() - started, as_json)
 
@@ -135,10 +150,21 @@ def _show_plan(console: Console, place: BuildPlace, lock: Lock, as_json: bool) -
 
 
 def warn_of_refused(console: Console, built: BuiltLayer) -> None:
-    """Names the programs that could not be moved to the prefix."""
+    """Names the programs that could not be moved to the prefix, and what scripts of packages would have done."""
     for one in built.changes:
         if one.refused:
             console.warning(f"{one.path} keeps the host's loader and paths: {one.refused}")
+    if built.undone:
+        told = ", ".join(f"{name} ({' '.join(commands)})" for name, commands in _undone_commands(built).items())
+        console.warning(
+            f"scripts of {counted(len(built.undone), 'package')} would do what is not done: {told}; `build.log` of the "
+            "record says it in full, and `scripts.toml` of the stack declares what does no harm"
+        )
+
+
+def _undone_commands(built: BuiltLayer) -> dict[str, list[str]]:
+    """The commands of the packages' scripts that were not done, each once."""
+    return {name: list(dict.fromkeys(one.command for one in several)) for name, several in built.undone.items()}
 
 
 def _show(console: Console, layout: LayerLayout, lock: Lock, built: BuiltLayer, seconds: float, as_json: bool) -> None:
@@ -150,6 +176,8 @@ def _show(console: Console, layout: LayerLayout, lock: Lock, built: BuiltLayer, 
                 "record": str(built.record),
                 "packages": len(lock.packages),
                 "changed": len(built.changes),
+                "not_done": _undone_commands(built),
+                **since_document(built),
                 "seconds": round(seconds, 1),
             }
         )
@@ -158,4 +186,5 @@ def _show(console: Console, layout: LayerLayout, lock: Lock, built: BuiltLayer, 
         f"{counted(len(lock.packages), 'package')} of {lock.release}, "
         f"{counted(len(built.changes), 'file')} moved to {layout.prefix}, in {seconds:.0f} s"
     )
+    tell_since(console, built)
     console.result(str(built.tree))

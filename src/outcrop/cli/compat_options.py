@@ -17,6 +17,7 @@ from outcrop.compat.exchange import put_back
 from outcrop.compat.family import Family, family_named, this_family
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.package_sets import LayerDescription, read_description
+from outcrop.compat.record import description_in
 from outcrop.cvmfs.names import repository_name
 from outcrop.directories import cache_directory
 from outcrop.errors import InvalidValue
@@ -53,11 +54,37 @@ def sets_option(command: Command) -> Command:
     )(command)
 
 
+def recorded_sets_option(command: Command) -> Command:
+    """`--stack`, where a layer's record has sets already."""
+    return click.option(
+        "--stack",
+        "stack_directory",
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        help=f"A directory with sets in {_COMPAT_DIRECTORY}/, instead of the layer's recorded ones.",
+    )(command)
+
+
 def set_options(command: Command) -> Command:
     """`--family`, `--release`, `--with`: what the layer is made of."""
     for option in (
         click.option("--with", "with_sets", multiple=True, metavar="SET", help="An optional set. May be given again."),
         click.option("--release", metavar="NAME", help="The release of Debian, instead of the declared one."),
+    ):
+        command = option(command)
+    return command
+
+
+def occasion_options(command: Command) -> Command:
+    """`--author`, `--message`, `--since`: what a layer's changelog says of its build."""
+    for option in (
+        click.option(
+            "--since",
+            type=click.Path(path_type=Path, exists=True),
+            metavar="PATH|LOCK",
+            help="The layer before, for the changelog, instead of the one that is replaced.",
+        ),
+        click.option("--message", "-m", default="", help="Why it is built, for the layer's changelog."),
+        click.option("--author", default="", metavar="NAME", help="Who builds it, instead of the stack's maintainer."),
     ):
         command = option(command)
     return command
@@ -116,6 +143,12 @@ def chosen_description(directory: Path | None) -> LayerDescription:
     return read_description(chosen_directory(directory))
 
 
+def declared_layer(record: Path, stack_directory: Path | None) -> LayerDescription:
+    """What the layer of the directory `record` was described as; with `--stack`, what that describes now. NotFound,
+    FormatError, StorageError."""
+    return chosen_description(stack_directory) if stack_directory else description_in(record)
+
+
 def chosen_layer(directory: Path | None, repository: str | None, version: str | None) -> ChosenLayer:
     """What the options say, over what the stack's directory says. InvalidValue where neither names a repository."""
     place = directory or Path()
@@ -127,6 +160,7 @@ def chosen_layer(directory: Path | None, repository: str | None, version: str | 
             version or stack.version,
             stack.variable_prefix,
             stack.mount_root,
+            maintainer=stack.maintainer,
         )
     elif repository and version:
         stack = Stack(repository_name(repository), version)

@@ -22,12 +22,13 @@ from outcrop.cli.console import Console
 from outcrop.cli.options import examples, json_option
 from outcrop.cli.quantities import counted
 from outcrop.compat.back_end import BackEnd, back_end_of
+from outcrop.compat.build import fetch_packages
 from outcrop.compat.debian.licences import licences_of
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.family import FAMILIES, family_named, this_family
 from outcrop.compat.lock import Lock, write_lock
 from outcrop.compat.package_sets import LayerDescription
-from outcrop.compat.plan import LayerPlan, plan_layer
+from outcrop.compat.plan import LayerPlan, family_differences, plan_layer
 from outcrop.compat.wheels.wheel_file import read_wheel
 
 _SHOWN_LICENCES = 3
@@ -40,6 +41,7 @@ _NAMES = tuple(family.name for family in FAMILIES)
         "outcrop compat plan                                      # for this machine's family",
         "outcrop compat plan --family x86_64 --family aarch64     # and what differs",
         "outcrop compat plan --with compilers --lock layer.json   # keep it, to build just this",
+        "outcrop compat plan --licences --json                    # with the licences of all",
     ),
 )
 @click.option(
@@ -47,6 +49,7 @@ _NAMES = tuple(family.name for family in FAMILIES)
 )
 @set_options
 @sets_option
+@click.option("--licences", is_flag=True, help="Fetch what is not here yet, so that the licences of all are told.")
 @click.option("--lock", type=click.Path(path_type=Path, dir_okay=False), help="Write the lock of the one family there.")
 @mirror_options
 @json_option
@@ -57,6 +60,7 @@ def command(
     with_sets: tuple[str, ...],
     release: str | None,
     stack_directory: Path | None,
+    licences: bool,
     lock: Path | None,
     debian_mirrors: tuple[str, ...],
     mirror: Path | None,
@@ -66,30 +70,47 @@ def command(
     """Show what a compatibility layer will be made of.
 
     Sets are resolved against the release's signed metadata: every package with its version, its size and why it is
-    there. Licences are read from packages that are in the mirror already. With several families: what differs.
+    there. Licences are in the packages themselves: without --licences, only those of packages that were fetched before
+    are told. With several families: what differs.
     """
     chosen = [family_named(name) for name in families] or [this_family()]
     if lock is not None and len(chosen) != 1:
         raise click.UsageError("--lock is for one --family.")
     description = chosen_description(stack_directory)
+    packages = chosen_packages(mirror)
     if back_end_of(description) is BackEnd.GENTOO_PREFIX:
         compat_gentoo.refuse_release(release)
-        compat_gentoo.show_plans(console, description, chosen, with_sets, lock, as_json=as_json)
+        ebuilds = packages if licences else None
+        compat_gentoo.show_plans(console, description, chosen, with_sets, lock, ebuilds, as_json=as_json)
         return
     if release:
         description = replace(description, release=release, suites=())
-    packages = chosen_packages(mirror)
     archive = chosen_archive(packages, debian_mirrors, keyring)
     now = datetime.now(UTC)
     plans = [plan_layer(description, family, with_sets, archive, now, console.progress()) for family in chosen]
     if lock is not None:
         write_lock(plans[0].lock, lock)
+    if licences:
+        for plan in plans:
+            fetch_packages(plan.lock, packages, archive.mirrors, console.progress())
     if as_json:
-        layers = [_document(plan, packages) for plan in plans]
-        console.json({"release": description.release, "layers": layers, "drops": _omissions(description)})
+        console.json(
+            {
+                "release": description.release,
+                "layers": [_document(plan, packages) for plan in plans],
+                "drops": _omissions(description),
+                "differences": [
+                    {
+                        "name": one.name,
+                        "versions": {family: version or None for family, version in one.versions.items()},
+                    }
+                    for one in family_differences(plans)
+                ],
+            }
+        )
         return
     for plan in plans:
-        _show(console, plan, packages)
+        _show(console, plan, packages, all_fetched=licences)
     _show_omissions(console, description)
     if len(plans) > 1:
         _show_differences(console, plans)
@@ -107,7 +128,13 @@ def _show_omissions(console: Console, description: LayerDescription) -> None:
         console.table(("FILES LEFT OUT", "WHY"), [(one.name or one.paths[0], one.reason) for one in description.drops])
 
 
+def _licences(plan: LayerPlan, packages: PackageMirror) -> dict[str, tuple[str, ...]]:
+    """The licences of each package, by its name; none where they are not known."""
+    return {one.name: licences_of(packages, one, plan.lock.packages) for one in plan.lock.packages}
+
+
 def _document(plan: LayerPlan, packages: PackageMirror) -> dict[str, object]:
+    licences = _licences(plan, packages)
     return {
         "family": plan.family.name,
         "sets": [one.name for one in plan.sets],
@@ -122,7 +149,7 @@ def _document(plan: LayerPlan, packages: PackageMirror) -> dict[str, object]:
                 "sha256": one.sha256,
                 "reason": plan.reason(one),
                 "ships": one.ships,
-                "licences": list(licences_of(packages, one)),
+                "licences": list(licences[one.name]),
             }
             for one in plan.lock.packages
         ],
@@ -138,12 +165,14 @@ def _document(plan: LayerPlan, packages: PackageMirror) -> dict[str, object]:
             }
             for one in plan.lock.wheels
         ],
+        "unknown_licences": sum(not names for names in licences.values()),
         "size": _size(plan.lock),
         "installed": sum(one.installed for one in plan.shipped),
     }
 
 
-def _show(console: Console, plan: LayerPlan, packages: PackageMirror) -> None:
+def _show(console: Console, plan: LayerPlan, packages: PackageMirror, *, all_fetched: bool) -> None:
+    licences = _licences(plan, packages)
     console.table(
         ("PACKAGE", "VERSION", "kB", "WHY", "LICENCES"),
         [
@@ -152,7 +181,7 @@ def _show(console: Console, plan: LayerPlan, packages: PackageMirror) -> None:
                 one.version,
                 f"{one.installed // 1000:,}",
                 plan.reason(one) + ("" if one.ships else " (only while building)"),
-                _shortened(licences_of(packages, one)),
+                _shortened(licences[one.name]),
             )
             for one in plan.lock.packages
         ],
@@ -178,6 +207,13 @@ def _show(console: Console, plan: LayerPlan, packages: PackageMirror) -> None:
         f"{counted(len(plan.shipped), 'package')}{_and_wheels(plan.lock)}, {_size(plan.lock) / 1e6:,.0f} MB to fetch, "
         f"{sum(one.installed for one in plan.shipped) / 1e6:,.0f} MB unpacked before files are left out"
     )
+    unknown = counted(sum(not names for names in licences.values()), "package")
+    if all(licences.values()):
+        return
+    if all_fetched:
+        console.note(f"{unknown} name no licence by a short name (?): usr/share/doc/PACKAGE/copyright has it in words")
+    else:
+        console.note(f"of {unknown} the licences are not known here (?): `--licences` fetches and reads them")
 
 
 def _shortened(licences: Sequence[str]) -> str:
@@ -195,20 +231,12 @@ def _and_wheels(lock: Lock) -> str:
 
 
 def _show_differences(console: Console, plans: Sequence[LayerPlan]) -> None:
-    versions = {
-        plan.family.name: {
-            **{one.name: one.version for one in plan.shipped},
-            **{f"{one.name} (wheel)": one.version for one in plan.lock.wheels},
-        }
-        for plan in plans
-    }
-    names = sorted({name for packages in versions.values() for name in packages})
-    different = [name for name in names if len({packages.get(name, "") for packages in versions.values()}) > 1]
+    different = family_differences(plans)
     if not different:
         console.note("the families have the same packages in the same versions")
         return
     console.result("")
     console.table(
-        ("ONLY IN SOME, OR OTHER VERSIONS", *versions),
-        [(name, *(packages.get(name, "-") for packages in versions.values())) for name in different],
+        ("ONLY IN SOME, OR OTHER VERSIONS", *(plan.family.name for plan in plans)),
+        [(one.name, *(one.versions[plan.family.name] or "-" for plan in plans)) for one in different],
     )

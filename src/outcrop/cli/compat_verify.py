@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
-from outcrop.cli.compat_options import chosen_description, chosen_directory, sets_option
+from outcrop.cli.compat_options import declared_layer, recorded_sets_option
 from outcrop.cli.console import Console
 from outcrop.cli.options import examples, json_option
 from outcrop.cli.verification_view import failure, tell_result, verification_document, without_option
+from outcrop.compat.record import require_record
 from outcrop.compat.verify.layer import verify_layer
 from outcrop.compat.verify.recorded import recorded_verification
 from outcrop.compat.verify.report import Means
@@ -26,7 +27,7 @@ from outcrop.compat.verify.report import Means
     ),
 )
 @click.argument("path", type=click.Path(path_type=Path, file_okay=False, exists=True))
-@sets_option
+@recorded_sets_option
 @without_option
 @json_option
 @click.pass_obj
@@ -35,17 +36,16 @@ def command(
 ) -> None:
     """Prove that a layer is what it promises.
 
-    Its files are those of its record, from the packages that its sets want; nothing has special rights; no program has
-    instructions that the family's oldest processor lacks, unless it is known to choose; every program starts and small
-    jobs are done, in a root that holds nothing else, on a hostile host, and on the oldest processor as QEMU plays it;
-    and a tracer sees no file of the host asked for but those that are declared.
+    Its files are those of its record, from the packages that its sets want, as the record has them; nothing has special
+    rights; no program has instructions that the family's oldest processor lacks, unless it is known to choose; every
+    program starts and small jobs are done, in a root that holds nothing else, on a hostile host, and on the oldest
+    processor as QEMU plays it; and a tracer sees no file of the host asked for but those that are declared.
 
     What cannot be looked at is no proof, so the layer does not pass: where the machine lacks strace, QEMU, musl with
     BusyBox, or the decoder of instructions, --without accepts that, and the verdict says what is not proven.
     """
     tree = Path(os.path.realpath(path))
-    description, own = chosen_description(stack_directory), chosen_directory(stack_directory)
-    layer = recorded_verification(tree, description, own, without)
+    layer = recorded_verification(tree, declared_layer(require_record(tree), stack_directory), without)
     started = time.monotonic()
     report = verify_layer(layer, lambda result: None if as_json else tell_result(console, result))
     if as_json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from outcrop.cli.change_view import size_text
@@ -21,6 +21,7 @@ from outcrop.cli.verification_view import failure, tell_result, verification_doc
 from outcrop.compat.build import fetch_packages
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.lock import Lock
+from outcrop.compat.package_sets import read_description
 from outcrop.compat.update import Change, Update
 from outcrop.compat.verify.layer import verify_layer
 from outcrop.compat.verify.recorded import recorded_verification
@@ -164,7 +165,11 @@ class _Run:
             self._console.warning("the layer is published without having been verified")
             return
         tree = planned.place.tree
-        wanted = recorded_verification(tree, planned.wanted.description, self._order.own_sets, self._order.without)
+        description = planned.wanted.description
+        if own := self._order.own_sets:
+            stack = read_description(own)
+            description = replace(description, instructions=stack.instructions, libraries=stack.libraries)
+        wanted = recorded_verification(tree, description, self._order.without)
         told = (lambda _: None) if self._publishing.as_json else functools.partial(tell_result, self._console)
         report = verify_layer(wanted, told)
         self.answer["verification"] = verification_document(report)

@@ -7,26 +7,33 @@ takes away if this one is killed. What takes long, fetching packages, goes on wh
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from outcrop.compat.changelog import UNTOLD, Occasion, told_mirrors
 from outcrop.compat.debian.package_mirror import PackageMirror
+from outcrop.compat.debian.scripts import Effect
+from outcrop.compat.debian.signature import GPGV
 from outcrop.compat.equal_files import join_equal_files
 from outcrop.compat.exchange import put_back, take_place
 from outcrop.compat.finish import add_links, finish
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.left_out import LEFT_OUT_FILE, left_out_text, require_kept
+from outcrop.compat.locales import locales_to_make
 from outcrop.compat.lock import Lock, LockedPackage, LockedWheel, render_lock
 from outcrop.compat.owners import OWNERS_FILE, owners_text
 from outcrop.compat.package_sets import LayerDescription
-from outcrop.compat.record import BuildLog, write_record
+from outcrop.compat.plan import PLAN_FILE, plan_text
+from outcrop.compat.record import BuildLog, following, write_record
 from outcrop.compat.redirection import redirections
 from outcrop.compat.relocate.path_rules import PathRules
 from outcrop.compat.relocate.programs import KEPT_PATHS, UNTOUCHED
 from outcrop.compat.relocate.tree import FileChanges, TreeRules, paths_present, relocate_tree
+from outcrop.compat.script_effects import known_effects, undone
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.compat.shared_links import lay_links
 from outcrop.compat.unpack import PackageFile, unpack
@@ -57,11 +64,14 @@ class BuildPlace:
 
 @dataclass(frozen=True, slots=True)
 class BuiltLayer:
-    """A finished layer: where it is, its record, what was changed on the way."""
+    """A finished layer: where it is, its record, what was changed on the way, the occasion, with the layer that it
+    follows, and what scripts of packages would have done and nobody did, by package."""
 
     tree: Path
     record: Path
     changes: tuple[FileChanges, ...]
+    occasion: Occasion = UNTOLD
+    undone: Mapping[str, tuple[Effect, ...]] = field(default_factory=dict)
 
 
 def fetch_packages(
@@ -100,15 +110,20 @@ def build_layer(
     files: dict[str, Path],
     progress: Progress = SILENT,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    occasion: Occasion = UNTOLD,
 ) -> BuiltLayer:
-    """Builds the layer of `lock` at `place`. AlreadyExists where one is there; StorageError, IntegrityError,
-    FormatError, InvalidValue for packages and prefixes that cannot be used; CommandFailed, MissingCapability."""
+    """Builds the layer of `lock` at `place`; `occasion` is for its record. AlreadyExists where one is there;
+    StorageError, IntegrityError, FormatError; InvalidValue for packages and prefixes that cannot be used;
+    CommandFailed, MissingCapability."""
     tree = place.tree
     links = redirections(place.layout, description)
     prepare_place(place)
+    occasion = following(occasion, tree)
     with scratch_directory(_PURPOSE, tree.parent) as scratch:
         new = scratch.directory / "layer"
-        changes, log, documents = _make(new, place.layout, lock, description, files, progress, clock)
+        log = BuildLog()
+        _say_what(log, clock(), lock, occasion)
+        changes, documents, left = _make(new, place.layout, lock, description, files, progress, clock, log)
         record = write_record(
             new,
             place.layout,
@@ -117,12 +132,29 @@ def build_layer(
             description,
             changes,
             log,
-            [["bwrap", "--version"]],
-            documents,
+            _tools(place.layout, new),
+            documents | {PLAN_FILE: plan_text(description, lock, place.layout.family)},
+            occasion,
         )
         lay_links(place.destination, links.targets())
         take_place(new, tree)
-    return BuiltLayer(tree, tree / record.relative_to(new), tuple(changes))
+    return BuiltLayer(tree, tree / record.relative_to(new), tuple(changes), occasion, left)
+
+
+def _say_what(log: BuildLog, now: datetime, lock: Lock, occasion: Occasion) -> None:
+    log.say(now, f"{len(lock.packages)} packages and {len(lock.wheels)} wheels of {lock.release} for {lock.family}")
+    log.say(now, f"sets: {', '.join(lock.sets)}")
+    for suite in lock.suites:
+        log.say(now, f"{suite.suite} {suite.version} as of {suite.date}, InRelease {suite.in_release}")
+    if occasion.mirrors:
+        log.say(now, f"packages that were not here already: from {' or '.join(told_mirrors(occasion.mirrors))}")
+
+
+def _tools(layout: LayerLayout, tree: Path) -> list[list[str]]:
+    """The commands that say which programs of this machine had a part in the layer, by their versions."""
+    root = sealed_root(layout, tree)
+    programs = [root.bubblewrap, shutil.which(GPGV), str(root.qemu) if root.qemu else None]
+    return [[program, "--version"] for program in programs if program]
 
 
 def clear_up(place: BuildPlace) -> None:
@@ -153,18 +185,29 @@ def _make(
     files: dict[str, Path],
     progress: Progress,
     clock: Callable[[], datetime],
-) -> tuple[list[FileChanges], BuildLog, dict[str, bytes]]:
-    """Makes the layer; what was changed, what was done, and what the record tells of its packages."""
-    log = BuildLog()
+    log: BuildLog,
+) -> tuple[list[FileChanges], dict[str, bytes], dict[str, tuple[Effect, ...]]]:
+    """Makes the layer; what was changed, what the record tells of its packages, and what their scripts would have done
+    and nobody did."""
     workers = len(os.sched_getaffinity(0))
-    log.say(clock(), f"{len(lock.packages)} packages of {lock.release} for {lock.family}")
     packages = [PackageFile(package.name, files[package.name]) for package in lock.packages]
     unpacked = unpack(packages, tree, description.dropped(), workers, progress)
-    log.say(clock(), f"unpacked {sum(len(one.paths) for one in unpacked)} files")
+    number, fewer = sum(len(one.paths) for one in unpacked), sum(len(one.left_out) for one in unpacked)
+    log.say(clock(), f"unpacked {number} files and links, left {fewer} out")
+    left = undone({one.name: one.effects for one in unpacked}, known_effects(description.effects))
+    for one in unpacked:
+        for path, to in one.diverted.items():
+            log.say(clock(), f"{path} of {one.name} is {to}: another package has it")
+        for effect in left.get(one.name, ()):
+            log.say(clock(), f"not done, of the scripts of {one.name}: {effect.text}")
+    locales_to_make(tree, description.locales)  # what cannot be made is told before anything is moved
     add_links(tree, layout, description, (link for one in unpacked for link in one.alternatives))
     rules = tree_rules(tree, layout, description)
     changes = relocate_tree(tree, rules, workers, progress)
-    log.say(clock(), f"changed {len(changes)} files")
+    log.say(clock(), f"moved {len(changes)} files to {layout.prefix}")
+    for change in changes:
+        if change.refused:
+            log.say(clock(), f"{change.path} could not be moved: {change.refused}")
     ships = {package.name for package in lock.packages if package.ships}
     owned = {one.name: one.paths for one in unpacked if one.name in ships}
     left_out = {one.name: one.left_out for one in unpacked if one.name in ships}
@@ -177,12 +220,13 @@ def _make(
     needs = ((one.path, map(os.fsdecode, one.needs)) for one in changes)
     require_kept((one for lost in left_out.values() for one in lost), paths, needs)
     require_needs(tree, lock, layout.family)
-    finish(sealed_root(layout, tree, writable=True), description, progress)
+    finish(sealed_root(layout, tree, writable=True), description, progress, lambda step: log.say(clock(), step))
     _remove(tree, (path for one in unpacked if one.name not in ships for path in one.paths))
     log.say(clock(), f"{join_equal_files(tree)} bytes were there twice")
     _settle(tree, _moment(lock))
-    log.say(clock(), "finished")
-    return changes, log, {OWNERS_FILE: owners_text(tree, owned), LEFT_OUT_FILE: left_out_text(left_out)}
+    only_for_building = len(unpacked) - len(ships)
+    log.say(clock(), f"took away what {only_for_building} packages brought that were only there for building")
+    return changes, {OWNERS_FILE: owners_text(tree, owned), LEFT_OUT_FILE: left_out_text(left_out)}, left
 
 
 def _remove(tree: Path, paths: Iterable[str]) -> None:

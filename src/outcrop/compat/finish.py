@@ -17,6 +17,7 @@ from outcrop.compat.debian.alternatives import Alternative, chosen
 from outcrop.compat.indices import shorten_lists
 from outcrop.compat.layout import STARTPREFIX, LayerLayout
 from outcrop.compat.left_out import glob_pattern
+from outcrop.compat.locales import CHARACTER_SETS, SOURCES, locales_to_make
 from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.redirection import redirections
 from outcrop.compat.sealed_root import SealedRoot
@@ -27,7 +28,8 @@ from outcrop.software.layout import CATALOG_MARKER
 
 _AUTHORITIES = "usr/share/ca-certificates"
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
-_LOCALE_HINT = "check the locale's name in `layer.toml`"
+_LOCALE_HINT = "take it out of `locales` in `layer.toml`, or report it"
+_LOCALES = "usr/lib/locale"
 _LMOD_PACKAGE_PATH = 'getenv("LMOD_PACKAGE_PATH") or '
 _BEHIND = "usr/libexec/outcrop"
 """Programs that are only to be called by the scripts in their places."""
@@ -76,9 +78,14 @@ def _link(tree: Path, path: str, target: str, *, replace: bool) -> None:
     place.symlink_to(target)
 
 
-def finish(root: SealedRoot, description: LayerDescription, progress: Progress = SILENT) -> None:
-    """Everything that is generated. `root` is writable. CommandFailed where one of the layer's programs fails,
-    StorageError."""
+def finish(
+    root: SealedRoot,
+    description: LayerDescription,
+    progress: Progress = SILENT,
+    told: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Everything that is generated; `told` hears of each step when it is done. `root` is writable. CommandFailed where
+    one of the layer's programs fails, StorageError."""
     steps = (
         _write_own_files,
         _certificates,
@@ -100,7 +107,9 @@ def finish(root: SealedRoot, description: LayerDescription, progress: Progress =
             step(root, description)
         except OSError as error:
             raise storage_error(error) from error
-        progress.advance(1, step.__name__.strip("_").replace("_", " "))
+        name = step.__name__.strip("_").replace("_", " ")
+        progress.advance(1, name)
+        told(f"finished: {name}")
     progress.finish()
 
 
@@ -272,21 +281,17 @@ def _locale_list(root: SealedRoot, _: LayerDescription) -> None:
 
 def _locales(root: SealedRoot, description: LayerDescription) -> None:
     """`locales`: the declared ones, each in a directory of its own."""
-    localedef = _program(root, "usr/bin/localedef")
-    sources = root.tree / "usr/share/i18n/locales"
-    if localedef is None or not sources.is_dir():
-        return
     prefix = root.layout.prefix
     environment = root.environment() | {"LC_ALL": "C", "I18NPATH": f"{prefix}/usr/share/i18n"}
-    for locale in description.locales:
-        name, _, charset = locale.partition(".")
-        if (sources / name).is_file():
-            place = f"{prefix}/usr/lib/locale/{name}.{charset.lower().replace('-', '')}"
-            command = [localedef, "--no-archive", "-c", "-i", f"{prefix}/usr/share/i18n/locales/{name}"]
-            with _unpacked(root.tree / "usr/share/i18n/charmaps" / charset):
-                root.require_room(root.run([*command, "-f", charset, place], environment))
-            if not (root.tree / "usr/lib/locale" / Path(place).name).is_dir():
-                raise CommandFailed(what="the layer's `localedef`", problem=f"it made no {locale}", hint=_LOCALE_HINT)
+    for locale in locales_to_make(root.tree, description.locales):
+        command = [f"{prefix}/usr/bin/localedef", "--no-archive", "-c", "-i", f"{prefix}/{SOURCES}/{locale.source}"]
+        with _unpacked(root.tree / CHARACTER_SETS / locale.charset):
+            made = root.run([*command, "-f", locale.charset, f"{prefix}/{_LOCALES}/{locale.directory}"], environment)
+            root.require_room(made)
+        if not (root.tree / _LOCALES / locale.directory).is_dir():
+            words = made.stderr.strip().splitlines()
+            problem = f"it made no {locale.name}" + (f": {words[-1]}" if words else "")
+            raise CommandFailed(what="the layer's `localedef`", problem=problem, hint=_LOCALE_HINT)
 
 
 @contextmanager

@@ -42,6 +42,7 @@ from outcrop.compat.debian.packages import SHA256
 from outcrop.compat.family import FAMILIES, Family
 from outcrop.compat.gentoo.settings import ATOM, GentooSettings, check_settings
 from outcrop.compat.left_out import RULE_NAME, Drop, DropRules
+from outcrop.compat.locales import parse_locale
 from outcrop.compat.wheels.names import wheel_name
 from outcrop.errors import FormatError, InvalidValue, storage_error
 from outcrop.toml_text import decoded, read_text
@@ -52,7 +53,15 @@ INSTRUCTIONS_FILE = "instructions.toml"
 """What `outcrop compat verify` knows of programs that ask the processor what it has; no set."""
 LIBRARIES_FILE = "libraries.toml"
 """What it knows of libraries that are not found by the loader's search; no set."""
+SCRIPTS_FILE = "scripts.toml"
+"""What is known of packages' scripts; no set."""
+_NO_SETS = (INSTRUCTIONS_FILE, LIBRARIES_FILE, SCRIPTS_FILE)
 
+TRUSTED_DIRECTORIES = 3
+"""The C library's loader has an array of four directories, of which the last is that of the layer's libraries."""
+
+_RECORDED_HINT = "another Outcrop has built it: name the stack's directory with `--stack`, or build it anew"
+_ROOM_HINT = "name fewer; a directory can hold links to what is in others"
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _VARIABLE = re.compile(r"[A-Z0-9_]+")
 _PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?")
@@ -149,6 +158,18 @@ class DeclaredLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
 
 
+class KnownEffect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What scripts of `packages` do by `commands`, both globs, and why a layer needs it not."""
+
+    commands: tuple[str, ...]
+    reason: str
+    packages: tuple[str, ...] = ("*",)
+
+
+class _ScriptsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    effect: tuple[KnownEffect, ...] = ()
+
+
 class Together(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Packages that Debian keeps apart, and that are no trouble to each other in a layer."""
 
@@ -176,7 +197,8 @@ class _LayerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @dataclass(frozen=True, slots=True)
 class LayerDescription:
     """All that is declared of a layer. `suites` is empty for the release's usual ones; `trusted_directories` are where
-    the loader looks first among its own, relative to the prefix."""
+    the loader looks first among its own, relative to the prefix; `instructions` and `libraries` are the
+    texts of the stack's own lists for a verification, `effects` what the stack itself declares of scripts."""
 
     back_end: str
     release: str
@@ -191,6 +213,9 @@ class LayerDescription:
     host_links: tuple[HostLink, ...]
     links: tuple[DeclaredLink, ...]
     gentoo: GentooSettings
+    instructions: str = ""
+    effects: tuple[KnownEffect, ...] = ()
+    libraries: str = ""
 
     def sets_for(self, family: Family, asked_for: Iterable[str] = ()) -> tuple[PackageSet, ...]:
         """The sets of `family`'s layer, with the optional ones that are asked for. InvalidValue for an unknown one."""
@@ -266,9 +291,17 @@ def read_description(own: Path | None = None) -> LayerDescription:
     if own is None:
         return _description(base, sets)
     over, own_sets = _read_directory(own)
+    scripts = own / SCRIPTS_FILE
+    of_the_stack = _OfTheStack(
+        _text_of(own / INSTRUCTIONS_FILE),
+        parse_effects(_text_of(scripts), str(scripts)),
+        _text_of(own / LIBRARIES_FILE),
+    )
     if not over.standard_sets:
         _kept((), over, str(own / LAYER_FILE))
-        return _description(over, own_sets)
+        described = _description(over, own_sets, of_the_stack)
+        _require_room(described, own)
+        return described
     merged = _LayerFile(
         back_end=over.back_end or base.back_end,
         release=over.release or base.release,
@@ -283,7 +316,9 @@ def read_description(own: Path | None = None) -> LayerDescription:
         link=(*base.link, *over.link),
         gentoo=over.gentoo.over(base.gentoo),
     )
-    return _description(merged, sets | own_sets)
+    described = _description(merged, sets | own_sets, of_the_stack)
+    _require_room(described, own)
+    return described
 
 
 def _kept(standard: tuple[Drop, ...], over: _LayerFile, what: str) -> tuple[Drop, ...]:
@@ -297,7 +332,37 @@ def _kept(standard: tuple[Drop, ...], over: _LayerFile, what: str) -> tuple[Drop
     return (*(rule for rule in standard if rule.name not in gone), *over.drop)
 
 
-def _description(layer: _LayerFile, sets: dict[str, PackageSet]) -> LayerDescription:
+def parse_description(data: bytes, what: str) -> LayerDescription:
+    """The description that `data`, of a layer's record, is; `what` names it in a FormatError."""
+    try:
+        found = msgspec.json.decode(data, type=LayerDescription)
+    except msgspec.DecodeError as error:
+        raise FormatError(
+            what=what, field="the sets", problem=f"are not accepted: {error}", hint=_RECORDED_HINT
+        ) from error
+    _check_description(found, what)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _OfTheStack:
+    """What only a stack's own directory says."""
+
+    instructions: str = ""
+    effects: tuple[KnownEffect, ...] = ()
+    libraries: str = ""
+
+
+_NOTHING = _OfTheStack()
+
+
+def _text_of(path: Path) -> str:
+    return read_text(path) if path.is_file() else ""
+
+
+def _description(
+    layer: _LayerFile, sets: dict[str, PackageSet], of_the_stack: _OfTheStack = _NOTHING
+) -> LayerDescription:
     return LayerDescription(
         layer.back_end,
         layer.release,
@@ -312,23 +377,35 @@ def _description(layer: _LayerFile, sets: dict[str, PackageSet]) -> LayerDescrip
         tuple({link.path: link for link in layer.host}.values()),
         tuple({link.path: link for link in layer.link}.values()),
         layer.gentoo,
+        of_the_stack.instructions,
+        of_the_stack.effects,
+        of_the_stack.libraries,
     )
 
 
 def _read_directory(directory: Path) -> tuple[_LayerFile, dict[str, PackageSet]]:
     try:
         found = sorted(path for path in directory.iterdir() if path.suffix == ".toml")
-        files = [path for path in found if path.name not in (INSTRUCTIONS_FILE, LIBRARIES_FILE)]
+        files = [path for path in found if path.name not in _NO_SETS]
     except OSError as error:
         raise storage_error(error, str(directory)) from error
     layer, sets = _LayerFile(), {}
     for path in files:
         if path.name == LAYER_FILE:
             layer = decoded(read_text(path), _LayerFile, str(path))
-            _check_layer(layer, str(path))
+            _check_description(_description(layer, {}), str(path))
         else:
             sets[path.stem] = parse_set(read_text(path), path.stem, str(path))
     return layer, sets
+
+
+def parse_effects(text: str, what: str) -> tuple[KnownEffect, ...]:
+    """What `text` declares of packages' scripts; `what` names it in a FormatError."""
+    found = decoded(text, _ScriptsFile, what).effect
+    for one in found:
+        if not one.reason.strip():
+            raise FormatError(what=what, field="reason", problem=f"is empty for {', '.join(one.commands)}")
+    return found
 
 
 def parse_set(text: str, name: str, what: str) -> PackageSet:
@@ -380,23 +457,36 @@ def _check_wheel(wheel: WantedWheel, what: str) -> None:
         raise FormatError(what=what, field=f"sha256 of {wheel.name}", problem="is no SHA-256")
 
 
-def _check_layer(layer: _LayerFile, what: str) -> None:
+def _require_room(layer: LayerDescription, own: Path) -> None:
+    """Raises FormatError for more trusted directories than Debian's loader has room for; Gentoo's is built with any."""
+    if layer.back_end != "gentoo-prefix" and len(layer.trusted_directories) > TRUSTED_DIRECTORIES:
+        number = len(layer.trusted_directories)
+        problem = f"names {number}, and the loader has room for {TRUSTED_DIRECTORIES} beside the layer's own"
+        raise FormatError(what=str(own / LAYER_FILE), field="trusted_directories", problem=problem, hint=_ROOM_HINT)
+
+
+def _check_description(layer: LayerDescription, what: str) -> None:
     parts: tuple[Exclusion | Drop | Uncompiled | Together | HostLink | DeclaredLink, ...] = (
-        *layer.exclude, *layer.drop, *layer.uncompiled, *layer.together, *layer.host, *layer.link
+        *layer.exclusions, *layer.drops, *layer.uncompiled, *layer.together, *layer.host_links, *layer.links
     )  # fmt: skip
     for part in parts:
         if not part.reason.strip():
             raise FormatError(what=what, field="reason", problem=f"is empty in {part}")
-    for name in (drop.name for drop in layer.drop if drop.name):
+    for name in (drop.name for drop in layer.drops if drop.name):
         if not RULE_NAME.fullmatch(name):
             raise FormatError(what=what, field="name", problem=f"{name!r} is not the name of a rule, such as man-pages")
-    inside = (*(link.path for link in layer.host), *(link.path for link in layer.link), *layer.trusted_directories)
+    linked = (*(link.path for link in layer.host_links), *(link.path for link in layer.links))
+    inside = (*linked, *layer.trusted_directories)
     for path in inside:
         if path.startswith("/") or not path.strip("./") or ".." in path.split("/"):
             raise FormatError(what=what, field=path, problem="is not a path below the layer")
-    for link in layer.host:
+    for link in layer.host_links:
         if not link.host.startswith("/"):
             raise FormatError(what=what, field=f"host of {link.path}", problem=f"{link.host!r} is not absolute")
         if not _VARIABLE.fullmatch(link.variable_name):
             raise FormatError(what=what, field=f"variable of {link.path}", problem=f"{link.variable!r} is no name")
+    for name in layer.locales:
+        if parse_locale(name) is None:
+            problem = f"has {name!r}, which is not like en_US.UTF-8 or ca_ES.UTF-8@valencia"
+            raise FormatError(what=what, field="locales", problem=problem)
     check_settings(layer.gentoo, what)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,6 +25,8 @@ from outcrop.compat.wheels.needs import layer_python, require_python
 from outcrop.compat.wheels.wheel_file import read_wheel
 from outcrop.progress import SILENT, Progress
 
+PLAN_FILE = "plan.txt"
+
 
 @dataclass(frozen=True, slots=True)
 class LayerPlan:
@@ -43,10 +45,50 @@ class LayerPlan:
     def reason(self, package: LockedPackage | LockedWheel) -> str:
         """Why `package` is there, in words."""
         if isinstance(package, LockedWheel):
-            return wanted_wheels(self.sets, self.family)[package.name].reason
+            wheel = wanted_wheels(self.sets, self.family).get(package.name)
+            return wheel.reason if wheel else _NO_REASON
         if package.name in self.wanted:
             return self.wanted[package.name].reason
-        return f"needed by {package.needed_by}"
+        return f"needed by {package.needed_by}" if package.needed_by else _NO_REASON
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyDifference:
+    """A package or wheel that is not the same in all families: its versions by family, empty where it is not there."""
+
+    name: str
+    versions: Mapping[str, str]
+
+
+def family_differences(plans: Sequence[LayerPlan]) -> tuple[FamilyDifference, ...]:
+    """What the layers of several families do not have in common, in the order of the names."""
+    versions = {
+        plan.family.name: {
+            **{one.name: one.version for one in plan.shipped},
+            **{f"{one.name} (wheel)": one.version for one in plan.lock.wheels},
+        }
+        for plan in plans
+    }
+    names = sorted({name for packages in versions.values() for name in packages})
+    found = (
+        FamilyDifference(name, {family: packages.get(name, "") for family, packages in versions.items()})
+        for name in names
+    )
+    return tuple(one for one in found if len(set(one.versions.values())) > 1)
+
+
+_NO_REASON = "named by a set that is not declared any more"
+
+
+def plan_text(description: LayerDescription, lock: Lock, family: Family) -> bytes:
+    """The plan of a layer that was built from `lock`, for its record: a line for each package and wheel."""
+    sets = tuple(one for one in description.sets if one.name in lock.sets)
+    plan = LayerPlan(family, sets, wanted_names(sets, family, lock.release), lock)
+    lines = []
+    for one in lock.all:
+        ships = isinstance(one, LockedWheel) or one.ships
+        lines.append(f"{one.name} {one.version}{'' if ships else ' (only while building)'}: {plan.reason(one)}\n")
+    return "".join(lines).encode()
 
 
 def plan_layer(

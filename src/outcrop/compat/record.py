@@ -1,6 +1,8 @@
 """What a layer keeps of how it was made: `reprod/<UTC time>/`, as EESSI's installations have it.
 
-layer.json        which layer it is: repository, version, family, and so its prefix; and its digest
+layer.json        which layer it is: repository, version, family, and so its prefix; its digest; who built it, and why
+changelog.txt     the same for people, with what is new against the layer before
+plan.txt          every package, with its version and why it is there
 lock.json         the packages, by digest
 sets.json         the sets and declarations that the lock was resolved from
 relocation.json   what was changed in which file, and which paths could not be
@@ -11,7 +13,9 @@ redirections.json the links that a site can redirect, of the layer, and of its r
 left-out.txt      the files of packages that the layer leaves out, by rule
 build.log         what was done when
 
-Gentoo Prefix adds its script and packages.txt, the list of what it installed.
+Gentoo Prefix has no plan.txt and no packages.txt; it adds its script and installed.txt, the list of what it installed.
+
+Nothing of it is in a layer's digest. Only what its builder says of themselves is in it: no account, no machine's name.
 """
 
 from __future__ import annotations
@@ -19,25 +23,39 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import stat
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 import msgspec
 
+from outcrop.compat.changelog import (
+    CHANGELOG_FILE,
+    UNTOLD,
+    EarlierLayer,
+    LayerContents,
+    Occasion,
+    PackageChange,
+    changelog,
+    package_changes,
+)
 from outcrop.compat.family import family_named
+from outcrop.compat.gentoo import lock as gentoo_lock
+from outcrop.compat.gentoo.installed import package_versions
 from outcrop.compat.layout import RECORDS, LayerLayout
-from outcrop.compat.lock import Lock, read_lock
-from outcrop.compat.package_sets import LayerDescription
+from outcrop.compat.lock import Lock, parse_lock, read_lock
+from outcrop.compat.package_sets import LayerDescription, parse_description
 from outcrop.compat.redirection import Redirections, redirections, require_shared_paths
 from outcrop.compat.relocate.tree import FileChanges
 from outcrop.cvmfs.names import repository_name
-from outcrop.errors import FormatError, InvalidValue, NotFound, storage_error
+from outcrop.errors import FormatError, InvalidValue, NotFound, OutcropError, storage_error
 from outcrop.toml_text import read_text
 
 LOCK_FILE = "lock.json"
@@ -49,6 +67,13 @@ REDIRECTIONS_FILE = "redirections.json"
 RECORD_SUFFIX = "UTC"
 LINK = "-> "
 """How what stands for a link among digests begins."""
+
+_STAMP = f"%Y%m%d_%H%M%S{RECORD_SUFFIX}"
+_SHOWN_DIGEST = 16
+_KERNEL = re.compile(r"[^0-9.].*")
+"""What of a kernel's release says where it was built, and for which machines."""
+_PYTHON_PACKAGES = ("installer", "msgspec", "zstandard")
+"""What of Outcrop's Python reads and places the files of packages."""
 
 
 @dataclass(slots=True)
@@ -134,17 +159,19 @@ def write_record(
     log: BuildLog,
     tools: Iterable[Sequence[str]],
     further: Mapping[str, bytes] = MappingProxyType({}),
+    occasion: Occasion = UNTOLD,
 ) -> Path:
     """Writes the record of a finished `tree`, with the text of its `lock` and `further` files by name; its directory.
     StorageError."""
-    directory = tree / RECORDS / f"{moment:%Y%m%d_%H%M%S}{RECORD_SUFFIX}"
+    directory = tree / RECORDS / f"{moment:{_STAMP}}"
     contents = digests(tree)
     links = redirections(layout, description)
     lines = [f"{digest}  {path}" for path, digest in sorted(contents.items()) if not digest.startswith(LINK)]
     documents = {
-        LAYER_FILE: _json(_told_layout(layout, layer_digest(tree, contents, links))),
+        LAYER_FILE: _json(_told_layout(layout, layer_digest(tree, contents, links), occasion)),
+        CHANGELOG_FILE: changelog(_name(layout), contents_of(lock, LOCK_FILE), occasion, moment).encode(),
         LOCK_FILE: lock,
-        SETS_FILE: _json(description),
+        SETS_FILE: _json(replace(description, gentoo=description.gentoo.without_passwords())),
         RELOCATION_FILE: _json([_told(one) for one in changes]),
         "tools.json": _json(_versions(tools)),
         REDIRECTIONS_FILE: _json(links),
@@ -156,13 +183,16 @@ def write_record(
         directory.mkdir(parents=True)
         for name, data in documents.items():
             (directory / name).write_bytes(data)
+            (directory / name).chmod(0o644)
+        for place in (directory, directory.parent):
+            place.chmod(0o755)
     except OSError as error:
         raise storage_error(error) from error
     return directory
 
 
 class RecordedLayer(msgspec.Struct, frozen=True):
-    """Which layer it is, and the digest of what it holds."""
+    """Which layer it is, the digest of what it holds, and who built it, and why."""
 
     repository: str
     version: str
@@ -171,9 +201,15 @@ class RecordedLayer(msgspec.Struct, frozen=True):
     variable_prefix: str
     prefix: str
     digest: str = ""
+    author: str = ""
+    message: str = ""
 
 
-def _told_layout(layout: LayerLayout, digest: str) -> RecordedLayer:
+def _name(layout: LayerLayout) -> str:
+    return f"{layout.repository} {layout.version} for {layout.family.name}"
+
+
+def _told_layout(layout: LayerLayout, digest: str, occasion: Occasion) -> RecordedLayer:
     return RecordedLayer(
         layout.repository,
         layout.version,
@@ -182,6 +218,8 @@ def _told_layout(layout: LayerLayout, digest: str) -> RecordedLayer:
         layout.variable_prefix,
         str(layout.prefix),
         digest,
+        occasion.told_author,
+        occasion.message,
     )
 
 
@@ -195,7 +233,12 @@ def require_record(tree: Path) -> Path:
 
 def recorded_layout(tree: Path) -> LayerLayout:
     """Which layer `tree` is, as its record says. NotFound, FormatError, StorageError."""
-    path = require_record(tree) / LAYER_FILE
+    return layout_in(require_record(tree))
+
+
+def layout_in(record: Path) -> LayerLayout:
+    """Which layer the directory `record` is of. NotFound, FormatError, StorageError."""
+    path = record / LAYER_FILE
     found = parse_layer(read_text(path).encode(), str(path))
     try:
         repository, family = repository_name(found.repository), family_named(found.family)
@@ -222,17 +265,34 @@ class LayerOrigin(msgspec.Struct, frozen=True):
 
 def recorded_origin(tree: Path) -> LayerOrigin:
     """What the layer `tree` was resolved from, as its record says. NotFound, FormatError, StorageError."""
-    path = require_record(tree) / LOCK_FILE
+    return origin_in(require_record(tree))
+
+
+def origin_in(record: Path) -> LayerOrigin:
+    """What the layer of the directory `record` was resolved from. NotFound, FormatError, StorageError."""
+    path = record / LOCK_FILE
     try:
         return msgspec.json.decode(read_text(path).encode(), type=LayerOrigin)
     except msgspec.DecodeError as error:
         raise FormatError(what=str(path), field="the lock", problem=f"is not accepted: {error}") from error
 
 
+def description_in(record: Path) -> LayerDescription:
+    """The sets and declarations of the layer that the directory `record` is of. NotFound, FormatError, StorageError."""
+    path = record / SETS_FILE
+    return parse_description(read_text(path).encode(), str(path))
+
+
 def recorded_digest(tree: Path) -> str:
     """The digest that the layer `tree` had when it was built; empty where its record does not say. NotFound,
     FormatError, StorageError."""
-    path = require_record(tree) / LAYER_FILE
+    return digest_in(require_record(tree))
+
+
+def digest_in(record: Path) -> str:
+    """The digest that the layer of the directory `record` had; empty where that does not say. NotFound, FormatError,
+    StorageError."""
+    path = record / LAYER_FILE
     return parse_layer(read_text(path).encode(), str(path)).digest
 
 
@@ -254,17 +314,70 @@ def recorded_redirections(tree: Path) -> Redirections | None:
 def recorded_description(tree: Path) -> LayerDescription:
     """The sets and declarations that the layer `tree` was made of, as its record says. NotFound, FormatError,
     StorageError."""
-    path = require_record(tree) / SETS_FILE
-    try:
-        return msgspec.json.decode(read_text(path).encode(), type=LayerDescription)
-    except msgspec.DecodeError as error:
-        hint = "another Outcrop has built it; build the layer anew with this one"
-        raise FormatError(what=str(path), field="the sets", problem=f"are not accepted: {error}", hint=hint) from error
+    return description_in(require_record(tree))
 
 
 def recorded_lock(tree: Path) -> Lock:
     """What the layer `tree` is made of, as its record says. NotFound, FormatError, StorageError."""
     return read_lock(require_record(tree) / LOCK_FILE)
+
+
+def files_in(record: Path) -> dict[str, str]:
+    """The digests of a layer's files by path, as the directory `record` says. StorageError."""
+    try:
+        lines = (record / FILES).read_bytes().decode("utf-8", "surrogateescape").splitlines()
+    except OSError as error:
+        raise storage_error(error) from error
+    return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+
+
+def contents_of(lock: bytes, what: str) -> LayerContents:
+    """What the text `lock` names, of any back end; `what` names it in a FormatError."""
+    try:
+        origin = msgspec.json.decode(lock, type=LayerOrigin)
+    except msgspec.DecodeError as error:
+        raise FormatError(what=what, field="the lock", problem=f"is not accepted: {error}") from error
+    if origin.back_end:
+        installed = package_versions(gentoo_lock.parse_lock(lock, what).installed)
+        return LayerContents(origin.release, origin.sets, installed)
+    found = parse_lock(lock, what)
+    wheels = {f"{wheel.name} (wheel)": wheel.version for wheel in found.wheels}
+    return LayerContents(found.release, found.sets, {one.name: one.version for one in found.packages} | wheels)
+
+
+def earlier_layer(place: Path) -> EarlierLayer:
+    """The layer that a new one follows: `place` is its directory, or a lock, which may be that of a record. NotFound,
+    FormatError, StorageError."""
+    lock = require_record(place) / LOCK_FILE if place.is_dir() else place.absolute()
+    contents = contents_of(read_text(lock).encode(), str(lock))
+    record = lock.parent
+    if lock.name != LOCK_FILE or not (record / LAYER_FILE).is_file():
+        return EarlierLayer("what another lock names", contents)
+    name = f"the layer of {_moment(record)} ({digest_in(record)[:_SHOWN_DIGEST]})"
+    log = record / CHANGELOG_FILE
+    return EarlierLayer(name, contents, read_text(log) if log.is_file() else "")
+
+
+def changes_since(since: EarlierLayer | None, record: Path) -> tuple[PackageChange, ...]:
+    """What is new in the layer of the directory `record`; nothing where it follows none. FormatError, StorageError."""
+    lock = record / LOCK_FILE
+    return package_changes(since.contents, contents_of(read_text(lock).encode(), str(lock))) if since else ()
+
+
+def following(occasion: Occasion, tree: Path) -> Occasion:
+    """The occasion of a layer that takes the place `tree`: unless it says what it follows, that is the layer there. One
+    whose record cannot be read gives way like any other."""
+    if occasion.since is None and latest_record(tree) is not None:
+        with suppress(OutcropError):
+            return replace(occasion, since=earlier_layer(tree))
+    return occasion
+
+
+def _moment(record: Path) -> str:
+    try:
+        return f"{datetime.strptime(record.name, _STAMP).replace(tzinfo=UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:  # a copy of a record under another name
+        return "an unknown day"
 
 
 def latest_record(tree: Path) -> Path | None:
@@ -293,7 +406,12 @@ def _told(changes: FileChanges) -> dict[str, object]:
 
 
 def _versions(tools: Iterable[Sequence[str]]) -> dict[str, str]:
-    found = {"outcrop": version("outcrop"), "python": platform.python_version(), "kernel": platform.release()}
+    found = {
+        "outcrop": version("outcrop"),
+        "python": platform.python_version(),
+        "kernel": _KERNEL.sub("", platform.release()),
+    }
+    found |= {name: version(name) for name in _PYTHON_PACKAGES}
     for command in tools:
         answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         found[Path(command[0]).name] = (answer.stdout or answer.stderr).strip().partition("\n")[0]

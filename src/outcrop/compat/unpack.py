@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from outcrop.compat.debian.alternatives import Alternative, alternatives_of
-from outcrop.compat.debian.deb_file import OpenPackage, open_package
+from outcrop.compat.debian.deb_file import OpenPackage, open_package, read_scripts
+from outcrop.compat.debian.scripts import POSTINST, Effect, diversions_of, effects_of
 from outcrop.compat.left_out import DropRules, LeftOut
 from outcrop.errors import FormatError, storage_error
 from outcrop.progress import SILENT, Progress
@@ -34,12 +35,15 @@ class PackageFile:
 
 @dataclass(frozen=True, slots=True)
 class UnpackedPackage:
-    """What a package brought: its paths below the tree, the links that its script asks for, what was left out."""
+    """What a package brought: its paths below the tree, the links that its script asks for, what was left out, what
+    its scripts would do besides, and which of its files another package had moved, by their own places."""
 
     name: str
     paths: tuple[str, ...]
     alternatives: tuple[Alternative, ...]
     left_out: tuple[LeftOut, ...]
+    effects: tuple[Effect, ...] = ()
+    diverted: Mapping[str, str] = field(default_factory=dict)
 
 
 def merged_path(path: str) -> str:
@@ -60,11 +64,12 @@ def unpack(
     IntegrityError for a damaged package, FormatError for one with an unsafe path or where two have the same file,
     StorageError."""
     progress.start("Unpacking packages", total=len(packages), unit="packages")
-    unpacking = _Unpacking(Path(os.path.realpath(tree)), dropped)
     try:
         (tree / "usr").mkdir(parents=True)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="unpack")
         try:
+            scripts = list(pool.map(lambda package: read_scripts(package.path), packages))
+            unpacking = _Unpacking(Path(os.path.realpath(tree)), dropped, _diversions(packages, scripts))
             futures = [pool.submit(unpacking.files_of, package) for package in packages]
             parts = []
             for future in futures:
@@ -84,9 +89,33 @@ def unpack(
     finally:
         progress.finish()
     return tuple(
-        UnpackedPackage(part.package.name, tuple(part.paths), tuple(alternatives_of(part.script)), tuple(part.left_out))
-        for part in parts
+        UnpackedPackage(
+            part.package.name,
+            tuple(part.paths),
+            tuple(alternatives_of(texts.get(POSTINST, ""))),
+            tuple(part.left_out),
+            effects_of(texts),
+            part.diverted,
+        )
+        for part, texts in zip(parts, scripts, strict=True)
     )
+
+
+def _diversions(packages: Sequence[PackageFile], scripts: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, str]]:
+    """Where each file goes that a package moves out of its way, and which package that is. FormatError where two move
+    the same."""
+    found: dict[str, tuple[str, str]] = {}
+    for package, texts in zip(packages, scripts, strict=True):
+        for one in diversions_of(texts):
+            path, to = merged_path(one.path.lstrip("/")), merged_path(one.to.lstrip("/"))
+            if found.setdefault(path, (to, package.name)) != (to, package.name):
+                raise FormatError(
+                    what=f"the package {package.name}",
+                    field=path,
+                    problem=f"is moved out of the way by {found[path][1]} too",
+                    hint="leave one of the two packages out of the sets",
+                )
+    return found
 
 
 @dataclass(slots=True)
@@ -95,20 +124,21 @@ class _Part:
     to."""
 
     package: PackageFile
-    script: str = ""
     paths: list[str] = field(default_factory=list)
     hard_links: dict[str, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
+    diverted: dict[str, str] = field(default_factory=dict)
 
 
 class _Unpacking:
     """All files come first, then hard links, then symbolic ones: as long as files are written there is no link that one
     could be written through."""
 
-    def __init__(self, tree: Path, dropped: DropRules) -> None:
+    def __init__(self, tree: Path, dropped: DropRules, diversions: Mapping[str, tuple[str, str]]) -> None:
         self._tree = tree
         self._dropped = dropped
+        self._diversions = diversions
         self._owners: dict[str, str] = {}
 
     def files_of(self, package: PackageFile) -> _Part:
@@ -117,7 +147,7 @@ class _Unpacking:
         with open_package(package.path) as opened:
             for name, entry in opened.entries():
                 _check_name(package, name)
-                path = merged_path(name)
+                path = merged_path(name) if entry.isdir() else self._place(part, name)
                 rule = self._dropped.rule_of(path)
                 if rule is not None:
                     if not entry.isdir():
@@ -127,8 +157,16 @@ class _Unpacking:
                         self._make_directory(package, path)
                 else:
                     self._take(part, opened, entry, path)
-            part.script = opened.script
         return part
+
+    def _place(self, part: _Part, name: str) -> str:
+        """Where the file `name` of the package goes."""
+        path = merged_path(name)
+        to, by = self._diversions.get(path, (path, part.package.name))
+        if by == part.package.name:
+            return path
+        part.diverted[path] = to
+        return to
 
     def _take(self, part: _Part, opened: OpenPackage, entry: tarfile.TarInfo, path: str) -> None:
         if not (entry.isfile() or entry.issym() or entry.islnk()):
@@ -139,7 +177,7 @@ class _Unpacking:
         elif entry.islnk():
             name = entry.linkname.removeprefix("./")
             _check_name(part.package, name)
-            part.hard_links[path] = merged_path(name)
+            part.hard_links[path] = self._place(part, name)
         else:
             self._make_directory(part.package, os.path.dirname(path))
             self._write(opened, entry, path)
@@ -181,12 +219,13 @@ class _Unpacking:
             elif target in part.paths:
                 os.link(self._tree / target, self._tree / path, follow_symlinks=False)
             else:
-                self._copy_from_package(part.package, target, path)
+                self._copy_from_package(part, target, path)
 
-    def _copy_from_package(self, package: PackageFile, target: str, path: str) -> None:
+    def _copy_from_package(self, part: _Part, target: str, path: str) -> None:
+        package = part.package
         with open_package(package.path) as opened:
             for name, entry in opened.entries():
-                if merged_path(name) == target and entry.isfile():
+                if entry.isfile() and self._place(part, name) == target:
                     self._write(opened, entry, path)
                     return
         raise FormatError(

@@ -14,10 +14,11 @@ from pathlib import Path
 import msgspec
 
 from outcrop.compat.build import BuildPlace, BuiltLayer, build_layer, clear_up
+from outcrop.compat.changelog import Occasion
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import Lock, makes_the_same, version_changes
 from outcrop.compat.package_sets import LayerDescription
-from outcrop.compat.record import latest_record, recorded_description, recorded_layout, recorded_lock
+from outcrop.compat.record import earlier_layer, latest_record, recorded_description, recorded_layout, recorded_lock
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.compat.update import Update
 from outcrop.delivery.layer_publication import Allowances, LayerPlace, place_of, require_libc
@@ -99,7 +100,10 @@ def build_update(
         return None
     wanted = planned.wanted
     sealed_root(wanted.layout, planned.place.tree)  # what is missing is told before anything is fetched
-    return build_layer(planned.place, wanted.lock, wanted.description, fetch(wanted.lock), progress)
+    sources = sorted({one.source for one in wanted.update.changes})
+    occasion = Occasion(message=f"Update of {', '.join(sources)}", since=earlier_layer(wanted.old))
+    files = fetch(wanted.lock)
+    return build_layer(planned.place, wanted.lock, wanted.description, files, progress, occasion=occasion)
 
 
 def _is_built(wanted: WantedUpdate, tree: Path) -> bool:

@@ -5,6 +5,7 @@
     variable_prefix = "EESSI_"
     mount_root = "/cvmfs"
     filter_dependencies = ["zlib", "ncurses"]
+    maintainer = "Ada Lovelace <ada@example.org>"
 
 Only the first two have no default.
 """
@@ -54,7 +55,8 @@ dependency on it is built. EESSI filters the same and a few more."""
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What stays the same over all easystacks of one version of a stack. `directory` holds `stack.toml`."""
+    """What stays the same over all easystacks of one version of a stack. `directory` holds `stack.toml`; `maintainer`
+    is who answers for it, as users may read it."""
 
     repository: RepositoryName
     version: str
@@ -62,6 +64,7 @@ class Stack:
     mount_root: PurePosixPath = DEFAULT_MOUNT_ROOT
     filter_dependencies: tuple[str, ...] = FILTERED_DEPENDENCIES
     directory: Path | None = None
+    maintainer: str = ""
 
     def layout(self, target: Target) -> SoftwareLayout:
         return SoftwareLayout(self.repository, self.version, target, self.mount_root)
@@ -93,6 +96,7 @@ class _StackFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     variable_prefix: str = EESSI_PREFIX
     mount_root: str = str(DEFAULT_MOUNT_ROOT)
     filter_dependencies: tuple[str, ...] = FILTERED_DEPENDENCIES
+    maintainer: str = ""
 
 
 def parse_stack(text: str, what: str, directory: Path | None = None) -> Stack:
@@ -116,7 +120,15 @@ def parse_stack(text: str, what: str, directory: Path | None = None) -> Stack:
     for name in fields.filter_dependencies:
         if not _DEPENDENCY.fullmatch(name):
             refuse("filter_dependencies", f"{name!r} is not the name of a software")
-    return Stack(repository, fields.version, fields.variable_prefix, mount_root, fields.filter_dependencies, directory)
+    return Stack(
+        repository,
+        fields.version,
+        fields.variable_prefix,
+        mount_root,
+        fields.filter_dependencies,
+        directory,
+        fields.maintainer,
+    )
 
 
 def read_stack(directory: Path) -> Stack:

@@ -113,7 +113,8 @@ def deb(control: bytes, data: bytes, compression: str = XZ, version: bytes = FOR
 
 @dataclass(frozen=True)
 class MadePackage:
-    """A binary package. `fields` are further ones of its control file, such as Depends; `script` is its postinst."""
+    """A binary package. `fields` are further ones of its control file, such as Depends; `script` is its postinst,
+    `preinst` what is run before it is unpacked, `triggers` what it sets off."""
 
     name: str
     version: str = "1.0-1"
@@ -122,6 +123,8 @@ class MadePackage:
     entries: tuple[Entry, ...] = ()
     script: str = ""
     compression: str = XZ
+    preinst: str = ""
+    triggers: str = ""
 
     @property
     def filename(self) -> str:
@@ -133,8 +136,8 @@ class MadePackage:
     def data(self) -> bytes:
         """The package's file."""
         control = [file("control", self.control.encode())]
-        if self.script:
-            control.append(file("postinst", self.script.encode(), 0o755))
+        texts = {"postinst": self.script, "preinst": self.preinst, "triggers": self.triggers}
+        control += [file(name, text.encode(), 0o755) for name, text in texts.items() if text]
         return deb(tarball(control), tarball(self.entries), self.compression)
 
     @property

@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from outcrop.compat.debian.deb_file import open_package
+from outcrop.compat.debian.deb_file import open_package, read_scripts
 from outcrop.errors import IntegrityError, OutcropError, StorageError
 from tests.compat.debian.packages_made_here import (
     BZIP2,
@@ -62,7 +62,9 @@ def contents(place: Path, data: bytes) -> dict[str, bytes]:
 def script(place: Path, data: bytes) -> str:
     place.write_bytes(data)
     with open_package(place) as opened:
-        return opened.script
+        scripts = opened.scripts
+    assert read_scripts(place) == scripts
+    return scripts.get("postinst", "")
 
 
 @pytest.fixture

@@ -143,8 +143,26 @@ def test_a_damaged_package_has_none_until_it_is_mended(tmp_path: Path) -> None:
 
 
 def test_a_note_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
-    (tmp_path / "licences").mkdir()
-    (tmp_path / "licences").chmod(0o500)
+    (tmp_path / "licence-names").mkdir()
+    (tmp_path / "licence-names").chmod(0o500)
     mirror = PackageMirror(tmp_path)
     package = held(mirror, with_copyright(PROSE))
     assert licences_of(mirror, package) == licences_in(PROSE)
+
+
+def test_documents_that_are_another_package_s_say_that_package_s_licences(tmp_path: Path) -> None:
+    mirror = PackageMirror(tmp_path)
+    owner = held(mirror, with_copyright(MACHINE))
+    user = held(mirror, MadePackage("rbash", entries=(link("usr/share/doc/rbash", "bash"),)))
+    for _ in range(2):  # the second answer is a remembered one
+        assert licences_of(mirror, user, [owner, user]) == licences_of(mirror, owner)
+        assert licences_of(mirror, user, [user]) == ()
+    third = held(mirror, MadePackage("third", entries=(link("usr/share/doc/third", "rbash"),)))
+    assert licences_of(mirror, third, [third, user, owner]) == licences_of(mirror, owner)
+
+
+def test_documents_that_lead_to_each_other_say_nothing(tmp_path: Path) -> None:
+    mirror = PackageMirror(tmp_path)
+    one = held(mirror, MadePackage("one", entries=(link("usr/share/doc/one", "two"),)))
+    two = held(mirror, MadePackage("two", entries=(link("usr/share/doc/two", "one"),)))
+    assert licences_of(mirror, one, [one, two]) == ()

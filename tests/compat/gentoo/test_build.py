@@ -23,7 +23,7 @@ from outcrop.compat.gentoo.lock import read_lock
 from outcrop.compat.gentoo.plan import plan_prefix
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.package_sets import read_description
-from outcrop.compat.record import LayerOrigin, differences, digests, recorded_origin
+from outcrop.compat.record import LayerOrigin, differences, digests, earlier_layer, recorded_origin
 from outcrop.cvmfs.names import repository_name
 from outcrop.errors import Busy, Interrupted
 from outcrop.software.sources.download import Downloads
@@ -140,9 +140,9 @@ def test_a_layer_is_built_and_recorded(gentoo: MadeGentoo) -> None:
         "removed sys-devel/gettext",
     ]
     record = Path(answer["record"])
-    assert {"layer.json", "lock.json", "sets.json", "tools.json", "files.sha256", "build.log"} <= set(
-        os.listdir(record)
-    )
+    names = {"layer.json", "lock.json", "sets.json", "tools.json", "files.sha256", "build.log", "changelog.txt"}
+    assert names <= set(os.listdir(record))
+    assert earlier_layer(gentoo.layer).contents.versions["app-shells/bash"] == "5.2_p37"
     assert (record / "installed.txt").read_text().splitlines() == [
         "app-portage/prefix-toolkit-12::gentoo",
         "app-shells/bash-5.2_p37::gentoo",

@@ -122,9 +122,8 @@ def test_an_entry_without_a_reason_is_refused() -> None:
         parse_elsewhere(ELSEWHERE.replace("opened by the host of plugins, which has it", " "), "libraries.toml")
 
 
-def test_a_stack_adds_to_what_comes_with_outcrop(tmp_path: Path) -> None:
-    (tmp_path / "libraries.toml").write_text(ELSEWHERE)
-    assert len(found_elsewhere(tmp_path)) == len(found_elsewhere()) + 1
+def test_a_stack_adds_to_what_comes_with_outcrop() -> None:
+    assert len(found_elsewhere(ELSEWHERE)) == len(found_elsewhere()) + 1
 
 
 def test_a_loader_that_was_not_moved_is_found(tree: Path) -> None:

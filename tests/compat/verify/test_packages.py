@@ -61,6 +61,11 @@ def test_a_damaged_record_is_told(tmp_path: Path, text: str) -> None:
         read_owners(tmp_path)
 
 
+def test_a_set_that_nobody_declares_is_told(tree: Path) -> None:
+    (finding,) = wanted_packages(tree, LOCK, ["bash"], ["gone"]).findings
+    assert (finding.subject, finding.problem) == ("the set gone", "is in the layer's lock, and is not declared")
+
+
 def test_what_is_wanted_is_there(tree: Path) -> None:
     assert problems(tree, "bash", "doc") == {}
     assert wanted_packages(tree, LOCK, ["bash"]).number == 2

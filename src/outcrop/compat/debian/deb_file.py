@@ -1,4 +1,4 @@
-"""What a Debian package holds, read from the file itself: entries, and the script that its maintainer wrote.
+"""What a Debian package holds, read from the file itself: entries, and the scripts that its maintainer wrote.
 
 A package is an `ar` archive of three members: `debian-binary`, and two tarballs, `control.tar` and `data.tar`, each
 compressed in one of several ways. Nothing of a package is ever run. Source: deb(5).
@@ -11,7 +11,7 @@ import lzma
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,8 @@ from outcrop.errors import IntegrityError, storage_error
 _MAGIC = b"!<arch>\n"
 _HEADER_BYTES = 60
 _HEADER_END = b"`\n"
-_SCRIPT = "postinst"
+_SCRIPTS = ("preinst", "postinst", "triggers")
+_CONTROL = "control"
 _VERSION = re.compile(rb"2\.[0-9]+\n.*", re.DOTALL)
 _READ_BYTES = 1 << 20
 _END_BYTES = 1024
@@ -35,10 +36,11 @@ _DAMAGE = (tarfile.TarError, lzma.LZMAError, zlib.error, zstandard.ZstdError, EO
 
 @dataclass(frozen=True, slots=True)
 class OpenPackage:
-    """A package that is being read. `script` is what its maintainer wants to be run when it is installed."""
+    """A package that is being read. `scripts` is what its maintainer wants to be run when it is installed, by the names
+    of the scripts, and the triggers that it sets off."""
 
     path: Path
-    script: str
+    scripts: Mapping[str, str]
     _archive: tarfile.TarFile
     _data: bytes
 
@@ -80,11 +82,21 @@ def open_package(path: Path) -> Iterator[OpenPackage]:
     with _damage_told(path):
         if not _VERSION.fullmatch(members.get("debian-binary", b"")):
             _damaged(path, "it is of a version that is not known")
-        script = _script(_part(path, members, "control"))
+        scripts = _scripts(_part(path, members, _CONTROL))
         data = _part(path, members, "data")
         archive = tarfile.open(fileobj=io.BytesIO(data), mode="r:")  # noqa: SIM115
     with archive:
-        yield OpenPackage(path, script, archive, data)
+        yield OpenPackage(path, scripts, archive, data)
+
+
+def read_scripts(path: Path) -> dict[str, str]:
+    """The scripts and triggers of the package at `path`, of which no more is read. IntegrityError, StorageError."""
+    try:
+        with path.open("rb") as file, _damage_told(path):
+            members = ({name: data} for name, data in _members(path, file) if name.startswith(f"{_CONTROL}.tar"))
+            return _scripts(_part(path, next(members, {}), _CONTROL))
+    except OSError as error:
+        raise storage_error(error, str(path)) from error
 
 
 @contextmanager
@@ -138,16 +150,17 @@ def _part(path: Path, members: dict[str, bytes], name: str) -> bytes:
     return whole
 
 
-def _script(control: bytes) -> str:
-    script = ""
+def _scripts(control: bytes) -> dict[str, str]:
+    found = {}
     with tarfile.open(fileobj=io.BytesIO(control), mode="r:") as archive:
         for entry in archive:
-            if entry.name.removeprefix("./") == _SCRIPT and entry.isfile():
+            name = entry.name.removeprefix("./")
+            if name in _SCRIPTS and entry.isfile():
                 file = archive.extractfile(entry)
                 assert file is not None
-                script = file.read().decode("utf-8", "replace")
+                found[name] = file.read().decode("utf-8", "replace")
         _require_end(archive, control)
-    return script
+    return found
 
 
 def _damaged(path: Path, problem: str) -> NoReturn:

@@ -9,6 +9,7 @@ Source: Debian's "Machine-readable debian/copyright file", version 1.0.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,15 +24,31 @@ _FORMAT = re.compile(r"\AFormat(?:-Specification)?:", re.IGNORECASE)
 _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9+])")
 _FILE_FIELDS = {"files", "license"}
 _COPYRIGHT = re.compile(r"usr/share/doc/[^/]+/copyright")
+_DOCUMENTS = re.compile(r"usr/share/doc/[^/]+")
+_KNOWN = "licence-names"
+"""Where beside the packages it is remembered what was read from them."""
+_ELSEWHERE = "-> "
+"""How it is remembered that a package's documents are another package's."""
 
 
-def licences_of(mirror: PackageMirror, package: LockedPackage) -> tuple[str, ...]:
+def licences_of(mirror: PackageMirror, package: LockedPackage, others: Iterable[LockedPackage] = ()) -> tuple[str, ...]:
     """The licences of `package`, in the order of their names; empty where the package is not in `mirror`, or does not
-    say."""
+    say. Where its documents are those of one of `others`, so are its licences."""
+    by_name = {one.name: one for one in others}
+    next_one: LockedPackage | None = package
+    while next_one is not None:
+        found = _licences_at(mirror, next_one)
+        if not (found and found[0].startswith(_ELSEWHERE)):
+            return found
+        next_one = by_name.pop(found[0].removeprefix(_ELSEWHERE), None)  # each once: links may lead to each other
+    return ()
+
+
+def _licences_at(mirror: PackageMirror, package: LockedPackage) -> tuple[str, ...]:
     place = mirror.place(package.sha256)
     if not place.is_file():
         return ()
-    known = mirror.directory / "licences" / package.sha256
+    known = mirror.directory / _KNOWN / package.sha256
     try:
         return tuple(known.read_text(encoding="utf-8").splitlines())
     except FileNotFoundError:
@@ -48,14 +65,17 @@ def licences_of(mirror: PackageMirror, package: LockedPackage) -> tuple[str, ...
 
 def _licences(place: Path) -> tuple[str, ...] | None:
     """The licences in the package at `place`; None where it cannot be read, which is told where it is used."""
+    elsewhere = ""
     try:
         with open_package(place) as opened:
             for path, entry in opened.entries():
+                if entry.issym() and _DOCUMENTS.fullmatch(path):
+                    elsewhere = elsewhere or entry.linkname.rstrip("/").rpartition("/")[2]
                 if _COPYRIGHT.fullmatch(path) and entry.isfile():
                     return licences_in(b"".join(opened.contents(entry)).decode("utf-8", "replace"))
     except OutcropError:
         return None
-    return ()
+    return (f"{_ELSEWHERE}{elsewhere}",) if elsewhere else ()
 
 
 def _by_lower_case(fields: dict[str, str]) -> dict[str, str]:

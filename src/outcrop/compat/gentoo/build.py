@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from outcrop.compat.build import BuildPlace, BuiltLayer, prepare_place
+from outcrop.compat.changelog import UNTOLD, Occasion
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.exchange import move_into_place
 from outcrop.compat.gentoo.commands import RESUME_HINT, Commands, ways_out
@@ -25,7 +26,7 @@ from outcrop.compat.gentoo.settings import pinned_bootstrap
 from outcrop.compat.gentoo.workplace import SCRIPT, Workplace, open_workplace, remove_directory, workplace_of
 from outcrop.compat.layout import RECORDS
 from outcrop.compat.package_sets import LayerDescription
-from outcrop.compat.record import BuildLog, write_record
+from outcrop.compat.record import BuildLog, following, write_record
 from outcrop.compat.redirection import redirections
 from outcrop.compat.shared_links import lay_links
 from outcrop.errors import Interrupted, InvalidValue
@@ -42,6 +43,7 @@ def build_prefix(
     progress: Progress = SILENT,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     environment: Mapping[str, str] = os.environ,
+    occasion: Occasion = UNTOLD,
 ) -> BuiltLayer:
     """Builds the layer of `lock` at `place`, or goes on with a build that was stopped.
 
@@ -56,6 +58,7 @@ def build_prefix(
             hint="build on such a machine, or with the back end `debian`",
         )
     prepare_place(place)
+    occasion = following(occasion, place.tree)
     with open_workplace(workplace_of(place.tree)) as work:
         further = ways_out(description.gentoo.mirrors, environment)
         commands = Commands(place.layout, work, not lock.source_archives, further)
@@ -81,6 +84,7 @@ def build_prefix(
                     "installed.txt": package_list(results.installed).encode(),
                     SCRIPT: fetch_bootstrap(pinned_bootstrap(description.gentoo), mirror).read_bytes(),
                 },
+                occasion,
             )
             record = record.relative_to(work.tree)
             lay_links(place.destination, redirections(place.layout, description).targets())
@@ -89,7 +93,7 @@ def build_prefix(
         except KeyboardInterrupt:
             raise Interrupted(hint=RESUME_HINT) from None
         remove_directory(work.directory)
-    return BuiltLayer(place.tree, place.tree / record, ())
+    return BuiltLayer(place.tree, place.tree / record, (), occasion)
 
 
 def _do_stages(build: PrefixBuild, progress: Progress, clock: Callable[[], datetime]) -> BuildState:

@@ -13,7 +13,7 @@ DATABASE = "var/db/pkg"
 
 _UNFINISHED = "-MERGING-"
 _BARE = re.compile(r"^[<>=~]*(?P<name>[^:]+?)(?:-\d[\w.]*(?:-r\d+)?\*?)?(?::.*)?$")
-_VERSIONED = re.compile(r"(?P<name>.+?)-\d[\w.]*(?:-r\d+)?")
+_VERSIONED = re.compile(r"(?P<name>.+?)-(?P<version>\d[\w.]*(?:-r\d+)?)")
 
 
 def installed_packages(tree: Path) -> tuple[InstalledPackage, ...]:
@@ -68,10 +68,31 @@ def _fact(place: Path, name: str) -> str:
         return ""
 
 
+def bare_name(atom: str) -> str:
+    """The `category/package` that `atom` means, without version, slot and repository; empty where it means several."""
+    match = _BARE.match(atom)
+    return match["name"] if match and "*" not in match["name"] else ""
+
+
+def split_version(name: str) -> tuple[str, str]:
+    """`category/package-version` in two; the version is empty where there is none."""
+    match = _VERSIONED.fullmatch(name)
+    return (match["name"], match["version"]) if match else (name, "")
+
+
 def not_installed(atoms: Iterable[str], installed: Iterable[InstalledPackage]) -> tuple[str, ...]:
     """Those of `atoms` of which no version at all is among the `installed`."""
     names = {match["name"] for one in installed if (match := _VERSIONED.fullmatch(one.name))}
     return tuple(atom for atom in atoms if (match := _BARE.match(atom)) and match["name"] not in names)
+
+
+def package_versions(installed: Iterable[InstalledPackage]) -> dict[str, str]:
+    """The versions of each package that is `installed`, by its name; several, of which there are slots, with commas."""
+    found: dict[str, list[str]] = {}
+    for one in installed:
+        name, version = split_version(one.name)
+        found.setdefault(name, []).append(version)
+    return {name: ", ".join(versions) for name, versions in found.items()}
 
 
 def package_list(installed: Iterable[InstalledPackage]) -> str:

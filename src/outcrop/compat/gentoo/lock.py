@@ -124,14 +124,19 @@ def write_lock(lock: GentooLock, path: Path) -> None:
 def read_lock(path: Path) -> GentooLock:
     """The lock in `path`; NotFound, FormatError, StorageError."""
     text = read_text(path, "name a lock that `outcrop compat plan --lock` or a build has written")
+    return parse_lock(text.encode(), str(path))
+
+
+def parse_lock(data: bytes, what: str) -> GentooLock:
+    """The lock that `data` is; `what` names it in a FormatError."""
     try:
-        lock = msgspec.json.decode(text.encode(), type=GentooLock)
+        lock = msgspec.json.decode(data, type=GentooLock)
     except msgspec.DecodeError as error:
-        raise FormatError(what=str(path), field="the lock", problem=f"is not accepted: {error}") from error
+        raise FormatError(what=what, field="the lock", problem=f"is not accepted: {error}") from error
     for field, found, wanted in (("format", lock.format, FORMAT), ("back_end", lock.back_end, GENTOO_PREFIX)):
         if found != wanted:
-            raise FormatError(what=str(path), field=field, problem=f"is {found!r}; {wanted!r} is read here")
+            raise FormatError(what=what, field=field, problem=f"is {found!r}; {wanted!r} is read here")
     for archive in lock.source_archives:
         if "/" in archive.name or archive.name.startswith("."):
-            raise FormatError(what=str(path), field=f"source archive {archive.name}", problem="leaves its directory")
+            raise FormatError(what=what, field=f"source archive {archive.name}", problem="leaves its directory")
     return lock

@@ -47,6 +47,10 @@ def base_files(settings: GentooSettings, family: Family, prefix: PurePosixPath) 
     )
 
 
+def _charset(locale: str) -> str:
+    return locale.partition(".")[2].partition("@")[0]
+
+
 def package_files(
     description: LayerDescription, family: Family, shipped: Iterable[str], prefix: PurePosixPath
 ) -> dict[str, str]:
@@ -60,7 +64,7 @@ def package_files(
         ),
         f"{_PORTAGE}/sets/{SET}": "".join(f"{atom}\n" for atom in shipped),
         "var/lib/portage/world_sets": f"@{SET}\n",
-        "etc/locale.gen": "".join(f"{locale} {locale.partition('.')[2]}\n" for locale in description.locales),
+        "etc/locale.gen": "".join(f"{name} {_charset(name)}\n" for name in description.locales),
     }
     environments = {one.atom: one.environment for one in packages if one.environment}
     if description.trusted_directories:

@@ -37,7 +37,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -127,8 +127,22 @@ class GentooSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             package=(*base.package, *self.package),
         )
 
+    def without_passwords(self) -> GentooSettings:
+        """These settings with addresses that anybody may read: without an account and what goes with it."""
+        return msgspec.structs.replace(
+            self,
+            mirrors=tuple(map(_open_address, self.mirrors)),
+            bootstrap=self.bootstrap and msgspec.structs.replace(self.bootstrap, url=_open_address(self.bootstrap.url)),
+            overlay=tuple(msgspec.structs.replace(one, url=_open_address(one.url)) for one in self.overlay),
+        )
+
     def packages_for(self, family: Family) -> tuple[PackageSettings, ...]:
         return tuple(one for one in self.package if not one.families or family.name in one.families)
+
+
+def _open_address(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
 def pinned_snapshot(settings: GentooSettings) -> Snapshot:

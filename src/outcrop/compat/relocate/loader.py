@@ -39,10 +39,11 @@ _LONGEST_DIRECTORY = 1500
 
 
 def move_trusted_directories(image: ElfImage, triplet: str, directories: Sequence[str]) -> None:
-    """Makes `directories`, exactly four without a slash at their ends, those that the loader in `image` trusts.
+    """Makes `directories`, one to four without a slash at their ends, those that the loader in `image` trusts.
 
     FormatError where the loader is not built as the source says."""
     new = [directory.encode() + b"/" for directory in directories]
+    new += new[-1:] * (COUNT - len(new))  # there is room for just so many: looking twice into the last finds the same
     require(len(new) == COUNT and all(len(one) < _LONGEST_DIRECTORY for one in new), "number of directories")
     arrays = _arrays(image, triplet.encode())
     block = b"\0".join(new) + b"\0\0"

@@ -20,7 +20,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
-from pathlib import Path
 
 import msgspec
 
@@ -70,13 +69,12 @@ class Choice:
         return extension in self.extensions or ANY in self.extensions
 
 
-def choices_for(family: Family, own: Path | None = None) -> tuple[Choice, ...]:
-    """The choices of `family`: those that come with Outcrop, and those in `own`, a stack's directory of sets.
+def choices_for(family: Family, own: str = "") -> tuple[Choice, ...]:
+    """The choices of `family`: those that come with Outcrop, and those of `own`, the text of a stack's own file.
     FormatError naming the file and the field, StorageError."""
-    files = [STANDARD_DIRECTORY / INSTRUCTIONS_FILE]
-    if own is not None and (own / INSTRUCTIONS_FILE).is_file():
-        files.append(own / INSTRUCTIONS_FILE)
-    return tuple(choice for path in files for choice in parse_choices(read_text(path), family, str(path)))
+    standard = STANDARD_DIRECTORY / INSTRUCTIONS_FILE
+    texts = ((str(standard), read_text(standard)), (f"the stack's {INSTRUCTIONS_FILE}", own))
+    return tuple(choice for what, text in texts for choice in parse_choices(text, family, what))
 
 
 def parse_choices(text: str, family: Family, what: str) -> Iterable[Choice]:

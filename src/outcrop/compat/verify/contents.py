@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from outcrop.compat.delivered import Declared, declared_links, may_be_shown
 from outcrop.compat.layout import RECORDS
-from outcrop.compat.record import FILES, LINK, digests, require_record
+from outcrop.compat.record import LINK, digests, files_in, require_record
 from outcrop.compat.redirection import VARIANT
 from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.errors import storage_error
@@ -38,12 +38,7 @@ class BuildMachine:
 
 def recorded_files(tree: Path) -> Checked:
     """Every file is there with the digest of the record, and no other. NotFound without a record."""
-    record = require_record(tree)
-    try:
-        lines = (record / FILES).read_bytes().decode("utf-8", "surrogateescape").splitlines()
-    except OSError as error:
-        raise storage_error(error) from error
-    wanted = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+    wanted = files_in(require_record(tree))
     there = {path: digest for path, digest in digests(tree).items() if not digest.startswith(LINK)}
     findings = [Finding(path, "is missing") for path in sorted(wanted.keys() - there.keys())]
     findings += [
@@ -58,9 +53,9 @@ def recorded_files(tree: Path) -> Checked:
 
 
 def permissions(tree: Path) -> Checked:
-    """Nothing runs with another user's rights, and nobody but the owner may write."""
+    """Nothing runs with another user's rights, and nobody but the owner may write; records count, too."""
     number, findings = 0, []
-    for path, place in _entries(tree):
+    for path, place in _entries(tree, records=True):
         number += 1
         mode = place.lstat().st_mode
         if stat.S_ISLNK(mode):
@@ -122,15 +117,15 @@ def _passes_site(tree: Path, path: str, target: str, declared: Declared) -> bool
 
 
 def build_machine_paths(tree: Path, machine: BuildMachine) -> Checked:
-    """No file has anything in it that only the machine had that built the layer. Paths of those who built the packages
-    are told and no finding: they are in assertions and in what compilers were called with."""
+    """No file has anything in it that only the machine had that built the layer; records count, too. Paths of those who
+    built the packages are told and no finding: they are in assertions and in what compilers were called with."""
     number, findings, of_packages = 0, [], []
-    for path, place in _entries(tree):
+    for path, place in _entries(tree, records=True):
         if place.is_symlink() or not place.is_file():
             continue
         number += 1
         data = place.read_bytes()
-        made = machine.made is None or machine.made.fullmatch(path)
+        made = machine.made is None or machine.made.fullmatch(path) or path.startswith(f"{RECORDS}/")
         texts = machine.texts if made else machine.places
         wanted = [text for text in texts if os.fsencode(text) in data]
         found = sorted(set(_any_of(wanted).findall(data))) if wanted else []
@@ -153,11 +148,11 @@ def _any_of(texts: Iterable[str]) -> re.Pattern[bytes]:
     return re.compile(b"|".join(wanted))
 
 
-def _entries(tree: Path) -> Iterator[tuple[str, Path]]:
+def _entries(tree: Path, *, records: bool = False) -> Iterator[tuple[str, Path]]:
     try:
         for directory, names, files in os.walk(tree):
             below = os.path.relpath(directory, tree)
-            if below == ".":
+            if below == "." and not records:
                 names[:] = [name for name in names if name != RECORDS]
             for name in sorted((*names, *files)):
                 yield os.path.normpath(os.path.join(below, name)), Path(directory, name)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
@@ -44,13 +43,12 @@ class Elsewhere:
         return bool(self.paths.fullmatch(path) and self.names.fullmatch(name))
 
 
-def found_elsewhere(own: Path | None = None) -> tuple[Elsewhere, ...]:
-    """What comes with Outcrop, and what `own`, a stack's directory of sets, adds. FormatError naming the file and the
-    field, StorageError."""
-    files = [STANDARD_DIRECTORY / LIBRARIES_FILE]
-    if own is not None and (own / LIBRARIES_FILE).is_file():
-        files.append(own / LIBRARIES_FILE)
-    return tuple(one for path in files for one in parse_elsewhere(read_text(path), str(path)))
+def found_elsewhere(own: str = "") -> tuple[Elsewhere, ...]:
+    """What comes with Outcrop, and what `own`, the text of a stack's own file, adds. FormatError naming the file and
+    the field, StorageError."""
+    standard = STANDARD_DIRECTORY / LIBRARIES_FILE
+    texts = ((str(standard), read_text(standard)), (f"the stack's {LIBRARIES_FILE}", own))
+    return tuple(one for what, text in texts for one in parse_elsewhere(text, what))
 
 
 def parse_elsewhere(text: str, what: str) -> Sequence[Elsewhere]:

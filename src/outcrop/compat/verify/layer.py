@@ -21,6 +21,7 @@ from outcrop.compat.verify.isolation import Roots, nothing_of_the_host, run_jobs
 from outcrop.compat.verify.job import Job
 from outcrop.compat.verify.jobs import JOBS
 from outcrop.compat.verify.libraries import libraries
+from outcrop.compat.verify.locales import declared_locales
 from outcrop.compat.verify.moved import moved_files
 from outcrop.compat.verify.oldest import emulated, jobs_run, programs_start
 from outcrop.compat.verify.packages import wanted_atoms, wanted_packages
@@ -39,8 +40,8 @@ _ODD_ENVIRONMENT = {"LC_ALL": "xx_YY.UTF-9", "LANG": "rubbish", "TERM": "nothing
 class Verification:
     """The layer `tree` (a directory on this machine), what its prefix is, its lock, which packages (atoms, for Gentoo)
     and programs its sets name, which of its paths are the host's, which of its files choose instructions when they run,
-    which find libraries that the loader does not, and what would be of the machine that built it. What needs one of
-    `without` is not looked at."""
+    which find libraries that the loader does not, what would be of the machine that built it, its sets that
+    are `undeclared`, and its locales. What needs one of `without` is not looked at."""
 
     tree: Path
     layout: LayerLayout
@@ -52,6 +53,8 @@ class Verification:
     choices: tuple[Choice, ...] = ()
     elsewhere: tuple[Elsewhere, ...] = ()
     without: frozenset[Means] = frozenset()
+    undeclared: tuple[str, ...] = ()
+    locales: tuple[str, ...] = ()
 
 
 def verify_layer(
@@ -95,6 +98,7 @@ def verify_layer(
             report.lacking[Means.QEMU] = "this kernel does not let it run what programs start (Linux 6.7 does)"
         programs = layer.programs
         check("programs start in an empty root", lambda: all_start(root, programs))
+        check("locales", lambda: declared_locales(root, layer.locales))
         check("jobs in an empty root", lambda: run_jobs(root, _jobs(user=False)), *entered)
         check("jobs that need accounts", lambda: run_jobs(roots.with_accounts(), _jobs(user=True)), *entered)
         check("redirection by a site", lambda: site_redirects(root, links, scratch.directory / "site"), *entered)
@@ -122,8 +126,8 @@ def _prefix_in_links(layer: Verification) -> PurePosixPath | None:
 
 def _packages(layer: Verification) -> Checked:
     if isinstance(layer.lock, GentooLock):
-        return wanted_atoms(layer.tree, layer.layout.prefix, layer.lock, layer.packages)
-    return wanted_packages(layer.tree, layer.lock, layer.packages)
+        return wanted_atoms(layer.tree, layer.layout.prefix, layer.lock, layer.packages, layer.undeclared)
+    return wanted_packages(layer.tree, layer.lock, layer.packages, layer.undeclared)
 
 
 def _jobs(*, user: bool) -> list[Job]:

@@ -19,12 +19,13 @@ from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.errors import storage_error
 
 
-def wanted_packages(tree: Path, lock: Lock, wanted: Iterable[str]) -> Checked:
-    """The packages `wanted`, which sets name, are in the lock and ship; every package that ships is in the layer, with
-    all of its files and links; and no file is from anywhere else. NotFound without a record, FormatError,
-    StorageError."""
+def wanted_packages(tree: Path, lock: Lock, wanted: Iterable[str], undeclared: Iterable[str] = ()) -> Checked:
+    """No set of the lock is `undeclared`; the packages `wanted`, which sets name, are in the lock and ship; every
+    package that ships is in the layer, with all of its files and links; and no file is from anywhere else. NotFound
+    without a record, FormatError, StorageError."""
+    findings = _undeclared(undeclared)
     shipped = {package.name for package in lock.packages if package.ships}
-    findings = [
+    findings += [
         Finding(name, "is named by a set, and the layer's lock does not have it")
         for name in sorted(set(wanted) - shipped)
     ]
@@ -47,13 +48,21 @@ def wanted_packages(tree: Path, lock: Lock, wanted: Iterable[str]) -> Checked:
     return checked(len(shipped), findings)
 
 
-def wanted_atoms(tree: Path, prefix: PurePosixPath, lock: GentooLock, wanted: Iterable[str]) -> Checked:
-    """The atoms `wanted`, which sets name, are in the lock and ship; each that ships is installed; Portage's database
-    in the layer has what the lock says came out of the build; and all that packages brought is there. StorageError.
+def _undeclared(sets: Iterable[str]) -> list[Finding]:
+    return [Finding(f"the set {name}", "is in the layer's lock, and is not declared") for name in sets]
+
+
+def wanted_atoms(
+    tree: Path, prefix: PurePosixPath, lock: GentooLock, wanted: Iterable[str], undeclared: Iterable[str] = ()
+) -> Checked:
+    """No set of the lock is `undeclared`; the atoms `wanted`, which sets name, are in the lock and ship; all that ship
+    are installed; Portage's database in the layer has what the lock says came out of the build; and all that packages
+    brought is there. StorageError.
 
     What a package makes while it is installed is in no list, so a file that is from none says nothing."""
     ship = {one.atom for one in lock.atoms if one.ships}
-    findings = [
+    findings = _undeclared(undeclared)
+    findings += [
         Finding(atom, "is named by a set, and the layer's lock does not have it") for atom in sorted({*wanted} - ship)
     ]
     there = installed_packages(tree)

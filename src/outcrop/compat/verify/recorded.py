@@ -30,11 +30,10 @@ _TELLING = re.compile(r"/[^/]+/.+|(?!localhost|/)(?=.*[0-9.-]).{6,}")
 
 
 def recorded_verification(
-    tree: Path, description: LayerDescription, own: Path | None, without: frozenset[Means] = frozenset()
+    tree: Path, description: LayerDescription, without: frozenset[Means] = frozenset()
 ) -> Verification:
-    """What `verify_layer` needs to know of the layer `tree`, whose sets are among those of `description`. The directory
-    `own`, if there is one, may say which of its files choose instructions. What needs one of `without` is not looked
-    at. NotFound, FormatError, StorageError."""
+    """What `verify_layer` needs to know of the layer `tree`, which is declared by `description`. What needs one of
+    `without` is not looked at. NotFound, FormatError, StorageError."""
     origin = recorded_origin(tree)
     layout = recorded_layout(tree)
     sets = [one for one in description.sets if one.name in origin.sets and one.ships]
@@ -51,10 +50,12 @@ def recorded_verification(
         packages=packages,
         programs=programs_of(sets, layout.family, origin.release),
         host_links=description.host_links,
-        choices=choices_for(layout.family, own),
-        elsewhere=found_elsewhere(own),
+        choices=choices_for(layout.family, description.instructions),
+        elsewhere=found_elsewhere(description.libraries),
         machine=_this_machine(tree, layout, None if origin.back_end else GENERATED),
         without=without,
+        undeclared=tuple(sorted(set(origin.sets) - {one.name for one in description.sets})),
+        locales=description.locales,
     )
 
 
