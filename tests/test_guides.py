@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import lzma
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -150,6 +153,11 @@ def test_own_a_compatibility_layer(tmp_path: Path) -> None:
     layer.write_text(f'back_end = "debian"\nsuites = ["bookworm"]\nstandard_sets = false\n{layer.read_text()}')
     tracker = tmp_path / "tracker.json"
     tracker.write_bytes(advisories())
+    (home / "stack/tracker.json.xz").write_bytes(lzma.compress(advisories()))
+    with zipfile.ZipFile(home / "stack/pypi.zip", "w") as records:
+        package = {"ecosystem": "PyPI", "name": "another"}
+        record = {"id": "PYSEC-2026-1", "affected": [{"package": package, "versions": ["1.0"]}]}
+        records.writestr("PYSEC-2026-1.json", json.dumps(record))
     with gnupg_home() as gnupg:
         key = gnupg.make_key("Archive <archive@example.org>")
         old, mended = archives(tmp_path, key)

@@ -62,10 +62,10 @@ def test_changes_have_both_versions() -> None:
 
 def test_a_mirror_is_named_only_if_everybody_knows_it() -> None:
     urls = (
-        "http://deb.debian.org/debian",
-        "https://deb.debian.org/debian-security",
+        "http://mirror.debian.org/debian",
+        "https://mirror.debian.org/debian-security",
         "https://ada:secret@packages.internal.example.org/debian?token=secret",
         "http://notdebian.org/debian",
         "http://10.0.0.1/debian",
     )
-    assert told_mirrors(urls) == ("deb.debian.org", "a mirror that is not named")
+    assert told_mirrors(urls) == ("mirror.debian.org", "a mirror that is not named")
