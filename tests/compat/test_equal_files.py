@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+
+import pytest
 
 from outcrop.compat.equal_files import join_equal_files
 from outcrop.compat.record import layer_digest
@@ -47,3 +50,15 @@ def test_small_files_and_links_are_left_alone(tmp_path: Path) -> None:
     assert join_equal_files(tmp_path) == 0
     assert not first.samefile(second)
     assert (tmp_path / "link").is_symlink()
+
+
+def test_where_links_are_refused_files_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    first = written(tmp_path / "a/one", b"x" * SIZE)
+    second = written(tmp_path / "b/two", b"x" * SIZE)
+    monkeypatch.setattr(os, "link", refused)
+    assert join_equal_files(tmp_path) == 0
+    assert second.read_bytes() == first.read_bytes()
+    assert {path.name for path in tmp_path.rglob("*")} == {"a", "b", "one", "two"}

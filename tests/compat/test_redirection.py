@@ -97,7 +97,10 @@ def test_the_longest_link_that_file_systems_take_is_taken() -> None:
 def test_links_are_laid_over_links_only(tmp_path: Path) -> None:
     (tmp_path / "defaults" / "kept").mkdir(parents=True)
     (tmp_path / "defaults" / "old").symlink_to("elsewhere")
-    lay_links(tmp_path, {"defaults/kept": "a", "defaults/old": "b", "defaults/compat/new": "$(A:-/c)"})
+    (tmp_path / "host_injections").symlink_to("/srv/owner")
+    wanted = {"defaults/kept": "a", "defaults/old": "b", "defaults/compat/new": "$(A:-/c)", "host_injections": "x"}
+    lay_links(tmp_path, wanted)
+    assert os.readlink(tmp_path / "host_injections") == "/srv/owner"
     assert (tmp_path / "defaults" / "kept").is_dir()
     assert os.readlink(tmp_path / "defaults" / "old") == "b"
     assert os.readlink(tmp_path / "defaults" / "compat" / "new") == "$(A:-/c)"

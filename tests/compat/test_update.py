@@ -155,6 +155,15 @@ def test_what_the_new_one_cannot_stand_comes_along() -> None:
         update_lock(lock(), _with_bin(newer(liba=breaking)), {"a"})
 
 
+def test_two_new_ones_may_refuse_the_same_old_one() -> None:
+    new = newer(
+        liba={"Version": "1.1", "Breaks": "libb (<< 2)", "Conflicts": "libb (<< 1.5)"},
+        libb={"Version": "2.5"},
+        **{"liba-bin": {"Version": "1.1", "Source": "a", "Depends": "liba (= 1.1)", "Breaks": "libb (<< 2)"}},
+    )
+    assert versions(update_lock(lock(), new, {"a"}).lock)["libb"] == "2.5"
+
+
 def test_packages_that_could_not_stand_each_other_before_may_stay_together() -> None:
     feuding = metadata({**OLD, "liba": {"Source": "a", "Conflicts": "libb"}})
     together = [["liba", "libb", "other"]]

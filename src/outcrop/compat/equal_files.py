@@ -6,6 +6,7 @@ not change.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -15,13 +16,17 @@ from pathlib import Path
 
 from outcrop.errors import storage_error
 
+_NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""What file systems say that have no hard links, or none across directories."""
+
 _LEAST_BYTES = 4096
 """Smaller ones are not looked at: a block of a disk is what they take."""
 
 
 def join_equal_files(tree: Path) -> int:
     """Makes hard links of files below `tree` that have the same contents and may both be executed or not; the bytes
-    that this frees. Of equal files the first by its path gives its time. StorageError."""
+    that this frees. Of equal files the first by its path gives its time. Where the file system has no such links, the
+    rest stays as it is. StorageError."""
     freed = 0
     try:
         for alike in _of_one_size(tree):
@@ -32,13 +37,26 @@ def join_equal_files(tree: Path) -> int:
                 kept = first.setdefault(digest, paths[0])
                 if kept == paths[0]:
                     continue
-                freed += os.stat(paths[0]).st_size
-                for path in paths:
-                    os.unlink(path)
-                    os.link(kept, path)
+                size = os.stat(paths[0]).st_size
+                if not all(_joined(kept, path) for path in paths):
+                    return freed
+                freed += size
     except OSError as error:
         raise storage_error(error) from error
     return freed
+
+
+def _joined(kept: str, path: str) -> bool:
+    """Whether `path` is now another name of the file `kept`; False where the file system has no such links."""
+    new = f"{path}.outcrop-new"
+    try:
+        os.link(kept, new)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
+        raise
+    os.rename(new, path)
+    return True
 
 
 def _of_one_size(tree: Path) -> Iterator[list[list[str]]]:

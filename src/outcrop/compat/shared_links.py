@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from outcrop.compat.redirection import HOST_INJECTIONS
 from outcrop.errors import storage_error
 
 
 def lay_links(root: Path, targets: Mapping[str, str]) -> None:
     """Makes links below `root`, a copy of a repository's root, by their paths. One that leads elsewhere is replaced in
-    one step; what is no link stays. StorageError."""
+    one step; what is no link stays, and so does any `host_injections`, which is the owner's. StorageError."""
     try:
         for path, target in targets.items():
             place = root / path
-            if place.is_symlink() or not place.exists():
+            is_ours = place.is_symlink() and path != HOST_INJECTIONS
+            if is_ours or not os.path.lexists(place):
                 _lay(place, target)
     except OSError as error:
         raise storage_error(error) from error

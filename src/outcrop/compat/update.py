@@ -139,10 +139,10 @@ class _Updater:
                     problem=f"needs {' or '.join(map(str, broken))}, which the update takes away",
                     hint="build the layer anew, from the release as it is now",
                 )
-        for one, other in _opponents(self.packages.values()):
-            if not self._may_be_together(one, other) and not self._take_newest(
-                other, f"{one} cannot stand the old one"
-            ):
+        for one, other in tuple(_opponents(self.packages.values())):
+            if self._may_be_together(one, other) or not _refuses(self.packages[one], self.packages[other]):
+                continue  # allowed, or the second is a newer one by now
+            if not self._take_newest(other, f"{one} cannot stand the old one"):
                 raise InvalidValue(
                     what=f"the packages {one} and {other}",
                     problem="cannot be in one layer after the update",
@@ -190,6 +190,10 @@ def _offers(package: LockedPackage, relation: Relation) -> bool:
         return True
     given = (one for text in package.provides for (one,) in _clauses(text))
     return any(one.name == relation.name and relation.accepts(one.version) for one in given)
+
+
+def _refuses(one: LockedPackage, other: LockedPackage) -> bool:
+    return any(_offers(other, relation) for text in one.conflicts for (relation,) in _clauses(text))
 
 
 def _opponents(packages: Collection[LockedPackage]) -> Iterator[tuple[str, str]]:

@@ -294,6 +294,13 @@ def test_records_of_another_release_are_refused_even_if_they_know_the_wheels() -
         by_osv(other, of_wheel("PYSEC-2026-1"), lock=WITH_WHEEL)
 
 
+def test_of_a_release_that_the_tracker_has_dropped_osv_s_records_say_what_is_known() -> None:
+    dropped = tracked({"openssl": {"CVE-1": {"releases": {"trixie": {"status": "open"}}}}})
+    records = (record("DEBIAN-CVE-2026-1", {"fixed": "3.0.13"}, upstream=["CVE-2026-1"]),)
+    (one,) = audit(LOCK, dropped.joined(Advisories(None, records, frozenset({"Debian:12"}))), "feeds").found
+    assert (one.fault, one.said_by) == ("CVE-2026-1", "OSV DEBIAN-CVE-2026-1")
+
+
 def test_a_release_is_known_by_the_number_that_its_suites_have() -> None:
     suite = LockedSuite("duke", "15.2", "2030-01-01T00:00:00Z", "0" * 64, "0" * 64)
     lock = Lock(FORMAT, "duke", "x86_64", (), (suite,), (), LOCK.packages)

@@ -238,6 +238,16 @@ def test_a_mirror_with_a_stale_index_gives_way_to_another_one(archive_key: MadeK
     assert (package.archive, package.version) == (SECURITY, "5.1-1")
 
 
+def test_a_mirror_that_nobody_may_trust_gives_way_to_another_one(
+    archive_key: MadeKey, foreign_key: MadeKey, tmp_path: Path
+) -> None:
+    network = made(archive_key).network()
+    network.pages |= made(foreign_key).network(SECURITY).pages
+    package = read(network, archive_key, tmp_path, mirrors=(SECURITY, ADDRESS)).index.package("bash")
+    assert package is not None
+    assert package.archive == ADDRESS
+
+
 def test_an_index_that_is_stale_everywhere_is_told_with_its_digest(archive_key: MadeKey, tmp_path: Path) -> None:
     network = in_two_forms(archive_key).network()
     stale = {url: b"of yesterday" for url in network.pages if "Packages" in url}

@@ -86,6 +86,9 @@ def audit(lock: Lock, advisories: Advisories, what: str) -> Audit:
     """The faults that the shipped packages and the wheels of `lock` have, worst first, those that can be mended before
     others. InvalidValue where the advisories, named `what`, know neither the lock's release nor its wheels."""
     interest = interest_in(lock)
+    if advisories.tracker is not None and not knows_release(advisories.tracker, lock.release) and advisories.records:
+        # The tracker has dropped the release: what others say of it is neither confirmed nor denied.
+        advisories = replace(advisories, tracker=None)
     _require_known(lock, advisories, interest, what)
     found, denied = _of_packages(lock, advisories, interest)
     found += _of_wheels(lock, advisories.records)

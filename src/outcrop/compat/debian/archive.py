@@ -20,7 +20,7 @@ from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.debian.packages import PackageIndex
 from outcrop.compat.debian.release_file import ReleaseFile, parse_release
 from outcrop.compat.debian.signature import signed_text
-from outcrop.errors import IntegrityError, InvalidValue, NetworkError
+from outcrop.errors import IntegrityError, InvalidValue, NetworkError, OutcropError, TrustError
 from outcrop.progress import SILENT, Progress
 from outcrop.software.sources.apt_sources import read_apt_sources
 
@@ -105,12 +105,12 @@ def read_release(
 
 def _read_suite(archive: Archive, suite: str, architecture: str, now: datetime) -> tuple[str, str, SuiteFacts]:
     """The text of the suite's index, the mirror that it is of, and the facts; from the first mirror whose `InRelease`
-    comes with an index that fits it."""
+    is signed and current, and comes with an index that fits it."""
     assert archive.store.fetcher is not None
     if not archive.mirrors:
         raise NetworkError(what=f"the suite {suite}", problem="cannot be read: no mirror is known", hint=_MIRROR_HINT)
     unread: list[NetworkError] = []
-    unfit: list[NetworkError | IntegrityError] = []
+    unfit: list[OutcropError] = []
     for mirror in archive.mirrors:
         url = f"{mirror}/dists/{suite}/InRelease"
         try:
@@ -118,17 +118,10 @@ def _read_suite(archive: Archive, suite: str, architecture: str, now: datetime) 
         except NetworkError as error:
             unread.append(error)
             continue
-        release = parse_release(signed_text(document, archive.keyring, url), url)
-        release.require_current(now, url)
-        if suite not in (release.codename, release.suite):
-            raise InvalidValue(
-                what=url,
-                problem=f"is the release file of {release.codename}, not of {suite}",
-                hint="try another mirror",
-            )
         try:
+            release = _release_of(document, archive.keyring, suite, now, url)
             text, digest = _index(archive, mirror, suite, architecture, release)
-        except (NetworkError, IntegrityError) as error:
+        except (NetworkError, IntegrityError, TrustError, _OfAnother) as error:
             unfit.append(error)
             continue
         facts = SuiteFacts(suite, release.version, release.date, archive.store.keep(document), digest)
@@ -140,6 +133,21 @@ def _read_suite(archive: Archive, suite: str, architecture: str, now: datetime) 
         problem=f"is on none of the mirrors: {'; '.join(failure.message for failure in unread)}",
         hint=_MIRROR_HINT,
     )
+
+
+class _OfAnother(InvalidValue):
+    """A mirror has the release file of another suite in this one's place."""
+
+
+def _release_of(document: bytes, keyring: Path, suite: str, now: datetime, url: str) -> ReleaseFile:
+    """The release file `document` of `suite`, signed and current. TrustError, FormatError, _OfAnother."""
+    release = parse_release(signed_text(document, keyring, url), url)
+    release.require_current(now, url)
+    if suite not in (release.codename, release.suite):
+        raise _OfAnother(
+            what=url, problem=f"is the release file of {release.codename}, not of {suite}", hint="try another mirror"
+        )
+    return release
 
 
 def _index(archive: Archive, mirror: str, suite: str, architecture: str, release: ReleaseFile) -> tuple[str, str]:

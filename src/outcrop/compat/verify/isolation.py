@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -75,6 +76,7 @@ _NO_PATHS = re.compile(rb"/\*std(?:in|out)\*\\|/memfd:.*")
 """Names that zstd gives to standard input and output, and asks the kernel for; and memory that QEMU opens as a file."""
 
 _TRACE_SECONDS = 900
+_SLOWER_BY_QEMU = 4
 _FAILED = "failed: "
 
 
@@ -173,7 +175,12 @@ def nothing_of_the_host(roots: Roots, tracer: Tracer, expected: Expected) -> Che
     root = replace(root, binds={**root.binds, place: script})
     trace = roots.directory / "trace"
     command = root.command_line([f"{prefix}/usr/bin/bash", str(place)])
-    ended = run_group([tracer.program, *tracer.options, "-o", str(trace), "--", *command], seconds=_TRACE_SECONDS)
+    tracing = [tracer.program, *tracer.options, "-o", str(trace), "--", *command]
+    seconds = _TRACE_SECONDS * (1 if root.qemu is None else _SLOWER_BY_QEMU)
+    try:
+        ended = run_group(tracing, seconds=seconds)
+    except subprocess.TimeoutExpired:
+        return checked(0, [Finding("all programs and jobs", f"have not ended under the tracer after {seconds} s")])
     # strace itself sees where files really are.
     sources = (root.tree, *filter(None, [root.shared]), *root.binds.values())
     real = (str(place), *(os.path.realpath(source) for source in sources))
