@@ -92,29 +92,39 @@ def test_a_program_speaks_of_the_new_places(tmp_path: Path, options: tuple[str, 
 COPIED = r"""
 #include <stdio.h>
 #include <string.h>
-static const char prefix[16] = "/usr/lib/gcc/";
+static const char prefix[16] = TEXT;
 int main(int count, char **words)
 {
     char buffer[64];
     memcpy(buffer, prefix, sizeof prefix);
     puts(strcat(buffer, words[1]));
-    puts("/usr/lib/gcc/");
+    puts(TEXT);
     return count;
 }
 """
 
 
-def test_what_a_compilers_driver_loads_from_a_text_is_nowhere_and_what_refers_to_it_moves(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "text", "nowhere"),
+    [
+        ("usr/bin/x86_64-linux-gnu-gcc-12", "/usr/lib/gcc/", "/dev/null/gc/"),
+        ("usr/bin/perl", "/usr/local/lib/", "/dev/null/lib//"),
+        ("usr/bin/perl5.40.1", "/usr/local/lib/", "/dev/null/lib//"),
+    ],
+)
+def test_what_a_program_copies_is_nowhere_and_what_it_refers_to_moves(
+    tmp_path: Path, path: str, text: str, nowhere: str
+) -> None:
     (tmp_path / "usr/bin").mkdir(parents=True)
-    path = "usr/bin/x86_64-linux-gnu-gcc-12"
     program = tmp_path / path
-    subprocess.run(["gcc", "-O2", "-x", "c", "-", "-o", str(program)], input=COPIED, text=True, check=True)
+    command = ["gcc", "-O2", f'-DTEXT="{text}"', "-x", "c", "-", "-o", str(program)]
+    subprocess.run(command, input=COPIED, text=True, check=True)
     loader = (ElfImage(program.read_bytes()).interpreter or b"").decode()
     changes = relocate_file(tmp_path, path, rules(loader))
     assert changes is not None
     assert not changes.refused
-    ended = subprocess.run([str(program), "specs"], capture_output=True, text=True, check=False)
-    assert ended.stdout.splitlines() == ["/dev/null/gc/specs", f"{P}/usr/lib/gcc/"]
+    ended = subprocess.run([str(program), "x"], capture_output=True, text=True, check=False)
+    assert ended.stdout.splitlines() == [f"{nowhere}x", f"{P}{text}"]
 
 
 OWN = "/usr/lib/private:$ORIGIN/../lib:/old:relative:${ORIGIN}/../../out::/usr/lib"

@@ -41,8 +41,8 @@ KEPT_PATHS = (b"/var/tmp", b"/var/run", b"/var/lock", b"/var/spool", b"/var/mail
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """In the files that match `path`, `old` becomes `new`, before paths are moved, or `afterwards`. In programs it has
-    as many bytes: a path that is nowhere."""
+    """In the files that match `path`, `old` becomes `new`. In programs it has as many bytes: a path that is nowhere.
+    That is done before paths are moved, or `afterwards`, where the prefix is not before it."""
 
     path: re.Pattern[str]
     old: bytes
@@ -50,6 +50,7 @@ class Edit:
     afterwards: bool = False
 
 
+_PERL = _any_of(r"usr/bin/perl(?:5[.\d]*)?", r"usr/lib/[^/]+/libperl\.so\.[.\d]+")
 _PERLS_SETTINGS = _any_of(r"usr/lib/[^/]+/perl(?:-base|/[^/]+)/Config(?:_heavy)?\.p[lm]")
 _DRIVERS = _any_of(r"usr/bin/[a-z0-9_]+-linux-gnu-(?:gcc|g\+\+|cpp|gfortran|gcc-ar|gcc-nm|gcc-ranlib)-\d+")
 _MODULES = _any_of(r"usr/share/modules/init/.*", r"usr/lib/[^/]+/modulecmd\.tcl")
@@ -61,6 +62,9 @@ EDITS = (
     Edit(_DRIVERS, b"\xb8lib/gcc/", b"\xb8nul/gcc/"),
     # On aarch64 they load them from the text, to which nothing else refers once that has moved.
     Edit(_DRIVERS, b"\0/usr/lib/gcc/\0", b"\0/dev/null/gc/\0", afterwards=True),
+    # From a text of its own, Perl makes the places where modules of former versions of 5.40 would be.
+    Edit(_PERL, b"/usr/local/lib/", b"/dev/null/lib//", afterwards=True),
+    Edit(_PERL, b"/usr/local/share/", b"/dev/null/share//", afterwards=True),
     # The default is an array in the program. What `locale -a` lists is told by a script in its place.
     Edit(_any_of(r"usr/bin/locale"), b"\0/usr/lib/locale\0", b"\0/dev/null/lcale\0"),
     # Programs in Go know the lengths of their strings.

@@ -215,7 +215,7 @@ def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | 
             changes.left += strings.left
             if LIBC.fullmatch(path):
                 mend_libc(image, rules.paths.prefix, rules.triplet, strings.lengths)
-        return changes, edited(path, image.finished(), afterwards=True)
+        return changes, edited_afterwards(path, image.finished(), rules.paths.prefix)
     except FormatError as error:
         if LOADER.fullmatch(path) or LIBC.fullmatch(path):
             raise  # without it nothing runs
@@ -223,11 +223,20 @@ def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | 
         return changes, None
 
 
-def edited(path: str, data: bytes, *, afterwards: bool = False) -> bytes:
-    """The contents of the program `path` after what has to be changed by name, before or after paths are moved."""
+def edited(path: str, data: bytes) -> bytes:
+    """The contents of the file `path` with what has to be changed by name before paths are moved."""
     for edit in EDITS:
-        if edit.afterwards is afterwards and edit.path.fullmatch(path):
+        if not edit.afterwards and edit.path.fullmatch(path):
             data = data.replace(edit.old, edit.new)
+    return data
+
+
+def edited_afterwards(path: str, data: bytes, prefix: bytes) -> bytes:
+    """The contents of the program `path`, whose paths are below `prefix` by now, with what has still to be changed."""
+    for edit in EDITS:
+        if edit.afterwards and edit.path.fullmatch(path):
+            unmoved = re.compile(rb"(?<!%b)%b" % (re.escape(prefix), re.escape(edit.old)))
+            data = edit.new.join(unmoved.split(data))
     return data
 
 
