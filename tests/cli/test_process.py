@@ -100,6 +100,33 @@ except KeyboardInterrupt:
 """
 
 
+LOCKING = """
+import signal, sys, threading, time
+from outcrop.cli import process
+process.prepare()
+kept, deadline = 0, time.monotonic() + 2
+while time.monotonic() < deadline:
+    condition = threading.Condition()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.002)
+        while True:
+            with condition:
+                pass
+    except KeyboardInterrupt:
+        thread = threading.Thread(target=lambda: taken.append(condition.acquire(timeout=1)))
+        taken = []
+        thread.start()
+        thread.join()
+        kept += taken != [True]
+sys.exit(kept)
+"""
+
+
+def test_an_interruption_leaves_no_lock_taken() -> None:
+    ended = subprocess.run([sys.executable, "-c", LOCKING], capture_output=True, check=False, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_an_interruption_that_python_drops_comes_again() -> None:
     ended = subprocess.run([sys.executable, "-c", DROPPED], capture_output=True, check=False, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "interrupted True\n", "")

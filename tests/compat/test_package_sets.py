@@ -179,6 +179,8 @@ def test_what_a_program_answers_is_data() -> None:
     assert wanted_programs([named], X86, "bookworm") == {"bash": "usage"}
     with pytest.raises(FormatError, match=r"a\.toml.* name zsh, not in `programs`"):
         parse_set(SET.replace(part, part + answers.replace("bash", "zsh")), "a", "a.toml")
+    with pytest.raises(FormatError, match=r"answers of bash: bash is no regular expression"):
+        parse_set(SET.replace(part, part + answers.replace("usage", "(")), "a", "a.toml")
 
 
 def test_programs_are_those_of_packages_and_wheels() -> None:

@@ -1,7 +1,7 @@
 """The layer with compilers, as people use it, is what it promises.
 
 A run of the tests makes the checks of files, has all programs and jobs beneath the tracer, and does the jobs in an
-empty root and on a hostile host. With OUTCROP_TEST_SWEEP=all (`make fault`) it makes all checks, which takes minutes.
+empty root. With OUTCROP_TEST_SWEEP=all (`make fault`) it makes all checks, which takes minutes.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ REPEATED = {
     "programs start in an empty root",
     "programs start on a hostile host",
     "programs start beside musl",
+    "jobs on a hostile host",
     "jobs beside musl",
     "programs start on the oldest processor",
     "jobs on the oldest processor",

@@ -20,6 +20,9 @@ _STANDARD_DESCRIPTORS = (0, 1, 2)
 _AGAIN_AFTER = 0.005
 """Seconds until an interruption that Python could not raise is raised again."""
 
+_LOCKING = frozenset({"__enter__", "__exit__", "_acquire_restore", "_release_save"})
+"""What `threading` calls the functions of a condition that take its lock or give it back."""
+
 _INTERRUPTIONS: list[int] = []
 """The numbers of the signals that have told this process to end."""
 
@@ -78,6 +81,17 @@ def _dropped(dropped: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(dropped)
 
 
-def _interrupt(number: int, _frame: FrameType | None) -> None:
+def _interrupt(number: int, frame: FrameType | None) -> None:
     _INTERRUPTIONS.append(number)
-    raise KeyboardInterrupt
+    if frame is not None and _has_to_do_with_a_lock(frame):
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_AFTER)
+    else:
+        raise KeyboardInterrupt
+
+
+def _has_to_do_with_a_lock(frame: FrameType) -> bool:
+    """Whether Python is just taking or giving back the lock of a condition: an exception in there would leave it taken,
+    and a thread that is waited for would wait for it for ever."""
+    while frame.f_globals is globals() and frame.f_back is not None:
+        frame = frame.f_back  # one interruption comes while another is being looked at
+    return frame.f_globals.get("__name__") == "threading" and frame.f_code.co_name in _LOCKING

@@ -329,7 +329,9 @@ def _bytecode(root: SealedRoot, description: LayerDescription) -> None:
         return
     prefix = root.layout.prefix
     places = _existing(root, ("usr/lib/python3", *(f"usr/lib/{path.name}" for path in _pythons(root.tree))))
-    options = ["-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    options = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    if any((path / "concurrent").is_dir() for path in _pythons(root.tree)):  # the least Python compiles one by one
+        options += ["-j", "0"]
     without = "|".join(glob_pattern(path) for one in description.uncompiled for path in one.paths)
     if without:
         options += ["-x", rf"\A{re.escape(str(prefix))}/(?:{without})\Z"]

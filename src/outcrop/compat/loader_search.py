@@ -18,7 +18,7 @@ from pathlib import Path
 
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.linkage import Linkage, machine_of
-from outcrop.errors import FormatError, storage_error
+from outcrop.errors import FormatError, NotFound, storage_error
 
 _CACHE = "etc/ld.so.cache"
 _CACHE_MAGIC = b"glibc-ld.so.cache1.1"
@@ -80,9 +80,11 @@ def expanded(run_path: Iterable[str], file: str, triplet: str) -> Iterator[str]:
 
 
 def loader_search(tree: Path, layout: LayerLayout) -> LoaderSearch:
-    """What the loader of the layer `tree` says. FormatError where it names no directory of the layer, as one that was
-    not moved; StorageError."""
+    """What the loader of the layer `tree` says. NotFound without a loader; FormatError where it names no directory of
+    the layer, as one that was not moved; StorageError."""
     place = tree / layout.family.loader.lstrip("/")
+    if not place.is_file():
+        raise NotFound(what=f"the loader {place}", hint="the layer has no C library: is libc6 in its sets?")
     try:
         data = place.read_bytes()
         prefix = os.fsencode(layout.prefix)

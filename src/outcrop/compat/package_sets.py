@@ -13,7 +13,7 @@
     gentoo = "app-shells/bash"
     programs = ["bash"]
     stands_for = ["…"]             # dependencies of easyconfigs that need not be built, since this is there
-    answers = { bash = "usage" }   # to `--version`, where that does not end with 0: a word of it, or the exit code
+    answers = { bash = "usage" }   # to `--version`, where that does not end with 0: what it says, or the exit code
 
     [[wheel]]                      # what the release does not have: Python's, pinned by digest
     name = "archspec"
@@ -68,7 +68,8 @@ _PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?")
 
 
 ProgramAnswer = int | str
-"""What a program answers to `--version`: its exit code, or a word that it says if it does not end with 0."""
+"""What a program answers to `--version`: its exit code, or what it says if it does not end with 0, as a regular
+expression."""
 
 
 class WantedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -426,6 +427,8 @@ def parse_set(text: str, name: str, what: str) -> PackageSet:
             raise FormatError(what=what, field=f"reason of {part.name}", problem="is empty")
         for program in part.answers.keys() - set(part.programs):
             raise FormatError(what=what, field=f"answers of {part.name}", problem=f"name {program}, not in `programs`")
+        for program, answer in part.answers.items():
+            _check_answer(answer, f"answers of {part.name}: {program}", what)
     for wheel in found.wheel:
         _check_wheel(wheel, what)
     if found.wheel and not found.ships:
@@ -436,6 +439,13 @@ def parse_set(text: str, name: str, what: str) -> PackageSet:
                 what=what, field=f"gentoo of {package.name}", problem=f"{package.gentoo!r} is not an atom"
             )
     return found
+
+
+def _check_answer(answer: ProgramAnswer, field: str, what: str) -> None:
+    try:
+        re.compile(str(answer))
+    except re.error as error:
+        raise FormatError(what=what, field=field, problem=f"is no regular expression: {error}") from error
 
 
 def _check_wheel(wheel: WantedWheel, what: str) -> None:

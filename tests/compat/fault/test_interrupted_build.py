@@ -43,6 +43,7 @@ def begun(scenario: LayerScenario) -> subprocess.Popen[str]:
         "PYTHONPATH": str(ROOT / "src"),
         "HOME": str(scenario.arena),
         "NO_COLOR": "1",
+        "PYTHONFAULTHANDLER": "1",
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "outcrop", *scenario.building],
@@ -75,10 +76,12 @@ def ended(process: subprocess.Popen[str]) -> str:
     """What the build said, once it and all that it started have ended."""
     try:
         _, said = process.communicate(timeout=_PATIENCE)
-    except subprocess.TimeoutExpired:
+    except subprocess.TimeoutExpired as error:
+        os.kill(process.pid, signal.SIGABRT)  # Python tells where it hangs
+        time.sleep(1)
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise
+        _, said = process.communicate()
+        raise AssertionError(f"it does not end: {said}; there are {told(session_of(process))}") from error
     deadline = time.monotonic() + _PATIENCE
     while left := session_of(process):
         assert time.monotonic() < deadline, f"outlives the build, which said {said!r}: {told(left)}"
@@ -120,6 +123,8 @@ def require_a_layer(scenario: LayerScenario, *expected: str) -> str:
 def test_a_build_ended_at_any_moment_leaves_a_whole_layer_and_can_go_on(
     scenario: LayerScenario, seconds: float, number: signal.Signals
 ) -> None:
+    scenario.begin("layer")
+    scenario.run(*scenario.building)
     new = require_a_layer(scenario)
     moments = random.Random(f"{SEED} build {number}")
 
@@ -141,8 +146,6 @@ def test_a_build_ended_at_any_moment_leaves_a_whole_layer_and_can_go_on(
             assert left == [], "the next build clears up"
 
     require_all([moments.uniform(0, seconds) for _ in range(ROUNDS)], look, f"seconds until {number.name}")
-    scenario.begin("layer")
-    scenario.run(*scenario.building)
 
 
 @pytest.mark.usefixtures("tracing")

@@ -89,6 +89,34 @@ def test_a_program_speaks_of_the_new_places(tmp_path: Path, options: tuple[str, 
     assert said(program, f"{P}/etc/compared")[4] == "yes"
 
 
+COPIED = r"""
+#include <stdio.h>
+#include <string.h>
+static const char prefix[16] = "/usr/lib/gcc/";
+int main(int count, char **words)
+{
+    char buffer[64];
+    memcpy(buffer, prefix, sizeof prefix);
+    puts(strcat(buffer, words[1]));
+    puts("/usr/lib/gcc/");
+    return count;
+}
+"""
+
+
+def test_what_a_compilers_driver_loads_from_a_text_is_nowhere_and_what_refers_to_it_moves(tmp_path: Path) -> None:
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    path = "usr/bin/x86_64-linux-gnu-gcc-12"
+    program = tmp_path / path
+    subprocess.run(["gcc", "-O2", "-x", "c", "-", "-o", str(program)], input=COPIED, text=True, check=True)
+    loader = (ElfImage(program.read_bytes()).interpreter or b"").decode()
+    changes = relocate_file(tmp_path, path, rules(loader))
+    assert changes is not None
+    assert not changes.refused
+    ended = subprocess.run([str(program), "specs"], capture_output=True, text=True, check=False)
+    assert ended.stdout.splitlines() == ["/dev/null/gc/specs", f"{P}/usr/lib/gcc/"]
+
+
 OWN = "/usr/lib/private:$ORIGIN/../lib:/old:relative:${ORIGIN}/../../out::/usr/lib"
 
 

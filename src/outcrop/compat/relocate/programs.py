@@ -41,12 +41,13 @@ KEPT_PATHS = (b"/var/tmp", b"/var/run", b"/var/lock", b"/var/spool", b"/var/mail
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """In the files that match `path`, `old` becomes `new`, before paths are moved. In programs it has as many bytes:
-    a path that is nowhere."""
+    """In the files that match `path`, `old` becomes `new`, before paths are moved, or `afterwards`. In programs it has
+    as many bytes: a path that is nowhere."""
 
     path: re.Pattern[str]
     old: bytes
     new: bytes
+    afterwards: bool = False
 
 
 _PERLS_SETTINGS = _any_of(r"usr/lib/[^/]+/perl(?:-base|/[^/]+)/Config(?:_heavy)?\.p[lm]")
@@ -58,6 +59,8 @@ EDITS = (
     # also look for beside themselves.
     Edit(_DRIVERS, b"\xb8/usr/lib", b"\xb8/dev/nul"),
     Edit(_DRIVERS, b"\xb8lib/gcc/", b"\xb8nul/gcc/"),
+    # On aarch64 they load them from the text, to which nothing else refers once that has moved.
+    Edit(_DRIVERS, b"\0/usr/lib/gcc/\0", b"\0/dev/null/gc/\0", afterwards=True),
     # The default is an array in the program. What `locale -a` lists is told by a script in its place.
     Edit(_any_of(r"usr/bin/locale"), b"\0/usr/lib/locale\0", b"\0/dev/null/lcale\0"),
     # Programs in Go know the lengths of their strings.

@@ -215,7 +215,7 @@ def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | 
             changes.left += strings.left
             if LIBC.fullmatch(path):
                 mend_libc(image, rules.paths.prefix, rules.triplet, strings.lengths)
-        return changes, image.finished()
+        return changes, edited(path, image.finished(), afterwards=True)
     except FormatError as error:
         if LOADER.fullmatch(path) or LIBC.fullmatch(path):
             raise  # without it nothing runs
@@ -223,10 +223,10 @@ def _moved_elf(path: str, data: bytes, rules: TreeRules) -> tuple[FileChanges | 
         return changes, None
 
 
-def edited(path: str, data: bytes) -> bytes:
-    """The contents of the program `path` after what has to be changed by name."""
+def edited(path: str, data: bytes, *, afterwards: bool = False) -> bytes:
+    """The contents of the program `path` after what has to be changed by name, before or after paths are moved."""
     for edit in EDITS:
-        if edit.path.fullmatch(path):
+        if edit.afterwards is afterwards and edit.path.fullmatch(path):
             data = data.replace(edit.old, edit.new)
     return data
 

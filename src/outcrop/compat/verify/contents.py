@@ -18,6 +18,7 @@ from outcrop.errors import storage_error
 
 _CAPABILITIES = "security.capability"
 
+_BUILD = b"/build/"
 _OF_PACKAGES = re.compile(rb"/build/(?:reproducible-path/|[a-z0-9.+-]+-[A-Za-z0-9]{6}/)")
 
 
@@ -29,6 +30,10 @@ class BuildMachine:
     places: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     made: re.Pattern[str] | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return (*self.places, *self.names)
 
 
 def recorded_files(tree: Path) -> Checked:
@@ -114,8 +119,6 @@ def _passes_site(tree: Path, path: str, target: str, declared: Declared) -> bool
 def build_machine_paths(tree: Path, machine: BuildMachine) -> Checked:
     """No file has anything in it that only the machine had that built the layer; records count, too. Paths of those who
     built the packages are told and no finding: they are in assertions and in what compilers were called with."""
-    places = _any_of(machine.places)
-    all_texts = _any_of((*machine.places, *machine.names))
     number, findings, of_packages = 0, [], []
     for path, place in _entries(tree, records=True):
         if place.is_symlink() or not place.is_file():
@@ -123,9 +126,11 @@ def build_machine_paths(tree: Path, machine: BuildMachine) -> Checked:
         number += 1
         data = place.read_bytes()
         made = machine.made is None or machine.made.fullmatch(path) or path.startswith(f"{RECORDS}/")
-        found = sorted(set((all_texts if made else places).findall(data)))
+        texts = machine.texts if made else machine.places
+        wanted = [text for text in texts if os.fsencode(text) in data]
+        found = sorted(set(_any_of(wanted).findall(data))) if wanted else []
         findings += [Finding(path, f"has {os.fsdecode(text)} in it") for text in found]
-        if not found and _OF_PACKAGES.search(data):
+        if not found and _BUILD in data and _OF_PACKAGES.search(data):
             of_packages.append(path)
     told = f"{of_packages[0]} and {len(of_packages) - 1} more" if of_packages else ""
     skipped = [Finding(told, "name directories in which Debian built their package")] if of_packages else []
@@ -140,7 +145,7 @@ def _any_of(texts: Iterable[str]) -> re.Pattern[bytes]:
         + (rb"(?![A-Za-z0-9_-])" if text[-1].isalnum() else b"")
         for text in texts
     )
-    return re.compile(b"|".join(wanted) or rb"(?!)")
+    return re.compile(b"|".join(wanted))
 
 
 def _entries(tree: Path, *, records: bool = False) -> Iterator[tuple[str, Path]]:

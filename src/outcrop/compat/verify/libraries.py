@@ -15,7 +15,7 @@ from outcrop.compat.linkage import Linkage, linkage_of
 from outcrop.compat.loader_search import LoaderSearch, expanded, loader_search
 from outcrop.compat.verify.elsewhere import Elsewhere
 from outcrop.compat.verify.report import Checked, Finding, checked
-from outcrop.errors import FormatError, storage_error
+from outcrop.errors import FormatError, NotFound, storage_error
 
 
 def libraries(tree: Path, layout: LayerLayout, elsewhere: Iterable[Elsewhere] = ()) -> Checked:
@@ -23,7 +23,7 @@ def libraries(tree: Path, layout: LayerLayout, elsewhere: Iterable[Elsewhere] = 
     is one of the layer's by the search that its loader makes, but for those that `elsewhere` allows. StorageError."""
     try:
         search = loader_search(tree, layout)
-    except FormatError as error:
+    except (FormatError, NotFound) as error:
         return checked(0, [Finding(layout.family.loader.lstrip("/"), error.message)])
     allowed = tuple(elsewhere)
     number, findings = 0, []
