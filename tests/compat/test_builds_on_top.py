@@ -6,6 +6,7 @@ import importlib.util
 import os
 import platform
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from outcrop.compat.relocate.elf_image import ElfImage
 from outcrop.errors import InvalidValue
 from outcrop.software.build import prepare, run
+from outcrop.software.stack import Foreign
 from tests.compat.layers import BUILD_SECONDS, NEEDS_A_RELEASE, SharedLayer
 from tests.compat.linked_elf import linked, write
 from tests.software.small_stack import write_small_stack
@@ -27,9 +29,16 @@ pytestmark = [
     *NEEDS_A_RELEASE,
 ]
 
-LOOKS_FOR_THE_HOST = """hello: hello.c
-\ttest -z "$$(ls -d /etc /lib /lib64 /usr/include /usr/lib /usr/share /usr/bin/gcc /bin/bash 2>/dev/null)"
-\t$(CC) $(CFLAGS) -DPREFIX='"$(PREFIX)"' -o $@ $< $(LDFLAGS)
+LOOKS_FOR_THE_HOST = r"""hello: hello.c
+	test -z "$$(ls -d /etc /lib /lib64 /usr/include /usr/lib /usr/share /usr/bin/gcc /bin/ls 2>/dev/null)"
+	printf '#!/bin/bash\necho $$BASH\n' > said.bash
+	printf '#!/usr/bin/perl\nprint "$$^X\n"\n' > said.perl
+	printf '#!/usr/bin/python3\nimport ssl; print(ssl.__file__)\n' > said.python
+	chmod +x said.*
+	test "$$(./said.bash)" = /bin/bash
+	./said.perl | grep ^/cvmfs/
+	./said.python | grep ^/cvmfs/
+	$(CC) $(CFLAGS) -DPREFIX='"$(PREFIX)"' -o $@ $< $(LDFLAGS)
 """
 
 
@@ -48,8 +57,13 @@ def test_a_build_on_a_layer_sees_the_layer_alone(layer_with_compilers: SharedLay
     # Nothing is missing now, and what is to be published is looked at all the same.
     (place / "bin").chmod(0o755)
     write(place / "bin/foreign", linked(interpreter="/lib64/ld-linux-x86-64.so.2"))
+    again = run(prepared)
     with pytest.raises(InvalidValue, match=r"bin/foreign is started by /lib64/ld-linux-x86-64\.so\.2"):
-        run(prepared)
+        again.held_back.require_nothing(tree / prepared.layout.software)
+    assert {one.module for one in again.changes.installations} == {f"GCCcore/{gcc}"}
+    assert module not in (tree / prepared.layout.lmod / "cache/spiderT.lua").read_text()
+    allowed = replace(prepared.request.stack, foreign=(Foreign(("hello/*/bin/foreign",), "a vendor's"),))
+    assert not run(prepare(replace(prepared.request, stack=allowed))).held_back.needs
 
 
 def _same_file(source: str, target: str) -> str:

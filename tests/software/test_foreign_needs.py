@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from outcrop.cli.console import Console
+from outcrop.cli.stack_build import command as stack_build
 from outcrop.errors import InvalidValue
 from outcrop.software.build_tree import BuildTree
 from outcrop.software.changeset import change_set, units_in
-from outcrop.software.foreign_needs import foreign_needs, require_own_needs
+from outcrop.software.foreign_needs import HeldBack, foreign_needs, held_back
 from outcrop.software.layer_below import LayerBelow, layer_below
 from outcrop.software.layout import SoftwareLayout
-from outcrop.software.stack import read_stack
+from outcrop.software.stack import Foreign, read_stack
 from tests.compat.linked_elf import linked, loader, write
 from tests.software.installed import install
-from tests.software.small_stack import GENERIC
+from tests.software.small_stack import GENERIC, write_small_stack
 
 HELLO, LIB = "hello/1.0-GCCcore-12.2.0", "libthing/2.1-GCCcore-12.2.0"
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
@@ -113,8 +118,9 @@ def test_the_error_names_files_and_what_to_remove(tree: BuildTree, layout: Softw
         hello(tree, layout)
         write(tree.root / layout.installation(HELLO) / f"bin/hello{number}", linked(needed=["libonly.so.1"]))
     changes = change_set(layout, tree.root, units_in(tree.root, layout), {})
+    held = held_back(layout, below(tree, layout), changes)
     with pytest.raises(InvalidValue) as refused:
-        require_own_needs(layout, below(tree, layout), changes)
+        held.require_nothing(tree.root / layout.software)
     assert f"{layout.installation(HELLO)}/bin/hello0 needs libonly.so.1" in refused.value.message
     assert refused.value.message.endswith("; and 2 more")
     assert f"remove {tree.root / layout.installation(HELLO)} and build again" in refused.value.hint
@@ -124,4 +130,61 @@ def test_what_is_published_already_is_not_looked_at_again(tree: BuildTree, layou
     hello(tree, layout, needed=["libonly.so.1"])
     published = {str(unit.path): unit.fingerprint for unit in units_in(tree.root, layout)}
     changes = change_set(layout, tree.root, units_in(tree.root, layout), published)
-    require_own_needs(layout, below(tree, layout), changes)
+    assert held_back(layout, below(tree, layout), changes) == HeldBack()
+
+
+def test_what_the_stack_allows_may_need_the_host(tree: BuildTree, layout: SoftwareLayout) -> None:
+    hello(tree, layout, interpreter="/lib64/ld-linux-x86-64.so.2")
+    write(tree.root / layout.installation(HELLO) / "lib/other.so", linked(needed=["libonly.so.1"]))
+    changes = change_set(layout, tree.root, units_in(tree.root, layout), {})
+    found = foreign_needs(layout, below(tree, layout), changes, (Foreign(("hello/*/bin/**",), "a vendor's"),))
+    assert [(one.module, Path(one.path).name) for one in found] == [(HELLO, "other.so")]
+
+
+def test_the_others_stay_publishable_but_for_what_loads_it(tree: BuildTree, layout: SoftwareLayout) -> None:
+    for module, loads in (("user/1.0", HELLO), ("users-user/2", "user/1.0"), ("apart/3", LIB)):
+        install(tree, layout, module)
+        (tree.root / layout.module_file(module)).write_text(f'depends_on("{loads}")\n')
+    hello(tree, layout, needed=["libonly.so.1"])
+    present = units_in(tree.root, layout)
+    held = held_back(layout, below(tree, layout), change_set(layout, tree.root, present, {}))
+    assert held.dependents == ("user/1.0", "users-user/2")
+    assert list(held.problems) == [HELLO, "user/1.0", "users-user/2"]
+    published = {str(layout.installation(HELLO)): "as it was"}
+    changes = change_set(layout, tree.root, present, published, held_back=held.problems)
+    assert {one.module for one in changes.installations} == {LIB, "apart/3"}
+    assert not any(part in str(path) for path in changes.paths for part in ("hello", "user"))
+    assert changes.removed == ()
+    with pytest.raises(InvalidValue, match=r"what loads it is left out, too: user/1\.0, users-user/2"):
+        held.require_nothing(tree.root / layout.software)
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(importlib.util.find_spec("easybuild") is None, reason="EasyBuild is not installed")
+def test_the_command_tells_what_there_is_to_publish_and_then_fails(
+    tmp_path: Path, tree: BuildTree, layout: SoftwareLayout
+) -> None:
+    small = write_small_stack(tmp_path, "12.2.0", repository=layout.repository)
+    install(tree, layout, "GCCcore/12.2.0")
+    hello(tree, layout, interpreter="/lib64/ld-linux-x86-64.so.2")
+    arguments = [small.easystack, "--tree", tree.root, "--mirror", small.mirror, "--target", "x86_64/generic", "--json"]
+    ended = CliRunner().invoke(stack_build, list(map(str, arguments)), obj=Console())
+    assert isinstance(ended.exception, InvalidValue)
+    assert f"{layout.installation(HELLO)}/bin/hello is started by" in ended.exception.message
+    answer = json.loads(ended.stdout)
+    assert list(answer["held_back"]) == [HELLO]
+    assert {one["module"] for one in answer["installations"]} == {"GCCcore/12.2.0", LIB}
+    assert tree.is_installed(layout, HELLO)
+
+
+def test_modules_are_hidden_and_brought_back(tree: BuildTree, layout: SoftwareLayout) -> None:
+    before = units_in(tree.root, layout)
+    with tree.without_modules(layout, (HELLO,)):
+        assert not tree.is_installed(layout, HELLO)
+        assert tree.is_installed(layout, LIB)
+    assert units_in(tree.root, layout) == before
+    killed = tree.without_modules(layout, (HELLO,))
+    killed.__enter__()
+    tree.show_modules(layout)
+    assert tree.remove_half_built(layout) == ()
+    assert units_in(tree.root, layout) == before

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from outcrop.errors import MissingCapability
+from outcrop.errors import InvalidValue, MissingCapability
 from outcrop.software.build_tree import BuildTree
 from outcrop.software.build_view import sandboxed
 from outcrop.software.layer_below import LayerBelow, easybuild_places, layer_below, layer_in
@@ -65,7 +65,7 @@ def test_easybuild_is_shown_with_its_recipes(tmp_path: Path) -> None:
 
 
 def test_a_build_on_a_layer_sees_nothing_of_the_host(tmp_path: Path, layout: SoftwareLayout) -> None:
-    make_layer(tmp_path / "tree", *NEEDED, "usr/bin/dash", "usr/bin/env")
+    make_layer(tmp_path / "tree", *NEEDED, "usr/bin/dash", "usr/bin/env", "usr/bin/bash")
     (tmp_path / "tree" / PLACE / "usr/bin/sh").symlink_to("dash")
     layer = layer_below(layout, tmp_path / "tree")
     tree, mirror, easybuild = BuildTree(tmp_path / "tree"), tmp_path / "mirror", Path("/opt/python/easybuild")
@@ -82,10 +82,29 @@ def test_a_build_on_a_layer_sees_nothing_of_the_host(tmp_path: Path, layout: Sof
         "/opt/python/easybuild": "/opt/python/easybuild",
         "/cvmfs/software.example.org": str(tree.root),
         str(layer.prefix): str(layer.tree),
-        "/bin/sh": str(layer.tree / "usr/bin/dash"),
-        "/usr/bin/env": str(layer.tree / "usr/bin/env"),
+        "/bin/sh": f"{layer.prefix}/usr/bin/sh",
+        "/bin/bash": f"{layer.prefix}/usr/bin/bash",
+        "/usr/bin/env": f"{layer.prefix}/usr/bin/env",
+        "/usr/bin/python3": f"{layer.prefix}/usr/bin/python3",
     }
     assert ("--ro-bind", str(layer.tree)) in pairwise(line)
+
+
+def test_a_stack_says_what_leads_to_the_layer(tmp_path: Path, layout: SoftwareLayout) -> None:
+    make_layer(tmp_path / "tree", *NEEDED, "etc/services")
+    layer = layer_below(layout, tmp_path / "tree")
+    assert layer is not None
+
+    def links(*paths: str) -> list[tuple[str, str]]:
+        fixed = tuple(map(PurePosixPath, paths))
+        tree = BuildTree(tmp_path / "tree")
+        inside = sandboxed(layout, tree, tmp_path / "mirror", (), (), (), layer, fixed)
+        line = inside.command_line(["true"], {})
+        return [(line[at + 2], line[at + 1]) for at, word in enumerate(line) if word == "--symlink"]
+
+    assert links("/etc/services", "/bin/bash") == [("/etc/services", f"{layer.prefix}/etc/services")]
+    with pytest.raises(InvalidValue, match="the fixed path /usr/bin/tclsh leads nowhere"):
+        links("/usr/bin/tclsh")
 
 
 def test_without_a_layer_a_build_sees_the_host(tmp_path: Path, layout: SoftwareLayout) -> None:

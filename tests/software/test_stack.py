@@ -8,7 +8,7 @@ from outcrop.compat.family import FAMILIES, Family
 from outcrop.compat.package_sets import read_description, wanted_names
 from outcrop.errors import FormatError, NotFound
 from outcrop.init.target import Target
-from outcrop.software.stack import FILTERED_DEPENDENCIES, find_stack, parse_stack, read_stack
+from outcrop.software.stack import FILTERED_DEPENDENCIES, FIXED_PATHS, Foreign, find_stack, parse_stack, read_stack
 
 SMALLEST = 'repository = "software.example.org"\nversion = "2026.06"\n'
 
@@ -33,6 +33,15 @@ def test_what_a_stack_filters_is_what_the_layer_with_compilers_provides(family: 
     assert provided == set(FILTERED_DEPENDENCIES)
 
 
+def test_a_stack_says_what_is_shown_to_builds_and_what_may_be_foreign() -> None:
+    plain = parse_stack(SMALLEST, "stack.toml")
+    assert (plain.fixed_paths, plain.foreign) == (FIXED_PATHS, ())
+    more = 'fixed_paths = ["/bin/sh", "/usr/bin/tclsh"]\n[[foreign]]\npaths = ["a/*/bin/**"]\nreason = "a vendor\'s"\n'
+    stack = parse_stack(SMALLEST + more, "stack.toml")
+    assert stack.fixed_paths == (PurePosixPath("/bin/sh"), PurePosixPath("/usr/bin/tclsh"))
+    assert stack.foreign == (Foreign(("a/*/bin/**",), "a vendor's"),)
+
+
 def test_the_layout_is_eessis() -> None:
     layout = parse_stack(SMALLEST, "stack.toml").layout(Target.parse("x86_64/intel/haswell"))
     prefix = "/cvmfs/software.example.org/versions/2026.06/software/linux/x86_64/intel/haswell"
@@ -52,6 +61,16 @@ def test_the_layout_is_eessis() -> None:
         (SMALLEST + 'mount_root = "cvmfs"', "mount_root"),
         (SMALLEST + 'filter_dependencies = ["a,b"]', "filter_dependencies"),
         (SMALLEST + "filter_dependencies = [1]", "filter_dependencies[0]"),
+        (SMALLEST + 'fixed_paths = ["bin/bash"]', "fixed_paths"),
+        (SMALLEST + 'fixed_paths = ["/usr/../bin/bash"]', "fixed_paths"),
+        (SMALLEST + 'fixed_paths = ["/cvmfs/x"]', "fixed_paths"),
+        (SMALLEST + 'fixed_paths = ["/"]', "fixed_paths"),
+        (SMALLEST + 'fixed_paths = ["/proc/x"]', "fixed_paths"),
+        (SMALLEST + 'fixed_paths = ["/usr/bin/env", "/usr/bin"]', "fixed_paths"),
+        (SMALLEST + '[[foreign]]\npaths = ["a/**"]\nreason = " "', "foreign"),
+        (SMALLEST + '[[foreign]]\npaths = ["/a/**"]\nreason = "x"', "foreign"),
+        (SMALLEST + '[[foreign]]\npaths = []\nreason = "x"', "foreign"),
+        (SMALLEST + '[[foreign]]\npaths = ["a/**"]', "foreign[0]"),
         (SMALLEST + "colour = 1", "colour"),
         ("repository =", "the file"),
     ],

@@ -106,6 +106,7 @@ def command(
         now, author = datetime.now(UTC), login_and_host()
         published = publish_build(owned, prepared, outcome, now=now, author=author, progress=progress)
     _show(console, outcome, published, as_json)
+    outcome.held_back.require_nothing(prepared.tree.root / prepared.layout.software)
 
 
 def _stack(easystack: Path, repository: str | None, version: str | None) -> Stack:
@@ -184,6 +185,7 @@ def _show(console: Console, outcome: BuildOutcome, published: IngestOutcome | No
                 "built": [one.module for one in outcome.built],
                 "skipped": [one.module for one in outcome.skipped],
                 "seconds": round(outcome.seconds, 1),
+                "held_back": outcome.held_back.problems,
                 "logs": [str(path) for path in outcome.logs],
                 "notes": list(outcome.notes),
                 "revision": published.manifest.revision if published else None,

@@ -175,6 +175,7 @@ def _build_and_publish(
 
     with story.chapter(build_title):
         outcome = run(prepared, listen)
+        outcome.held_back.require_nothing(prepared.tree.root / prepared.layout.software)
         for note in outcome.notes:
             story.say(note)
         if not outcome.built:

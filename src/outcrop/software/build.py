@@ -38,7 +38,7 @@ from outcrop.software.easybuild_settings import (
     clean_environment,
 )
 from outcrop.software.easystack import read_easystack
-from outcrop.software.foreign_needs import require_own_needs
+from outcrop.software.foreign_needs import HeldBack, held_back
 from outcrop.software.layer_below import LayerBelow, easybuild_package, layer_below, layer_in
 from outcrop.software.layout import SoftwareLayout
 from outcrop.software.lmod import cache_command, find_lmod, render_lmodrc, require_lmod
@@ -82,7 +82,7 @@ class PreparedBuild:
 
 @dataclass(frozen=True, slots=True)
 class BuildOutcome:
-    """What a build did. `changes` is everything in the tree that is not published yet."""
+    """What a build did. `changes` is everything in the tree that is not published yet, but for what is `held_back`."""
 
     changes: ChangeSet
     built: tuple[Installation, ...]
@@ -90,6 +90,7 @@ class BuildOutcome:
     seconds: float
     logs: tuple[Path, ...]
     notes: tuple[str, ...]
+    held_back: HeldBack
 
 
 def available_processors() -> int:
@@ -151,11 +152,13 @@ def run(
 
     Safe to kill: what was complete stays, what was not is removed by the next run. Raises Busy when somebody else
     builds into the tree, CommandFailed when an installation fails, MissingCapability and NotFound before anything
-    is begun, InvalidValue for what was built on a layer and needs the host, Interrupted on Ctrl-C.
+    is begun, InvalidValue for fixed paths that a layer has not, Interrupted on Ctrl-C. What was built on a layer and
+    needs the host is held back: the outcome says so.
     """
     began = time.monotonic()
     layout, tree = prepared.layout, prepared.tree
     with tree.locked() as lock:
+        tree.show_modules(layout)
         tree.remove_half_built(layout)
         missing = tuple(one for one in prepared.plan.installations if not tree.is_installed(layout, one.module))
         logs: tuple[Path, ...] = ()
@@ -163,13 +166,10 @@ def run(
         if missing:
             logs = _build(prepared, missing, listen, environment, lock)
         tree.mark_catalogs(layout)
-        notes += _refresh_module_cache(prepared, environment)
-        changes = change_set(
-            layout, tree.root, units_in(tree.root, layout), tree.published.of(layout), prepared.plan.installations
-        )
-        layer = layer_in(layout, tree.root)
-        if layer is not None:
-            require_own_needs(layout, layer, changes)
+        held = _held_back(prepared)
+        with tree.without_modules(layout, held.problems):
+            notes += _refresh_module_cache(prepared, environment)
+        changes = _changes(prepared, held)
     names = {one.module for one in missing}
     return BuildOutcome(
         changes=changes,
@@ -178,7 +178,21 @@ def run(
         seconds=time.monotonic() - began,
         logs=logs,
         notes=tuple(notes),
+        held_back=held,
     )
+
+
+def _changes(prepared: PreparedBuild, held: HeldBack) -> ChangeSet:
+    layout, tree = prepared.layout, prepared.tree
+    present, published = units_in(tree.root, layout), tree.published.of(layout)
+    return change_set(layout, tree.root, present, published, prepared.plan.installations, held.problems)
+
+
+def _held_back(prepared: PreparedBuild) -> HeldBack:
+    layer = layer_in(prepared.layout, prepared.tree.root)
+    if layer is None:
+        return HeldBack()
+    return held_back(prepared.layout, layer, _changes(prepared, HeldBack()), prepared.request.stack.foreign)
 
 
 def mark_published(prepared: PreparedBuild, changes: ChangeSet) -> None:
@@ -282,7 +296,8 @@ def _view(prepared: PreparedBuild, environment: Mapping[str, str]) -> BuildView:
     easystacks = tuple(path.absolute() for path in prepared.request.easystacks)
     find_program = partial(shutil.which, path=environment.get("PATH"))
     layer = layer_below(prepared.layout, tree.root)
-    view = choose_view(prepared.layout, tree, mirror, prepared.easyconfigs, easystacks, find_program, layer)
+    fixed = prepared.request.stack.fixed_paths
+    view = choose_view(prepared.layout, tree, mirror, prepared.easyconfigs, easystacks, find_program, layer, fixed)
     for place in (view.places.home, view.places.temporary):
         view.on_host(tree, str(place)).mkdir(parents=True, exist_ok=True)
     return view

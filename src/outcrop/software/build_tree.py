@@ -16,7 +16,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,9 @@ ENDING_SECONDS = 5.0
 """How long the processes of a killed build may take to end. They hold the lock as well, and outlive it by moments."""
 
 LOCK_POLL_SECONDS = 0.05
+
+_HIDDEN_MODULES = ".hidden-modules"
+"""Beside the modules, so that they can be renamed. It is no part of what is published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,34 @@ class BuildTree:
         except OSError as error:
             raise storage_error(error) from error
         return tuple(removed)
+
+    @contextmanager
+    def without_modules(self, layout: SoftwareLayout, modules: Iterable[str]) -> Iterator[None]:
+        """Nobody finds these modules while the block runs. Should that be killed, `show_modules` brings them back."""
+        try:
+            for module in modules:
+                hidden = self._hidden(layout) / (module + MODULE_SUFFIX)
+                hidden.parent.mkdir(parents=True, exist_ok=True)
+                (self.root / layout.module_file(module)).rename(hidden)
+            yield
+        except OSError as error:
+            raise storage_error(error) from error
+        finally:
+            self.show_modules(layout)
+
+    def show_modules(self, layout: SoftwareLayout) -> None:
+        """Bring back what `without_modules` hides."""
+        try:
+            for hidden in self._hidden(layout).glob(f"*/*{MODULE_SUFFIX}"):
+                shown = self.root / layout.modules / hidden.relative_to(self._hidden(layout))
+                shown.parent.mkdir(parents=True, exist_ok=True)
+                hidden.rename(shown)
+            remove_tree(self._hidden(layout))
+        except OSError as error:
+            raise storage_error(error) from error
+
+    def _hidden(self, layout: SoftwareLayout) -> Path:
+        return self.root / layout.relative / _HIDDEN_MODULES
 
     def mark_catalogs(self, layout: SoftwareLayout) -> None:
         """Put a marker wherever a nested catalog belongs: the target, its modules, each installation."""

@@ -4,8 +4,8 @@ In a sandbox the tree is at the final prefix, `/tmp` is the scratch directory, a
 appear below it. So no path of the machine that builds (with its spaces, its non-ASCII letters, its length) reaches
 compilers, logs or binaries. Without a sandbox everything is where it is, which needs the tree at its final place.
 
-On a compatibility layer the sandbox has nothing of the host: the layer, `/bin/sh` and `/usr/bin/env`, which are the
-layer's, since scripts name them, EasyBuild's package, and what the kernel shows. So no test of a build can find a
+On a compatibility layer the sandbox has nothing of the host: the layer, links to it at the stack's fixed paths, such as
+`/bin/sh`, since scripts name them, EasyBuild's package, and what the kernel shows. So no test of a build can find a
 program, a header or a library that users do not have.
 """
 
@@ -17,20 +17,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from outcrop.errors import MissingCapability
+from outcrop.errors import InvalidValue, MissingCapability
 from outcrop.software.build_tree import BuildTree
 from outcrop.software.layer_below import LayerBelow, easybuild_places
 from outcrop.software.layout import SoftwareLayout
-from outcrop.software.sandbox import Bind, HostTree, KernelOnly, LocalHost, View, arguments, ensure_available
+from outcrop.software.sandbox import Bind, HostTree, KernelOnly, Link, LocalHost, View, arguments, ensure_available
+from outcrop.software.stack import FIXED_PATHS, STACK_FILE
 
 PRIVATE_TMP = PurePosixPath("/tmp")
 INPUTS = PRIVATE_TMP / "outcrop"
 """Below the private `/tmp`, since a mount point can be made there."""
 
 HOOKS_FILE = Path(__file__).with_name("easybuild_hooks.py")
-
-NAMED_BY_SCRIPTS = {PurePosixPath("/bin/sh"): "usr/bin/sh", PurePosixPath("/usr/bin/env"): "usr/bin/env"}
-"""What first lines of scripts name on every host: in a build on a layer, the layer's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +91,11 @@ def sandboxed(
     easystacks: Sequence[Path],
     needed_places: Iterable[Path],
     layer: LayerBelow | None = None,
+    fixed_paths: Sequence[PurePosixPath] = FIXED_PATHS,
 ) -> BuildView:
     """The sandbox of a build: no network, no writing but into the tree, less the `layer` in it, and the scratch
-    directory. `needed_places` is where Python or, on a layer, EasyBuild is."""
+    directory. `needed_places` is where Python or, on a layer, EasyBuild is; `fixed_paths` then lead to the layer's.
+    InvalidValue for one of these that it has not, unless it is a usual one."""
     seen_mirror = INPUTS / "mirror"
     seen_easyconfigs = tuple(INPUTS / f"easyconfigs-{number}" for number, _path in enumerate(easyconfigs))
     seen_easystacks = tuple(INPUTS / f"easystack-{number}" / path.name for number, path in enumerate(easystacks))
@@ -110,9 +110,9 @@ def sandboxed(
     binds.append(Bind(tree.root, layout.mount_point, writable=True))
     if layer is not None:
         binds.append(Bind(layer.tree, layer.prefix))
-        binds += [Bind((layer.tree / own).resolve(), seen) for seen, own in NAMED_BY_SCRIPTS.items()]
     view = View(
         binds=tuple(binds),
+        links=_links(layer, fixed_paths) if layer is not None else (),
         network=False,
         host_writable=False,
         host_devices=False,
@@ -129,6 +129,22 @@ def sandboxed(
     return BuildView(places, view, host=LocalHost() if layer is None else KernelOnly())
 
 
+def _links(layer: LayerBelow, fixed_paths: Iterable[PurePosixPath]) -> tuple[Link, ...]:
+    # Links, not binds: a program that asks where it is (Python, `$ORIGIN`) then finds its own files.
+    links = []
+    for path in fixed_paths:
+        place = layer.place_of(path)
+        if place is not None:
+            links.append(Link(place, path))
+        elif path not in FIXED_PATHS:
+            raise InvalidValue(
+                what=f"the fixed path {path}",
+                problem=f"leads nowhere: the layer {layer.prefix} has nothing of the kind",
+                hint=f"bring it into the layer's sets, or take it out of `fixed_paths` in {STACK_FILE}",
+            )
+    return tuple(links)
+
+
 def choose_view(
     layout: SoftwareLayout,
     tree: BuildTree,
@@ -137,13 +153,15 @@ def choose_view(
     easystacks: Sequence[Path],
     find_program: Callable[[str], str | None] = shutil.which,
     layer: LayerBelow | None = None,
+    fixed_paths: Sequence[PurePosixPath] = FIXED_PATHS,
 ) -> BuildView:
     """The sandbox where this machine can make one; else the real paths, if the tree already is at its final place.
 
-    Raises MissingCapability when neither is possible. The directories to bind must exist.
+    Raises MissingCapability when neither is possible, InvalidValue as `sandboxed` does. The directories to bind must
+    exist.
     """
     needed = python_places() if layer is None else easybuild_places()
-    inside = sandboxed(layout, tree, mirror, easyconfigs, easystacks, needed, layer)
+    inside = sandboxed(layout, tree, mirror, easyconfigs, easystacks, needed, layer, fixed_paths)
     assert inside.view is not None
     trial = ("true",) if layer is None else (layer.shell, "-c", "true")
     try:

@@ -9,7 +9,7 @@ half-way, and nothing is published twice.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -80,10 +80,21 @@ def change_set(
     present: Iterable[Unit],
     published: Mapping[str, str],
     planned: Iterable[PlannedInstallation] = (),
+    held_back: Collection[str] = (),
 ) -> ChangeSet:
-    """The difference between the units `present` and those `published` (path to fingerprint) of the same target."""
+    """The difference between the units `present` and those `published` (path to fingerprint) of the same target. What
+    the modules `held_back` are of stays as it was published."""
     units = sorted(present, key=lambda unit: unit.path)
-    changed = tuple(unit for unit in units if published.get(str(unit.path)) != unit.fingerprint)
+    kept = tuple(
+        place
+        for module in held_back
+        for place in (layout.module_file(module), layout.installation(module), layout.reprod / module)
+    )
+    changed = tuple(
+        unit
+        for unit in units
+        if published.get(str(unit.path)) != unit.fingerprint and not any(map(unit.path.is_relative_to, kept))
+    )
     there = {str(unit.path) for unit in units}
     removed = tuple(PurePosixPath(path) for path in sorted(published) if path not in there)
     known = {one.module: Installation.planned(one) for one in planned}

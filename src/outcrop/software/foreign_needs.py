@@ -1,24 +1,26 @@
 """What was built on a layer needs the layer and the stack, and nothing of the machine that built it.
 
 A program that names the host's loader, looks for libraries outside of the repository, or needs a library that only the
-host has, runs where it was built and breaks elsewhere: it is refused before it can be published. What is opened by name
-while a program runs is not seen here.
+host has, runs where it was built and breaks elsewhere: its installation is held back before it can be published, and so
+is what loads that. A stack says which files may be so. What is opened by name while a program runs is not seen here.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from outcrop.compat.left_out import glob_pattern
 from outcrop.compat.linkage import Linkage, linkage_of
 from outcrop.compat.loader_search import LoaderSearch, expanded, loader_search
 from outcrop.errors import FormatError, InvalidValue, storage_error
 from outcrop.software.changeset import ChangeSet
 from outcrop.software.layer_below import LayerBelow
 from outcrop.software.layout import SoftwareLayout
+from outcrop.software.stack import STACK_FILE, Foreign
 
 _DRIVERS = re.compile(r"lib(?:cuda|cudadebugger|nvcuvid|nvoptix|nvidia-[a-z0-9-]+)\.so\.\d+")
 """Libraries of a device's driver, which are always the host's: sites put them into `host_injections`."""
@@ -29,42 +31,91 @@ _NAMED = 4
 
 @dataclass(frozen=True, slots=True)
 class ForeignNeed:
-    """The file `path`, relative to the repository's root, and what it has of another machine."""
+    """The file `path`, relative to the repository's root, of the installation behind `module`, and what it has of
+    another machine."""
 
     path: str
+    module: str
     problem: str
 
 
-def require_own_needs(layout: SoftwareLayout, layer: LayerBelow, changes: ChangeSet) -> None:
-    """Returns if every program and library in `changes` names the layer's loader, looks for libraries within the
-    repository, and needs those of the layer and of the stack. InvalidValue naming the files, FormatError for a layer
-    whose loader says nothing, StorageError."""
-    found = foreign_needs(layout, layer, changes)
-    if not found:
-        return
-    shown = "; ".join(f"{one.path} {one.problem}" for one in found[:_NAMED])
-    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    places = sorted({str(changes.tree / directory) for one in found if (directory := _installation(layout, one.path))})
-    raise InvalidValue(
-        what="what was built on the layer",
-        problem=f"would need the machine that built it: {shown}{more}",
-        hint="bring what is missing into the layer's sets or the easystack, or take it out of the easyconfig; "
-        f"then remove {', '.join(places)} and build again",
-    )
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """What is not to be published: the installations with `needs`, and the modules `dependents`, which load them."""
+
+    needs: tuple[ForeignNeed, ...] = ()
+    dependents: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> Mapping[str, tuple[str, ...]]:
+        """Why, by module."""
+        found: dict[str, tuple[str, ...]] = {}
+        for need in self.needs:
+            found[need.module] = (*found.get(need.module, ()), f"{need.path} {need.problem}")
+        return found | dict.fromkeys(self.dependents, ("loads what is held back",))
+
+    def require_nothing(self, software: Path) -> None:
+        """Returns if nothing is held back; else InvalidValue that names it. `software` has the installations."""
+        if not self.needs:
+            return
+        shown = "; ".join(f"{one.path} {one.problem}" for one in self.needs[:_NAMED])
+        more = f"; and {len(self.needs) - _NAMED} more" if len(self.needs) > _NAMED else ""
+        with_it = f"; what loads it is left out, too: {', '.join(self.dependents)}" if self.dependents else ""
+        places = sorted({str(software / one.module) for one in self.needs})
+        raise InvalidValue(
+            what="what was built on the layer",
+            problem=f"would need the machine that built it, and is left out: {shown}{more}{with_it}",
+            hint="bring what is missing into the layer's sets or the easystack, or take it out of the easyconfig, "
+            f"then remove {', '.join(places)} and build again; or say in {STACK_FILE} why it may be so: `[[foreign]]`",
+        )
 
 
-def foreign_needs(layout: SoftwareLayout, layer: LayerBelow, changes: ChangeSet) -> tuple[ForeignNeed, ...]:
-    """What in `changes` needs something else than the layer and the stack, in the order of the paths. FormatError,
-    StorageError."""
+def held_back(
+    layout: SoftwareLayout, layer: LayerBelow, changes: ChangeSet, allowed: Iterable[Foreign] = ()
+) -> HeldBack:
+    """The installations in `changes` with a program or library that does not name the layer's loader, looks for
+    libraries outside of the repository, or needs one that neither the layer nor the stack has, unless it is `allowed`;
+    and those whose module files load them. FormatError for a layer whose loader says nothing, StorageError."""
+    needs = foreign_needs(layout, layer, changes, allowed)
+    held = {need.module for need in needs}
+    if not held:
+        return HeldBack()
+    texts = {one.module: _module_text(layout, changes.tree, one.module) for one in changes.installations}
+    dependents: list[str] = []
+    while more := sorted(
+        module for module, text in texts.items() if module not in held and any(f'"{name}"' in text for name in held)
+    ):
+        dependents += more
+        held.update(more)
+    return HeldBack(needs, tuple(sorted(dependents)))
+
+
+def _module_text(layout: SoftwareLayout, tree: Path, module: str) -> str:
+    try:
+        return (tree / layout.module_file(module)).read_text("utf-8", "replace")
+    except OSError as error:
+        raise storage_error(error) from error
+
+
+def foreign_needs(
+    layout: SoftwareLayout, layer: LayerBelow, changes: ChangeSet, allowed: Iterable[Foreign] = ()
+) -> tuple[ForeignNeed, ...]:
+    """What in `changes` needs something else than the layer and the stack, and is not `allowed`, in the order of the
+    paths. FormatError, StorageError."""
     repository = _Repository(layout, changes.tree, loader_search(layer.tree, layer.layout))
+    start = f"{layout.software}/"
+    exempt = re.compile("|".join(glob_pattern(glob) for one in allowed for glob in one.paths) or r"(?!)")
     found = []
     for path in sorted(_files(layout, changes)):
+        if exempt.fullmatch(path.removeprefix(start)):
+            continue
         try:
             linkage = linkage_of(changes.tree / path)
         except FormatError:
             continue  # no file that the loader would take
         if linkage is not None and linkage.machine == layer.layout.family.machine:
-            found += [ForeignNeed(path, problem) for problem in repository.problems(path, linkage)]
+            module = "/".join(Path(path).relative_to(layout.software).parts[:2])
+            found += [ForeignNeed(path, module, problem) for problem in repository.problems(path, linkage)]
     return tuple(found)
 
 
@@ -132,9 +183,3 @@ def _files(layout: SoftwareLayout, changes: ChangeSet) -> Iterator[str]:
                         yield str(place.relative_to(changes.tree))
     except OSError as error:
         raise storage_error(error) from error
-
-
-def _installation(layout: SoftwareLayout, path: str) -> str:
-    """The directory of the installation that the file `path` is from, relative to the repository's root."""
-    parts = Path(path).parts[: len(layout.software.parts) + 2]
-    return str(Path(*parts))

@@ -7,6 +7,7 @@ compiled names the layer's loader and libraries, so that it runs wherever the la
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -48,6 +49,15 @@ class LayerBelow:
     def lmod(self) -> PurePosixPath:
         """Lmod's directory of programs."""
         return self.prefix / _LMOD
+
+    def place_of(self, fixed: PurePosixPath) -> PurePosixPath | None:
+        """Where users and builds find the layer's own of what a host has at the absolute path `fixed`, such as
+        `/bin/bash`; None where the layer has none."""
+        below = fixed.relative_to("/")
+        for own in (PurePosixPath("usr", below), below):
+            if os.path.lexists(self.tree / own):
+                return self.prefix / own
+        return None
 
     @property
     def can_build(self) -> bool:

@@ -103,17 +103,26 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A symbolic link to `leads_to` appears at `target`, where the host shows nothing."""
+
+    leads_to: PurePosixPath
+    target: PurePosixPath
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """What a program sees.
 
-    `binds` are made in the order given, later ones over earlier ones. With `host_writable` the rest of the host is as
-    writable as it is outside. `devices`: the host's own (a shell) or only the harmless ones (a build). `environment`
-    replaces the caller's where it is given. `isolated_processes` gives the program process numbers of its own, so that
-    nothing it started outlives it. `user` is the number of the user and the group that the program runs as: to it, what
-    the caller owns is its own.
+    `binds` are made in the order given, later ones over earlier ones, then `links`. With `host_writable` the rest of
+    the host is as writable as it is outside. `devices`: the host's own (a shell) or only the harmless ones (a build).
+    `environment` replaces the caller's where it is given. `isolated_processes` gives the program process numbers of its
+    own, so that nothing it started outlives it. `user` is the number of the user and the group that the program runs
+    as: to it, what the caller owns is its own.
     """
 
     binds: tuple[Bind, ...] = ()
+    links: tuple[Link, ...] = ()
     network: bool = True
     host_writable: bool = True
     host_devices: bool = True
@@ -143,6 +152,8 @@ def arguments(view: View, command: Sequence[str], host: HostTree, bubblewrap: st
     line += _root_arguments(view, _opened_directories(view, host), host)
     for bind in view.binds:
         line += ["--bind" if bind.writable else "--ro-bind", str(bind.source), str(bind.target)]
+    for link in view.links:
+        line += ["--symlink", str(link.leads_to), str(link.target)]
     if view.environment is not None:
         line += ["--clearenv"]
         for name, value in view.environment.items():

@@ -6,6 +6,11 @@
     mount_root = "/cvmfs"
     filter_dependencies = ["zlib", "ncurses"]
     maintainer = "Ada Lovelace <ada@example.org>"
+    fixed_paths = ["/bin/sh", "/bin/bash", "/usr/bin/env", "/usr/bin/perl", "/usr/bin/python3"]
+
+    [[foreign]]
+    paths = ["vendortool/*/bin/**"]
+    reason = "the vendor's binaries, which need the host's loader"
 
 Only the first two have no default.
 """
@@ -13,6 +18,7 @@ Only the first two have no default.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -53,10 +59,25 @@ FILTERED_DEPENDENCIES = (
 dependency on it is built. EESSI filters the same and a few more."""
 
 
+FIXED_PATHS = tuple(map(PurePosixPath, ("/bin/sh", "/bin/bash", "/usr/bin/env", "/usr/bin/perl", "/usr/bin/python3")))
+"""What first lines of scripts name: in a build on a layer, these lead to the layer's, as far as it has them."""
+
+_A_BUILDS_OWN = tuple(map(PurePosixPath, ("/tmp", "/dev", "/proc", "/sys")))
+
+
+class Foreign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Files that may need more than the layer and the stack: `paths` are globs below the directory of a target's
+    installations, `*` stays within a directory, `**` does not."""
+
+    paths: tuple[str, ...]
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Stack:
     """What stays the same over all easystacks of one version of a stack. `directory` holds `stack.toml`; `maintainer`
-    is who answers for it, as users may read it."""
+    is who answers for it, as users may read it; `fixed_paths` lead to the layer in builds on one; `foreign` is what may
+    need more than the layer and the stack."""
 
     repository: RepositoryName
     version: str
@@ -65,6 +86,8 @@ class Stack:
     filter_dependencies: tuple[str, ...] = FILTERED_DEPENDENCIES
     directory: Path | None = None
     maintainer: str = ""
+    fixed_paths: tuple[PurePosixPath, ...] = FIXED_PATHS
+    foreign: tuple[Foreign, ...] = ()
 
     def layout(self, target: Target) -> SoftwareLayout:
         return SoftwareLayout(self.repository, self.version, target, self.mount_root)
@@ -97,6 +120,8 @@ class _StackFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mount_root: str = str(DEFAULT_MOUNT_ROOT)
     filter_dependencies: tuple[str, ...] = FILTERED_DEPENDENCIES
     maintainer: str = ""
+    fixed_paths: tuple[str, ...] = tuple(map(str, FIXED_PATHS))
+    foreign: tuple[Foreign, ...] = ()
 
 
 def parse_stack(text: str, what: str, directory: Path | None = None) -> Stack:
@@ -120,6 +145,15 @@ def parse_stack(text: str, what: str, directory: Path | None = None) -> Stack:
     for name in fields.filter_dependencies:
         if not _DEPENDENCY.fullmatch(name):
             refuse("filter_dependencies", f"{name!r} is not the name of a software")
+    fixed_paths = tuple(map(PurePosixPath, fields.fixed_paths))
+    for path in fixed_paths:
+        if problem := _problem_of_fixed(path, fixed_paths, mount_root):
+            refuse("fixed_paths", f"'{path}' {problem}")
+    for entry in fields.foreign:
+        if not entry.paths or not all(map(_is_below, entry.paths)):
+            refuse("foreign", "has `paths` that are no globs below the directory of the installations")
+        if not entry.reason.strip():
+            refuse("foreign", f"has no `reason` for {', '.join(entry.paths)}")
     return Stack(
         repository,
         fields.version,
@@ -128,7 +162,28 @@ def parse_stack(text: str, what: str, directory: Path | None = None) -> Stack:
         fields.filter_dependencies,
         directory,
         fields.maintainer,
+        fixed_paths,
+        fields.foreign,
     )
+
+
+def _problem_of_fixed(path: PurePosixPath, all_of_them: Iterable[PurePosixPath], mount_root: PurePosixPath) -> str:
+    """Why a build cannot be shown the layer's file at `path`; empty where it can."""
+    if not path.is_absolute() or ".." in path.parts:
+        return "is not an absolute path"
+    if path in FIXED_PATHS:
+        return ""
+    for place in (mount_root, *_A_BUILDS_OWN):
+        if path.is_relative_to(place) or place.is_relative_to(path):
+            return f"is not apart from {place}, which builds see anyway"
+    if below := next((other for other in all_of_them if path in other.parents), None):
+        return f"is above '{below}'"
+    return ""
+
+
+def _is_below(glob: str) -> bool:
+    path = PurePosixPath(glob)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def read_stack(directory: Path) -> Stack:
