@@ -381,6 +381,34 @@ def test_a_layer_that_a_record_cannot_mean_is_told_by_the_record_s_name(
         recorded_layout(tree)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"version": "/home/u/x"},
+        {"version": "../../x"},
+        {"variable_prefix": "X$(id)_"},
+        {"variable_prefix": ""},
+        {"mount_root": "mnt"},
+        {"mount_root": "/mnt/../etc"},
+        {"mount_root": "/mnt;id"},
+        {"prefix": "/mnt/software.example.org/versions/2025.06/compat/linux/aarch64"},
+    ],
+)
+def test_a_record_that_leads_out_of_its_place_is_refused_by_the_field(tree: Path, changed: dict[str, str]) -> None:
+    path = recorded(tree) / LAYER_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(FormatError, match=next(iter(changed))):
+        recorded_layout(tree)
+
+
+def test_a_record_need_not_say_its_prefix(tree: Path) -> None:
+    path = recorded(tree) / LAYER_FILE
+    path.write_text(
+        json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "prefix"})
+    )
+    assert recorded_layout(tree) == LAYOUT
+
+
 def test_a_record_without_one_of_its_files_is_told(tree: Path) -> None:
     directory = recorded(tree)
     (directory / LAYER_FILE).write_text("{")

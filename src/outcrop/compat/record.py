@@ -56,6 +56,7 @@ from outcrop.compat.redirection import Redirections, redirections, require_share
 from outcrop.compat.relocate.tree import FileChanges
 from outcrop.cvmfs.names import repository_name
 from outcrop.errors import FormatError, InvalidValue, NotFound, OutcropError, storage_error
+from outcrop.software.stack import place_problems
 from outcrop.toml_text import read_text
 
 LOCK_FILE = "lock.json"
@@ -199,7 +200,7 @@ class RecordedLayer(msgspec.Struct, frozen=True):
     family: str
     mount_root: str
     variable_prefix: str
-    prefix: str
+    prefix: str = ""
     digest: str = ""
     author: str = ""
     message: str = ""
@@ -239,12 +240,22 @@ def recorded_layout(tree: Path) -> LayerLayout:
 def layout_in(record: Path) -> LayerLayout:
     """Which layer the directory `record` is of. NotFound, FormatError, StorageError."""
     path = record / LAYER_FILE
-    found = parse_layer(read_text(path).encode(), str(path))
+    return layout_of(parse_layer(read_text(path).encode(), str(path)), str(path))
+
+
+def layout_of(found: RecordedLayer, what: str) -> LayerLayout:
+    """The layout that `found` says. A record is no more trusted than a `stack.toml`: it may come from a repository, and
+    says where to build, and what stands in a script; `what` names it in a FormatError."""
     try:
         repository, family = repository_name(found.repository), family_named(found.family)
     except InvalidValue as error:
-        raise FormatError(what=str(path), field="the layer", problem=f"is not accepted: {error.message}") from error
-    return LayerLayout(repository, found.version, family, PurePosixPath(found.mount_root), found.variable_prefix)
+        raise FormatError(what=what, field="the layer", problem=f"is not accepted: {error.message}") from error
+    for field_name, problem in place_problems(found.version, found.variable_prefix, found.mount_root):
+        raise FormatError(what=what, field=field_name, problem=problem)
+    layout = LayerLayout(repository, found.version, family, PurePosixPath(found.mount_root), found.variable_prefix)
+    if found.prefix not in ("", str(layout.prefix)):
+        raise FormatError(what=what, field="prefix", problem=f"is {found.prefix}, where it says {layout.prefix}")
+    return layout
 
 
 def parse_layer(data: bytes, what: str) -> RecordedLayer:
