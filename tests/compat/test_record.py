@@ -265,6 +265,16 @@ def test_sets_that_a_record_cannot_mean_are_told_with_the_way_around_them(tree: 
         description_in(path.parent)
 
 
+def test_a_record_from_before_there_was_a_declaration_has_none_of_it(tree: Path) -> None:
+    path = recorded(tree) / SETS_FILE
+    document = json.loads(path.read_text())
+    for name in ("uncompiled", "instructions", "effects", "libraries"):
+        del document[name]
+    path.write_text(json.dumps(document))
+    found = description_in(path.parent)
+    assert (found.uncompiled, found.effects, found.sets) == ((), (), read_description().sets)
+
+
 def test_a_record_says_who_built_a_layer_and_why_if_they_say_so(tree: Path) -> None:
     directory = recorded(tree, occasion=Occasion("Ada\n<ada@example.org>", "libonig\nis mended"))
     layer = json.loads((directory / LAYER_FILE).read_text())
@@ -340,7 +350,63 @@ def test_links_of_the_repository_count_in_the_digest_and_those_of_older_records_
     (directory / REDIRECTIONS_FILE).write_text(text.replace('"default": "/etc/passwd"', '"default": "/etc/shadow"'))
     assert layer_digest(tree) != after
     (directory / REDIRECTIONS_FILE).unlink()
+    changed(directory, digest_format=None)
     assert layer_digest(tree) == before
+
+
+def changed(record: Path, **fields: object | None) -> None:
+    """Changes `fields` of the record's layer.json; None takes one away."""
+    document = json.loads((record / LAYER_FILE).read_text()) | fields
+    (record / LAYER_FILE).write_text(json.dumps({name: one for name, one in document.items() if one is not None}))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"repository": "other.example.org"},
+        {"version": "2025.06"},
+        {"family": "x86_64"},
+        {"mount_root": "/srv"},
+        {"variable_prefix": "THEIRS_"},
+        {"digest_format": 1},
+        {"digest_format": None},
+    ],
+)
+def test_which_layer_it_is_counts_in_its_digest_and_so_does_the_format(
+    tree: Path, fields: dict[str, object | None]
+) -> None:
+    directory = recorded(tree)
+    changed(directory, **fields)
+    assert layer_digest(tree) != recorded_digest(tree)
+
+
+def test_the_lock_counts_in_a_layer_s_digest(tree: Path) -> None:
+    directory = recorded(tree)
+    lock = directory / LOCK_FILE
+    lock.write_text(lock.read_text() + "\n")
+    assert layer_digest(tree) != recorded_digest(tree)
+
+
+def test_who_built_a_layer_when_and_why_does_not_count_in_its_digest(tree: Path) -> None:
+    first = digest_in(recorded(tree))
+    second = recorded(tree, datetime(2026, 7, 1, tzinfo=UTC), occasion=Occasion("Ada", "again"))
+    assert digest_in(second) == layer_digest(tree) == first
+
+
+def test_an_older_layer_keeps_its_digest_whatever_its_record_says(tree: Path) -> None:
+    directory = recorded(tree)
+    changed(directory, digest_format=None)
+    before = layer_digest(tree)
+    (directory / LOCK_FILE).unlink()
+    changed(directory, version="2025.06")
+    assert layer_digest(tree) == before
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_a_digest_of_an_unknown_format_is_refused(tree: Path, number: int) -> None:
+    changed(recorded(tree), digest_format=number)
+    with pytest.raises(FormatError, match="digest_format"):
+        layer_digest(tree)
 
 
 @pytest.mark.parametrize("path", ["versions/x", "defaults", "defaults/../x", "/defaults/x", "host_injections/x", ""])
@@ -379,6 +445,34 @@ def test_a_layer_that_a_record_cannot_mean_is_told_by_the_record_s_name(
     path.write_text(json.dumps({name: value for name, value in document.items() if value is not None}))
     with pytest.raises(FormatError, match=r"layer\.json"):
         recorded_layout(tree)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"version": "/home/u/x"},
+        {"version": "../../x"},
+        {"variable_prefix": "X$(id)_"},
+        {"variable_prefix": ""},
+        {"mount_root": "mnt"},
+        {"mount_root": "/mnt/../etc"},
+        {"mount_root": "/mnt;id"},
+        {"prefix": "/mnt/software.example.org/versions/2025.06/compat/linux/aarch64"},
+    ],
+)
+def test_a_record_that_leads_out_of_its_place_is_refused_by_the_field(tree: Path, changed: dict[str, str]) -> None:
+    path = recorded(tree) / LAYER_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(FormatError, match=next(iter(changed))):
+        recorded_layout(tree)
+
+
+def test_a_record_need_not_say_its_prefix(tree: Path) -> None:
+    path = recorded(tree) / LAYER_FILE
+    path.write_text(
+        json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "prefix"})
+    )
+    assert recorded_layout(tree) == LAYOUT
 
 
 def test_a_record_without_one_of_its_files_is_told(tree: Path) -> None:

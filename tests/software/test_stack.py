@@ -59,6 +59,8 @@ def test_the_layout_is_eessis() -> None:
         ('repository = "a.example.org"\nversion = "../../etc"', "version"),
         (SMALLEST + 'variable_prefix = "eessi"', "variable_prefix"),
         (SMALLEST + 'mount_root = "cvmfs"', "mount_root"),
+        (SMALLEST + 'mount_root = "/cvmfs;id"', "mount_root"),
+        (SMALLEST + 'mount_root = "/srv/../etc"', "mount_root"),
         (SMALLEST + 'filter_dependencies = ["a,b"]', "filter_dependencies"),
         (SMALLEST + "filter_dependencies = [1]", "filter_dependencies[0]"),
         (SMALLEST + 'fixed_paths = ["bin/bash"]', "fixed_paths"),

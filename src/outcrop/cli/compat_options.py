@@ -22,7 +22,7 @@ from outcrop.cvmfs.names import repository_name
 from outcrop.directories import cache_directory
 from outcrop.errors import InvalidValue
 from outcrop.software.sources.download import Downloads, remove_abandoned
-from outcrop.software.stack import STACK_FILE, Stack, read_stack
+from outcrop.software.stack import STACK_FILE, Stack, read_stack, version_problem
 
 _MIRROR_DIRECTORY = "packages"
 _COMPAT_DIRECTORY = "compat"
@@ -150,7 +150,10 @@ def declared_layer(record: Path, stack_directory: Path | None) -> LayerDescripti
 
 
 def chosen_layer(directory: Path | None, repository: str | None, version: str | None) -> ChosenLayer:
-    """What the options say, over what the stack's directory says. InvalidValue where neither names a repository."""
+    """What the options say, over what the stack's directory says. InvalidValue where neither names a repository, and
+    for a version that is none."""
+    if version and (problem := version_problem(version)):
+        raise InvalidValue(what="--version", problem=problem, hint="a version is like 2026.06")
     place = directory or Path()
     description = chosen_description(directory)
     if (place / STACK_FILE).is_file():

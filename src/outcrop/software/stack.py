@@ -18,7 +18,7 @@ Only the first two have no default.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -37,6 +37,8 @@ EESSI_PREFIX = "EESSI_"
 
 _VERSION = re.compile(r"20[0-9]{2}\.(0[1-9]|1[0-2])(-[A-Za-z0-9]+)?")
 _VARIABLE_PREFIX = re.compile(r"[A-Z][A-Z0-9_]*_")
+_MOUNT_ROOT = re.compile(r"/[\w.+@=,~/-]*")
+"""Nothing that a shell or the first line of a script reads otherwise."""
 _DEPENDENCY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 FILTERED_DEPENDENCIES = (
@@ -124,6 +126,24 @@ class _StackFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     foreign: tuple[Foreign, ...] = ()
 
 
+def version_problem(version: str) -> str:
+    """Why `version` is none of a stack; empty where it is one."""
+    if _VERSION.fullmatch(version):
+        return ""
+    return f"{version!r} is not of the form YYYY.MM, with a suffix such as `-001` if need be"
+
+
+def place_problems(version: str, variable_prefix: str, mount_root: str) -> Iterator[tuple[str, str]]:
+    """The fields that say where a stack lies, and what its variables are called, and are wrong; each with its problem.
+    They become parts of paths, and of scripts."""
+    if problem := version_problem(version):
+        yield "version", problem
+    if not _VARIABLE_PREFIX.fullmatch(variable_prefix):
+        yield "variable_prefix", f"{variable_prefix!r} is not upper-case letters that end in `_`"
+    if not _MOUNT_ROOT.fullmatch(mount_root) or ".." in PurePosixPath(mount_root).parts:
+        yield "mount_root", f"{mount_root!r} is not an absolute path of letters, digits and `._+@=,~-`"
+
+
 def parse_stack(text: str, what: str, directory: Path | None = None) -> Stack:
     """The stack that `text` (the contents of a `stack.toml`) describes; FormatError names the field that is wrong."""
 
@@ -135,13 +155,8 @@ def parse_stack(text: str, what: str, directory: Path | None = None) -> Stack:
         repository = repository_name(fields.repository)
     except InvalidValue:
         refuse("repository", f"{fields.repository!r} is not of the form name.domain")
-    if not _VERSION.fullmatch(fields.version):
-        refuse("version", f"{fields.version!r} is not of the form YYYY.MM, with a suffix such as `-001` if need be")
-    if not _VARIABLE_PREFIX.fullmatch(fields.variable_prefix):
-        refuse("variable_prefix", f"{fields.variable_prefix!r} is not upper-case letters that end in `_`")
-    mount_root = PurePosixPath(fields.mount_root)
-    if not mount_root.is_absolute() or ".." in mount_root.parts:
-        refuse("mount_root", f"{fields.mount_root!r} is not an absolute path")
+    for field, problem in place_problems(fields.version, fields.variable_prefix, fields.mount_root):
+        refuse(field, problem)
     for name in fields.filter_dependencies:
         if not _DEPENDENCY.fullmatch(name):
             refuse("filter_dependencies", f"{name!r} is not the name of a software")
@@ -158,7 +173,7 @@ def parse_stack(text: str, what: str, directory: Path | None = None) -> Stack:
         repository,
         fields.version,
         fields.variable_prefix,
-        mount_root,
+        PurePosixPath(fields.mount_root),
         fields.filter_dependencies,
         directory,
         fields.maintainer,
