@@ -160,7 +160,7 @@ def parse_stack(text: str, what: str, directory: Path | None = None) -> Stack:
     for name in fields.filter_dependencies:
         if not _DEPENDENCY.fullmatch(name):
             refuse("filter_dependencies", f"{name!r} is not the name of a software")
-    fixed_paths = tuple(map(PurePosixPath, fields.fixed_paths))
+    mount_root, fixed_paths = PurePosixPath(fields.mount_root), tuple(map(PurePosixPath, fields.fixed_paths))
     for path in fixed_paths:
         if problem := _problem_of_fixed(path, fixed_paths, mount_root):
             refuse("fixed_paths", f"'{path}' {problem}")
@@ -173,7 +173,7 @@ def parse_stack(text: str, what: str, directory: Path | None = None) -> Stack:
         repository,
         fields.version,
         fields.variable_prefix,
-        PurePosixPath(fields.mount_root),
+        mount_root,
         fields.filter_dependencies,
         directory,
         fields.maintainer,
