@@ -94,8 +94,10 @@ def as_older(layer: Path) -> str:
     """Makes `layer` one from before there were links for sites; its digest."""
     (record,) = layer.glob("reprod/*")
     (record / REDIRECTIONS_FILE).unlink()
-    digest = layer_digest(layer)
     document = json.loads((record / LAYER_FILE).read_text())
+    del document["digest_format"]
+    (record / LAYER_FILE).write_text(json.dumps(document))
+    digest = layer_digest(layer)
     (record / LAYER_FILE).write_text(json.dumps(document | {"digest": digest}))
     return digest
 
@@ -232,6 +234,39 @@ def test_a_layer_that_is_not_as_it_was_built_is_not_published(publisher: Publish
     (layer / "usr/bin/thing-user").chmod(0o644)
     told = publisher("compat", "publish", str(layer), PRODUCTION, code=5).stderr
     assert "has the digest" in told
+
+
+def smuggled(publisher: Publisher, layer: Path, at: str) -> None:
+    """Puts the directory `layer` into the repository for tests by hand."""
+    publisher("repo", "ingest", TESTS, "--delete", f"/{PLACE}")
+    publisher("repo", "ingest", TESTS, str(layer), "--at", f"/{at}")
+
+
+def test_a_record_that_was_changed_after_the_test_is_not_promoted(
+    publisher: Publisher, archives: dict[str, str]
+) -> None:
+    digest = publisher.published(archives["old"])
+    layer = publisher.place / "tree" / PLACE
+    (record,) = layer.glob("reprod/*")
+    lock, layer_file = (record / "lock.json").read_text(), (record / LAYER_FILE).read_text()
+
+    # What the guard of the C library reads; and the same, passed off as a layer from before that counted.
+    (record / "lock.json").write_text(lock.replace("1.0-1", "1.0-2"))
+    smuggled(publisher, layer, PLACE)
+    assert "has the digest" in publisher("compat", "promote", TESTS, PRODUCTION, digest, code=5).stderr
+    document = json.loads(layer_file)
+    del document["digest_format"]
+    (record / LAYER_FILE).write_text(json.dumps(document))
+    smuggled(publisher, layer, PLACE)
+    assert "has the digest" in publisher("compat", "promote", TESTS, PRODUCTION, digest, code=5).stderr
+
+    # The layer as it is, in the place of another version.
+    (record / "lock.json").write_text(lock)
+    (record / LAYER_FILE).write_text(layer_file)
+    elsewhere = PLACE.replace("2026.06", "2025.06")
+    smuggled(publisher, layer, elsewhere)
+    told = publisher("compat", "promote", TESTS, PRODUCTION, digest, code=5).stderr
+    assert f"has the record of the one at /{PLACE}" in " ".join(told.split())
 
 
 def test_what_is_named_wrongly_is_told(publisher: Publisher, archives: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from click.testing import CliRunner
 from outcrop.cli.compat_rebuild import command
 from outcrop.cli.console import Console
 from outcrop.compat.rebuild import compared, original_layer, original_of_record
-from outcrop.compat.record import LOCK_FILE
+from outcrop.compat.record import LAYER_FILE, LOCK_FILE, layer_digest, require_record
 from outcrop.errors import NotFound
 from tests.compat.test_record import LAYOUT, recorded
 
@@ -35,6 +36,17 @@ def lock(tmp_path: Path) -> Path:
     return recorded(made(tmp_path / "first")) / LOCK_FILE
 
 
+def as_first_format(tree: Path) -> str:
+    """Makes the layer `tree` one from before its record counted; its digest."""
+    path = require_record(tree) / LAYER_FILE
+    document = json.loads(path.read_text())
+    del document["digest_format"]
+    path.write_text(json.dumps(document))
+    digest = layer_digest(tree)
+    path.write_text(json.dumps(document | {"digest": digest}))
+    return digest
+
+
 def test_equal_layers_have_no_differences(tmp_path: Path, lock: Path, again: Path) -> None:
     assert compared(original_layer(tmp_path / "first"), again) == ()
     assert compared(original_of_record(lock), again) == ()
@@ -46,7 +58,7 @@ def test_what_may_be_executed_is_compared(tmp_path: Path, lock: Path, again: Pat
     (one,) = compared(original_layer(tmp_path / "first"), again)
     assert (one.path, one.after) == ("usr/bin/a", f"{one.before} (executable)")
     (one,) = compared(original_of_record(lock), again)
-    assert one.path == "links, and what may be executed"
+    assert one.path == "links, what may be executed, or the lock"
 
 
 def test_links_are_compared(tmp_path: Path, lock: Path, again: Path) -> None:
@@ -58,6 +70,19 @@ def test_links_are_compared(tmp_path: Path, lock: Path, again: Path) -> None:
 def test_a_record_alone_says_which_file_differs(lock: Path, again: Path) -> None:
     (again / "usr/bin/a").write_bytes(b"another")
     assert [one.path for one in compared(original_of_record(lock), again)] == ["usr/bin/a"]
+
+
+def test_a_record_alone_says_whether_the_lock_is_the_same(lock: Path, again: Path) -> None:
+    other = require_record(again) / LOCK_FILE
+    other.write_text(other.read_text() + "\n")
+    assert len(compared(original_of_record(lock), again)) == 1
+
+
+def test_a_layer_with_a_digest_of_the_first_format_can_be_built_again(tmp_path: Path, lock: Path, again: Path) -> None:
+    as_first_format(tmp_path / "first")
+    assert compared(original_of_record(lock), again) == ()
+    (again / "usr/bin/a").chmod(0o755)
+    assert len(compared(original_of_record(lock), again)) == 1
 
 
 def test_a_lock_that_is_in_no_record_says_nothing_of_a_prefix(tmp_path: Path, lock: Path) -> None:

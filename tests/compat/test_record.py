@@ -340,7 +340,63 @@ def test_links_of_the_repository_count_in_the_digest_and_those_of_older_records_
     (directory / REDIRECTIONS_FILE).write_text(text.replace('"default": "/etc/passwd"', '"default": "/etc/shadow"'))
     assert layer_digest(tree) != after
     (directory / REDIRECTIONS_FILE).unlink()
+    changed(directory, digest_format=None)
     assert layer_digest(tree) == before
+
+
+def changed(record: Path, **fields: object | None) -> None:
+    """Changes `fields` of the record's layer.json; None takes one away."""
+    document = json.loads((record / LAYER_FILE).read_text()) | fields
+    (record / LAYER_FILE).write_text(json.dumps({name: one for name, one in document.items() if one is not None}))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"repository": "other.example.org"},
+        {"version": "2025.06"},
+        {"family": "x86_64"},
+        {"mount_root": "/srv"},
+        {"variable_prefix": "THEIRS_"},
+        {"digest_format": 1},
+        {"digest_format": None},
+    ],
+)
+def test_which_layer_it_is_counts_in_its_digest_and_so_does_the_format(
+    tree: Path, fields: dict[str, object | None]
+) -> None:
+    directory = recorded(tree)
+    changed(directory, **fields)
+    assert layer_digest(tree) != recorded_digest(tree)
+
+
+def test_the_lock_counts_in_a_layer_s_digest(tree: Path) -> None:
+    directory = recorded(tree)
+    lock = directory / LOCK_FILE
+    lock.write_text(lock.read_text() + "\n")
+    assert layer_digest(tree) != recorded_digest(tree)
+
+
+def test_who_built_a_layer_when_and_why_does_not_count_in_its_digest(tree: Path) -> None:
+    first = digest_in(recorded(tree))
+    second = recorded(tree, datetime(2026, 7, 1, tzinfo=UTC), occasion=Occasion("Ada", "again"))
+    assert digest_in(second) == layer_digest(tree) == first
+
+
+def test_an_older_layer_keeps_its_digest_whatever_its_record_says(tree: Path) -> None:
+    directory = recorded(tree)
+    changed(directory, digest_format=None)
+    before = layer_digest(tree)
+    (directory / LOCK_FILE).unlink()
+    changed(directory, version="2025.06")
+    assert layer_digest(tree) == before
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_a_digest_of_an_unknown_format_is_refused(tree: Path, number: int) -> None:
+    changed(recorded(tree), digest_format=number)
+    with pytest.raises(FormatError, match="digest_format"):
+        layer_digest(tree)
 
 
 @pytest.mark.parametrize("path", ["versions/x", "defaults", "defaults/../x", "/defaults/x", "host_injections/x", ""])

@@ -14,35 +14,38 @@ from outcrop.compat.record import (
     LINK,
     Difference,
     differences,
-    digest_in,
     digests,
     files_in,
     layer_digest,
     layout_in,
-    recorded_digest,
+    recorded_layer,
     recorded_layout,
+    require_record,
 )
 from outcrop.errors import NotFound, storage_error
 
 _EXECUTABLE = " (executable)"
-_WHOLE = "links, and what may be executed"
+_WHOLE = "links, what may be executed, or the lock"
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
     """What is built again. `contents` are the digests of its files by path, with links and executable bits where the
-    layer itself is there (`whole`); `digest` is that of all of it, empty where nobody knows it."""
+    layer itself is there (`whole`); `digest` is that of all of it, made in `digest_format`, empty where nobody knows
+    it."""
 
     layout: LayerLayout
     contents: Mapping[str, str]
     digest: str
+    digest_format: int
     whole: bool
 
 
 def original_layer(tree: Path) -> Original:
     """The layer `tree`, also as a client delivers it. NotFound without a record, FormatError, StorageError."""
     contents = as_stored(marked_digests(tree), declared_links(tree) or {})
-    return Original(recorded_layout(tree), contents, recorded_digest(tree), True)
+    layer = recorded_layer(require_record(tree))
+    return Original(recorded_layout(tree), contents, layer.digest, layer.digest_format, True)
 
 
 def original_of_record(lock: Path) -> Original:
@@ -53,7 +56,8 @@ def original_of_record(lock: Path) -> Original:
             what=f"the record beside {lock}",
             hint="name the layer's directory, too: a lock alone does not say its prefix",
         )
-    return Original(layout_in(record), files_in(record), digest_in(record), False)
+    layer = recorded_layer(record)
+    return Original(layout_in(record), files_in(record), layer.digest, layer.digest_format, False)
 
 
 def marked_digests(tree: Path) -> dict[str, str]:
@@ -75,7 +79,7 @@ def compared(original: Original, tree: Path) -> tuple[Difference, ...]:
     contents = digests(tree)
     files = {path: content for path, content in contents.items() if not content.startswith(LINK)}
     found = differences(original.contents, files)
-    digest = layer_digest(tree, contents)
+    digest = layer_digest(tree, contents, digest_format=original.digest_format)
     if not found and original.digest and digest != original.digest:
         return (Difference(_WHOLE, original.digest, digest),)
     return found

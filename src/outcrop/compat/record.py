@@ -15,7 +15,9 @@ build.log         what was done when
 
 Gentoo Prefix has no plan.txt and no packages.txt; it adds its script and installed.txt, the list of what it installed.
 
-Nothing of it is in a layer's digest. Only what its builder says of themselves is in it: no account, no machine's name.
+What decides where a layer goes, and what it may replace, is in its digest: redirections.json, lock.json, and of
+layer.json which layer it is. Nothing else is. Only what its builder says of themselves is in a record: no account, no
+machine's name.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import platform
 import re
 import stat
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -66,6 +68,10 @@ FILES = "files.sha256"
 RELOCATION_FILE = "relocation.json"
 REDIRECTIONS_FILE = "redirections.json"
 RECORD_SUFFIX = "UTC"
+FIRST_FORMAT = 1
+"""Of digests from before the record counted, and of layers that do not say."""
+DIGEST_FORMAT = 2
+"""Of the digests that are made now. The number is counted, too: under another one, a layer has another digest."""
 LINK = "-> "
 """How what stands for a link among digests begins."""
 
@@ -122,12 +128,49 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def layer_digest(tree: Path, contents: Mapping[str, str] | None = None, links: Redirections | None = None) -> str:
+@dataclass(frozen=True, slots=True)
+class CountedRecord:
+    """What of a record counts in its layer's digest: the `links` that it brings to its repository, and, unless it is of
+    the first format, the text of its `lock`, and which `layer` it is."""
+
+    links: Redirections | None = None
+    lock: bytes = b""
+    layer: RecordedLayer | None = None
+
+    def lines(self, digest_format: int) -> Iterator[str]:
+        """What is counted after the files. No path of the layer begins with a slash, and no line of a file with `=`."""
+        for path, target in sorted(self.links.targets().items() if self.links is not None else ()):
+            yield f"{LINK}{target} - /{path}"
+        if self.layer is not None and digest_format > FIRST_FORMAT:
+            one = self.layer
+            said = (digest_format, one.repository, one.version, one.family, one.mount_root, one.variable_prefix)
+            yield f"= {msgspec.json.encode(said).decode()}"
+            yield f"= {hashlib.sha256(self.lock).hexdigest()} {LOCK_FILE}"
+
+
+def counted_record(tree: Path) -> CountedRecord:
+    """What of the newest record of `tree` counts; nothing where it has none. NotFound, FormatError, StorageError."""
+    record = latest_record(tree)
+    if record is None:
+        return CountedRecord()
+    layer = recorded_layer(record)
+    lock = read_text(record / LOCK_FILE).encode() if layer.digest_format > FIRST_FORMAT else b""
+    return CountedRecord(recorded_redirections(tree), lock, layer)
+
+
+def layer_digest(
+    tree: Path,
+    contents: Mapping[str, str] | None = None,
+    counted: CountedRecord | None = None,
+    digest_format: int | None = None,
+) -> str:
     """The SHA-256 of all that the layer `tree` holds besides its records: paths, `contents` as `digests` gives them,
-    and what may be executed; and of the links that it brings to its repository, by default as its record has them. Two
-    builds of one lock have the same. FormatError, StorageError."""
+    and what may be executed; and of what counts of its record, by default as `tree` has that, in the `digest_format`
+    that it names. Two builds of one lock have the same. NotFound, FormatError, StorageError."""
     total = hashlib.sha256()
-    found = links if links is not None else recorded_redirections(tree)
+    counted = counted if counted is not None else counted_record(tree)
+    if digest_format is None:
+        digest_format = counted.layer.digest_format if counted.layer is not None else FIRST_FORMAT
     try:
         for path, content in sorted((contents or digests(tree)).items()):
             executable = not content.startswith(LINK) and (tree / path).stat().st_mode & stat.S_IXUSR
@@ -135,9 +178,8 @@ def layer_digest(tree: Path, contents: Mapping[str, str] | None = None, links: R
             total.update(line.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise storage_error(error) from error
-    for path, target in sorted(found.targets().items() if found is not None else ()):
-        # No path of the layer begins with a slash.
-        total.update(f"{LINK}{target} - /{path}\0".encode())
+    for line in counted.lines(digest_format):
+        total.update(f"{line}\0".encode())
     return total.hexdigest()
 
 
@@ -168,8 +210,10 @@ def write_record(
     contents = digests(tree)
     links = redirections(layout, description)
     lines = [f"{digest}  {path}" for path, digest in sorted(contents.items()) if not digest.startswith(LINK)]
+    layer = _told_layout(layout, occasion)
+    layer = msgspec.structs.replace(layer, digest=layer_digest(tree, contents, CountedRecord(links, lock, layer)))
     documents = {
-        LAYER_FILE: _json(_told_layout(layout, layer_digest(tree, contents, links), occasion)),
+        LAYER_FILE: _json(layer),
         CHANGELOG_FILE: changelog(_name(layout), contents_of(lock, LOCK_FILE), occasion, moment).encode(),
         LOCK_FILE: lock,
         SETS_FILE: _json(replace(description, gentoo=description.gentoo.without_passwords())),
@@ -193,7 +237,7 @@ def write_record(
 
 
 class RecordedLayer(msgspec.Struct, frozen=True):
-    """Which layer it is, the digest of what it holds, and who built it, and why."""
+    """Which layer it is, the digest of what it holds and in which format, and who built it, and why."""
 
     repository: str
     version: str
@@ -204,13 +248,14 @@ class RecordedLayer(msgspec.Struct, frozen=True):
     digest: str = ""
     author: str = ""
     message: str = ""
+    digest_format: int = FIRST_FORMAT
 
 
 def _name(layout: LayerLayout) -> str:
     return f"{layout.repository} {layout.version} for {layout.family.name}"
 
 
-def _told_layout(layout: LayerLayout, digest: str, occasion: Occasion) -> RecordedLayer:
+def _told_layout(layout: LayerLayout, occasion: Occasion) -> RecordedLayer:
     return RecordedLayer(
         layout.repository,
         layout.version,
@@ -218,9 +263,9 @@ def _told_layout(layout: LayerLayout, digest: str, occasion: Occasion) -> Record
         str(layout.mount_root),
         layout.variable_prefix,
         str(layout.prefix),
-        digest,
-        occasion.told_author,
-        occasion.message,
+        author=occasion.told_author,
+        message=occasion.message,
+        digest_format=DIGEST_FORMAT,
     )
 
 
@@ -239,8 +284,13 @@ def recorded_layout(tree: Path) -> LayerLayout:
 
 def layout_in(record: Path) -> LayerLayout:
     """Which layer the directory `record` is of. NotFound, FormatError, StorageError."""
+    return layout_of(recorded_layer(record), str(record / LAYER_FILE))
+
+
+def recorded_layer(record: Path) -> RecordedLayer:
+    """What the directory `record` says of its layer. NotFound, FormatError, StorageError."""
     path = record / LAYER_FILE
-    return layout_of(parse_layer(read_text(path).encode(), str(path)), str(path))
+    return parse_layer(read_text(path).encode(), str(path))
 
 
 def layout_of(found: RecordedLayer, what: str) -> LayerLayout:
@@ -261,9 +311,13 @@ def layout_of(found: RecordedLayer, what: str) -> LayerLayout:
 def parse_layer(data: bytes, what: str) -> RecordedLayer:
     """What `data`, the record's description of its layer, says; `what` names it in a FormatError."""
     try:
-        return msgspec.json.decode(data, type=RecordedLayer)
+        found = msgspec.json.decode(data, type=RecordedLayer)
     except msgspec.DecodeError as error:
         raise FormatError(what=what, field="the layer", problem=f"is not accepted: {error}") from error
+    if not FIRST_FORMAT <= found.digest_format <= DIGEST_FORMAT:
+        problem = f"is {found.digest_format}; this Outcrop knows {FIRST_FORMAT} to {DIGEST_FORMAT}"
+        raise FormatError(what=what, field="digest_format", problem=problem)
+    return found
 
 
 class LayerOrigin(msgspec.Struct, frozen=True):
@@ -303,8 +357,7 @@ def recorded_digest(tree: Path) -> str:
 def digest_in(record: Path) -> str:
     """The digest that the layer of the directory `record` had; empty where that does not say. NotFound, FormatError,
     StorageError."""
-    path = record / LAYER_FILE
-    return parse_layer(read_text(path).encode(), str(path)).digest
+    return recorded_layer(record).digest
 
 
 def recorded_redirections(tree: Path) -> Redirections | None:

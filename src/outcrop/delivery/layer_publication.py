@@ -30,7 +30,7 @@ from outcrop.compat.record import (
 from outcrop.compat.redirection import HOST_INJECTIONS, Redirections
 from outcrop.compat.update import LIBC_SOURCE
 from outcrop.compat.verify.contents import recorded_files
-from outcrop.cvmfs.paths import ROOT, RepositoryPath, repository_path
+from outcrop.cvmfs.paths import ROOT, RepositoryPath, repository_path, shown
 from outcrop.delivery.publish import STACK_OWNER
 from outcrop.delivery.published_layers import (
     PublishedFiles,
@@ -221,12 +221,13 @@ def promote_layer(source: OpenRepository, digest: str, place: LayerPlace, terms:
 
 
 def publish_from(source: OpenRepository, layer: PublishedLayer, place: LayerPlace, terms: Terms) -> LayerPublication:
-    """Publishes the `layer` that the revision `source` shows, fetched and verified; what `publish_layer` and reading
-    `source` raise."""
+    """Publishes the `layer` that the revision `source` shows, fetched and verified; IntegrityError where it lies at
+    another place than its record says, what `publish_layer` and reading `source` raise."""
     with scratch_directory("layer", place.kept.parent) as scratch:
         tree = scratch.directory / "layer"
         plan = plan_checkout(source.tree, layer.path)
         checkout(plan, source.tree, source.contents, tree, progress=terms.progress)
+        _require_place(tree, layer.path)
         return publish_layer(tree, place, terms, layer.digest)
 
 
@@ -259,6 +260,16 @@ def _require_as_built(tree: Path, wanted: str) -> str:
                 hint="it is not the one that was built and tested",
             )
     return actual
+
+
+def _require_place(tree: Path, found: RepositoryPath) -> None:
+    said = place_of(recorded_layout(tree))
+    if said != found:
+        raise IntegrityError(
+            what=f"the layer at {shown(found)}",
+            problem=f"has the record of the one at {shown(said)}",
+            hint="somebody has put it there by hand; publish it anew with `outcrop compat publish`",
+        )
 
 
 def _require_home(layout: LayerLayout, owned: OwnedRepository, allowed: Allowances) -> None:
