@@ -179,6 +179,19 @@ def test_only_packages_change_whatever_the_stack_says_by_now(update: Updater) ->
     assert (new / LIBRARY).read_bytes() != (update.publisher.place / "old" / LIBRARY).read_bytes()
 
 
+def test_a_layer_with_a_record_of_an_older_outcrop_is_updated_as_a_stack_describes_it(update: Updater) -> None:
+    (sets,) = (update.publisher.place / "old").glob("reprod/*/sets.json")
+    recorded = json.loads(sets.read_text())
+    sets.write_text(json.dumps(recorded | {"links": 1}))
+    refused = update.without_proof(code=3).stderr
+    assert "name the stack's directory with `--stack`" in " ".join(refused.split())
+    assert update.built() == []
+    update.without_proof("--stack", "stack")
+    (new,) = update.built()
+    (after,) = new.glob("reprod/*/sets.json")
+    assert json.loads(after.read_text()) == recorded
+
+
 def test_where_nothing_is_to_be_mended_nothing_is_done(update: Updater) -> None:
     tracker = update.publisher.place / "tracker.json"
     tracker.write_text(tracker.read_text().replace(VERSIONS["mended"], VERSIONS["old"]))

@@ -265,6 +265,16 @@ def test_sets_that_a_record_cannot_mean_are_told_with_the_way_around_them(tree: 
         description_in(path.parent)
 
 
+def test_a_record_from_before_there_was_a_declaration_has_none_of_it(tree: Path) -> None:
+    path = recorded(tree) / SETS_FILE
+    document = json.loads(path.read_text())
+    for name in ("uncompiled", "instructions", "effects", "libraries"):
+        del document[name]
+    path.write_text(json.dumps(document))
+    found = description_in(path.parent)
+    assert (found.uncompiled, found.effects, found.sets) == ((), (), read_description().sets)
+
+
 def test_a_record_says_who_built_a_layer_and_why_if_they_say_so(tree: Path) -> None:
     directory = recorded(tree, occasion=Occasion("Ada\n<ada@example.org>", "libonig\nis mended"))
     layer = json.loads((directory / LAYER_FILE).read_text())

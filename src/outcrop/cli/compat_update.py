@@ -12,10 +12,10 @@ from click.core import ParameterSource
 from outcrop.cli.compat_audit import advisories_option, audit_lock
 from outcrop.cli.compat_options import (
     chosen_archive,
-    chosen_directory,
     chosen_packages,
+    declared_layer,
     mirror_options,
-    sets_option,
+    recorded_sets_option,
 )
 from outcrop.cli.console import Console
 from outcrop.cli.layer_publishing import LayerPublishing, layer_publishing_options
@@ -27,7 +27,7 @@ from outcrop.compat.audit.faults import DEBIAN, State
 from outcrop.compat.debian.archive import archive_addresses, read_release, suites_of
 from outcrop.compat.family import family_named
 from outcrop.compat.lock import Lock, read_lock, write_lock
-from outcrop.compat.record import recorded_lock
+from outcrop.compat.record import recorded_lock, require_record
 from outcrop.compat.update import LIBC_SOURCE, Update, update_lock
 from outcrop.compat.verify.report import Means
 from outcrop.errors import InvalidValue
@@ -69,7 +69,7 @@ _OF_PUBLISHING = (
 )
 @click.option("--no-verify", is_flag=True, help="With --publish: without a proof that the layer is what it promises.")
 @without_option
-@sets_option
+@recorded_sets_option
 @mirror_options
 @layer_publishing_options
 @click.pass_obj
@@ -128,8 +128,11 @@ def command(
     if publish is None:
         _show(console, update, written, publishing.as_json)
         return
-    addresses, own_sets = archive_addresses(debian_mirrors), chosen_directory(stack_directory)
-    order = UpdateOrder(publish, tree, not no_verify, packages, addresses, own_sets, without)
+    addresses, description = (
+        archive_addresses(debian_mirrors),
+        declared_layer(require_record(old_tree), stack_directory),
+    )
+    order = UpdateOrder(publish, tree, not no_verify, packages, addresses, description, without)
     publish_update(console, old_tree, update, order, publishing, written)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from outcrop.cli.change_view import size_text
@@ -21,7 +21,7 @@ from outcrop.cli.verification_view import failure, tell_result, verification_doc
 from outcrop.compat.build import fetch_packages
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.lock import Lock
-from outcrop.compat.package_sets import read_description
+from outcrop.compat.package_sets import LayerDescription
 from outcrop.compat.update import Change, Update
 from outcrop.compat.verify.layer import verify_layer
 from outcrop.compat.verify.recorded import recorded_verification
@@ -39,16 +39,15 @@ _DIGITS = 16
 @dataclass(frozen=True, slots=True)
 class UpdateOrder:
     """What is to become of an update: published in the repository `fqrn`, after it was built below `tree` (None for a
-    directory of its own in the data directory) from packages of `mirror` and `archives`, and verified, unless `verify`
-    says no. The directory `own_sets`, if there is one, may say which files choose instructions; what needs one of
-    `without` is not verified."""
+    directory of its own in the data directory) as `description` says, from packages of `mirror` and `archives`, and
+    verified, unless `verify` says no. What needs one of `without` is not verified."""
 
     fqrn: str
     tree: Path | None
     verify: bool
     mirror: PackageMirror
     archives: tuple[str, ...]
-    own_sets: Path | None
+    description: LayerDescription
     without: frozenset[Means] = frozenset()
 
 
@@ -76,7 +75,7 @@ def publish_update(
         run.note(f"nothing to update in {old}")
         run.end()
         return
-    planned = run.plan(wanted_update(old, update))
+    planned = run.plan(wanted_update(old, update, order.description))
     if planned.is_published and planned.before is not None:
         run.tell_there(planned.before)
         run.end(planned, planned.before.digest)
@@ -165,11 +164,7 @@ class _Run:
             self._console.warning("the layer is published without having been verified")
             return
         tree = planned.place.tree
-        description = planned.wanted.description
-        if own := self._order.own_sets:
-            stack = read_description(own)
-            description = replace(description, instructions=stack.instructions, libraries=stack.libraries)
-        wanted = recorded_verification(tree, description, self._order.without)
+        wanted = recorded_verification(tree, planned.wanted.description, self._order.without)
         told = (lambda _: None) if self._publishing.as_json else functools.partial(tell_result, self._console)
         report = verify_layer(wanted, told)
         self.answer["verification"] = verification_document(report)

@@ -198,7 +198,8 @@ class _LayerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LayerDescription:
     """All that is declared of a layer. `suites` is empty for the release's usual ones; `trusted_directories` are where
     the loader looks first among its own, relative to the prefix; `instructions` and `libraries` are the
-    texts of the stack's own lists for a verification, `effects` what the stack itself declares of scripts."""
+    texts of the stack's own lists for a verification, `effects` what the stack itself declares of scripts. What has a
+    default is not in every record: layers were built before there was such a declaration."""
 
     back_end: str
     release: str
@@ -209,10 +210,10 @@ class LayerDescription:
     exclusions: tuple[Exclusion, ...]
     together: tuple[Together, ...]
     drops: tuple[Drop, ...]
-    uncompiled: tuple[Uncompiled, ...]
     host_links: tuple[HostLink, ...]
     links: tuple[DeclaredLink, ...]
     gentoo: GentooSettings
+    uncompiled: tuple[Uncompiled, ...] = ()
     instructions: str = ""
     effects: tuple[KnownEffect, ...] = ()
     libraries: str = ""
@@ -373,10 +374,10 @@ def _description(
         layer.exclude,
         layer.together,
         layer.drop,
-        layer.uncompiled,
         tuple({link.path: link for link in layer.host}.values()),
         tuple({link.path: link for link in layer.link}.values()),
         layer.gentoo,
+        layer.uncompiled,
         of_the_stack.instructions,
         of_the_stack.effects,
         of_the_stack.libraries,

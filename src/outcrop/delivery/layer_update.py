@@ -31,8 +31,8 @@ _KEY_DIGITS = 16
 
 @dataclass(frozen=True, slots=True)
 class WantedUpdate:
-    """`update` of the layer in the directory `old`, of which only packages change: `layout` and `description` stay what
-    they were."""
+    """`update` of the layer in the directory `old`, of which `layout` stays what it was; `description` is what it was
+    described as, or what somebody says instead."""
 
     old: Path
     update: Update
@@ -64,9 +64,10 @@ class PlannedUpdate:
     is_published: bool
 
 
-def wanted_update(old: Path, update: Update) -> WantedUpdate:
-    """The `update` of the layer in the directory `old`. NotFound, FormatError, StorageError."""
-    return WantedUpdate(old, update, recorded_layout(old), recorded_description(old))
+def wanted_update(old: Path, update: Update, description: LayerDescription) -> WantedUpdate:
+    """The `update` of the layer in the directory `old`, built as `description` says. NotFound, FormatError,
+    StorageError."""
+    return WantedUpdate(old, update, recorded_layout(old), description)
 
 
 def plan_update(wanted: WantedUpdate, place: LayerPlace, allowed: Allowances, destination: Path) -> PlannedUpdate:
