@@ -192,6 +192,20 @@ def test_a_layer_with_a_record_of_an_older_outcrop_is_updated_as_a_stack_describ
     assert json.loads(after.read_text()) == recorded
 
 
+def test_the_same_packages_with_other_declarations_are_another_layer(update: Updater) -> None:
+    first = update.without_proof().stdout.strip()
+    declared = update.publisher.place / "stack" / "compat" / "layer.toml"
+    with declared.open("a") as file:
+        file.write('\n[[drop]]\npaths = ["usr/bin/thing-user"]\nreason = "nobody runs it"\n')
+    second = update.without_proof("--stack", "stack")
+    assert "is this layer already" not in second.stderr
+    assert second.stdout.strip() != first
+    assert len(update.built()) == 2
+    again = update.without_proof("--stack", "stack")
+    assert "is this layer already" in again.stderr
+    assert again.stdout == second.stdout
+
+
 def test_where_nothing_is_to_be_mended_nothing_is_done(update: Updater) -> None:
     tracker = update.publisher.place / "tracker.json"
     tracker.write_text(tracker.read_text().replace(VERSIONS["mended"], VERSIONS["old"]))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
+from outcrop.client.repository import OpenRepository
 from outcrop.compat.build import BuildPlace, BuiltLayer, build_layer, clear_up
 from outcrop.compat.changelog import Occasion
 from outcrop.compat.layout import LayerLayout
@@ -22,8 +23,14 @@ from outcrop.compat.record import earlier_layer, latest_record, recorded_descrip
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.compat.update import Update
 from outcrop.delivery.layer_publication import Allowances, LayerPlace, place_of, require_libc
-from outcrop.delivery.published_layers import PublishedLayer, layer_at, lock_of_layer
-from outcrop.errors import AlreadyExists, InvalidValue
+from outcrop.delivery.published_layers import (
+    PublishedLayer,
+    description_of_layer,
+    layer_at,
+    layout_of_layer,
+    lock_of_layer,
+)
+from outcrop.errors import AlreadyExists, FormatError, InvalidValue, NotFound
 from outcrop.progress import SILENT, Progress
 
 _KEY_DIGITS = 16
@@ -67,7 +74,8 @@ class PlannedUpdate:
 def wanted_update(old: Path, update: Update, description: LayerDescription) -> WantedUpdate:
     """The `update` of the layer in the directory `old`, built as `description` says. NotFound, FormatError,
     StorageError."""
-    return WantedUpdate(old, update, recorded_layout(old), description)
+    recordable = replace(description, gentoo=description.gentoo.without_passwords())
+    return WantedUpdate(old, update, recorded_layout(old), recordable)
 
 
 def plan_update(wanted: WantedUpdate, place: LayerPlace, allowed: Allowances, destination: Path) -> PlannedUpdate:
@@ -87,7 +95,7 @@ def plan_update(wanted: WantedUpdate, place: LayerPlace, allowed: Allowances, de
     if before is not None:
         there = lock_of_layer(place.read, before)
         require_libc(version_changes(there, wanted.lock), allowed)
-        is_published = makes_the_same(there, wanted.lock)
+        is_published = makes_the_same(there, wanted.lock) and _is_described_so(place.read, before, wanted)
     build = BuildPlace(layout, destination)
     return PlannedUpdate(wanted, build, _is_built(wanted, build.tree), before, is_published)
 
@@ -105,6 +113,15 @@ def build_update(
     occasion = Occasion(message=f"Update of {', '.join(sources)}", since=earlier_layer(wanted.old))
     files = fetch(wanted.lock)
     return build_layer(planned.place, wanted.lock, wanted.description, files, progress, occasion=occasion)
+
+
+def _is_described_so(repository: OpenRepository, there: PublishedLayer, wanted: WantedUpdate) -> bool:
+    """Whether the layer that is `there` was built of the same declarations; one whose record does not say was not."""
+    try:
+        described = description_of_layer(repository, there)
+    except (FormatError, NotFound):
+        return False
+    return described == wanted.description and layout_of_layer(repository, there) == wanted.layout
 
 
 def _is_built(wanted: WantedUpdate, tree: Path) -> bool:

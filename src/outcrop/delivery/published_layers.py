@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from outcrop.client.repository import OpenRepository
-from outcrop.compat.layout import LAYERS_PATTERN, RECORDS
+from outcrop.compat.layout import LAYERS_PATTERN, RECORDS, LayerLayout
 from outcrop.compat.lock import Lock, parse_lock
-from outcrop.compat.record import FILES, LAYER_FILE, LOCK_FILE, RECORD_SUFFIX, parse_layer
+from outcrop.compat.package_sets import LayerDescription, parse_description
+from outcrop.compat.record import FILES, LAYER_FILE, LOCK_FILE, RECORD_SUFFIX, SETS_FILE, layout_of, parse_layer
 from outcrop.cvmfs.paths import RepositoryPath, join, repository_path, shown
 from outcrop.errors import FormatError, NotFound
 
@@ -60,6 +61,19 @@ def lock_of_layer(repository: OpenRepository, layer: PublishedLayer) -> Lock:
     """What the layer is made of; FormatError for a record that cannot be read."""
     place = join(layer.record, os.fsencode(LOCK_FILE))
     return parse_lock(contents_at(repository, place), shown(place))
+
+
+def layout_of_layer(repository: OpenRepository, layer: PublishedLayer) -> LayerLayout:
+    """Which layer it is, as its record says; FormatError for one that cannot be read."""
+    place = join(layer.record, os.fsencode(LAYER_FILE))
+    return layout_of(parse_layer(contents_at(repository, place), shown(place)), shown(place))
+
+
+def description_of_layer(repository: OpenRepository, layer: PublishedLayer) -> LayerDescription:
+    """The sets and declarations that the layer was made of; NotFound where its record has none, FormatError for those
+    that cannot be read."""
+    place = join(layer.record, os.fsencode(SETS_FILE))
+    return parse_description(contents_at(repository, place), shown(place))
 
 
 def contents_at(repository: OpenRepository, path: RepositoryPath) -> bytes:
