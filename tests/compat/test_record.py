@@ -450,7 +450,7 @@ def test_a_layer_that_a_record_cannot_mean_is_told_by_the_record_s_name(
 @pytest.mark.parametrize(
     "changed",
     [
-        {"version": "/home/u/x"},
+        {"version": "/elsewhere/x"},
         {"version": "../../x"},
         {"variable_prefix": "X$(id)_"},
         {"variable_prefix": ""},
