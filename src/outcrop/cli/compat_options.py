@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,15 +30,11 @@ _COMPAT_DIRECTORY = "compat"
 
 def stack_options(command: Command) -> Command:
     """`--stack`, `--repository`, `--version`: the stack that the layer is for."""
+    directory = f"The directory with {STACK_FILE} and the sets in {_COMPAT_DIRECTORY}/, by default this one."
     for option in (
         click.option("--version", metavar="V", help="The version of the stack, instead of the stack's."),
         click.option("--repository", metavar="FQRN", help="The repository to build for, instead of the stack's."),
-        click.option(
-            "--stack",
-            "stack_directory",
-            type=click.Path(path_type=Path, file_okay=False, exists=True),
-            help=f"The directory with {STACK_FILE} and the sets in {_COMPAT_DIRECTORY}/, by default this one.",
-        ),
+        _directory_option(directory),
     ):
         command = option(command)
     return command
@@ -46,22 +42,19 @@ def stack_options(command: Command) -> Command:
 
 def sets_option(command: Command) -> Command:
     """`--stack`, where only its sets matter."""
-    return click.option(
-        "--stack",
-        "stack_directory",
-        type=click.Path(path_type=Path, file_okay=False, exists=True),
-        help=f"The directory with the sets in {_COMPAT_DIRECTORY}/, by default this one.",
-    )(command)
+    return _directory_option(f"The directory with the sets in {_COMPAT_DIRECTORY}/, by default this one.")(command)
 
 
 def recorded_sets_option(command: Command) -> Command:
     """`--stack`, where a layer's record has sets already."""
-    return click.option(
-        "--stack",
-        "stack_directory",
-        type=click.Path(path_type=Path, file_okay=False, exists=True),
-        help=f"A directory with sets in {_COMPAT_DIRECTORY}/, instead of the layer's recorded ones.",
-    )(command)
+    text = f"A directory with sets in {_COMPAT_DIRECTORY}/, instead of the layer's recorded ones."
+    return _directory_option(text)(command)
+
+
+def _directory_option(text: str) -> Callable[[Command], Command]:
+    """`--stack`, which `text` explains."""
+    directory = click.Path(path_type=Path, file_okay=False, exists=True)
+    return click.option("--stack", "stack_directory", type=directory, help=text)
 
 
 def set_options(command: Command) -> Command:

@@ -229,8 +229,8 @@ def _lists(root: SealedRoot, _: LayerDescription) -> None:
 
 
 def _loader_cache(root: SealedRoot, _: LayerDescription) -> None:
-    """`libc-bin`: the loader's index of libraries. The program that makes it has its own copy of the loader, whose
-    paths cannot be changed: it is told them by a script in its place."""
+    """`libc-bin`: the index of libraries, for who asks `ldconfig -p`; the loader reads none. The program that makes it
+    has its own copy of the loader, whose paths cannot be changed: it is told them by a script in its place."""
     program = root.tree / "usr/sbin/ldconfig"
     if not program.exists():
         return

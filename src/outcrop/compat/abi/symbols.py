@@ -25,7 +25,6 @@ _RELA = struct.Struct("<QQq")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _VERDEF, _VERDAUX = struct.Struct("<HHHHIII"), struct.Struct("<II")
 _VERNEED, _VERNAUX = struct.Struct("<HHIII"), struct.Struct("<IHHII")
-_HIDDEN = 0x8000
 _VERSION_MASK = 0x7FFF
 _BASE_VERSION_FLAG = 1
 _STB_LOCAL, _STB_WEAK = 0, 2

@@ -18,7 +18,6 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -485,13 +484,6 @@ def _add_accesses(result: Words, indexes: NDArray[np.intp], all_words: Words, fi
 _FRAMES_HEADER = struct.Struct("<BBBBiI")
 _EXPECTED_FRAMES = (1, 0x1B, 0x03, 0x3B)
 """The version, and how numbers are kept: as all linkers do it, signed words of 32 bits that count from the table."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Frames:
-    address: int
-    offset: int
-    count: int
 
 
 def function_starts(image: ElfImage) -> list[int]:
