@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import CommandLine
 from tests.cli.reading import arguments
 
@@ -37,6 +39,28 @@ def test_link_is_shown_itself_with_both_targets(outcrop: CommandLine, tmp_path: 
     text = outcrop("stat", repository, "/variant", *key).out
     assert "$(BOOK:-README)" in text
     assert "filled in    README" in text
+
+
+def test_link_is_filled_in_as_the_machine_is_configured(
+    outcrop: CommandLine, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, _, key = arguments(tmp_path)
+    etc = tmp_path / "etc"
+    (etc / "config.d").mkdir(parents=True)
+    local = etc / "config.d" / "books.example.org.local"
+    local.write_text(f"CVMFS_SERVER_URL={repository}\nCVMFS_PUBLIC_KEY={key}\nBOOK=shelf/one\n")
+
+    def target() -> str:
+        return str(json.loads(outcrop("stat", "books.example.org", "/variant", "--json").out)["target"])
+
+    monkeypatch.setenv("OUTCROP_CVMFS_ETC", str(etc))
+    assert target() == "shelf/one"
+    own = home / ".config/outcrop/config.toml"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text('[variables]\nBOOK = "shelf/inner"\n')
+    assert target() == "shelf/inner"
+    monkeypatch.setenv("BOOK", "shelf")
+    assert target() == "shelf"
 
 
 def test_root_is_shown_by_default(outcrop: CommandLine, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from outcrop.cli.reading import Reading, reading_options
 from outcrop.client.checkout import CheckoutOptions, checkout
 from outcrop.client.checkout_place import check_free
 from outcrop.client.checkout_plan import CheckoutPlan, plan_checkout
+from outcrop.client.known_repository import link_variables
 from outcrop.client.repository import OpenRepository
 from outcrop.cvmfs.entry import EntryKind
 from outcrop.cvmfs.paths import repository_path, shown
@@ -30,7 +31,7 @@ from outcrop.errors import MissingCapability
 @reading_options
 @click.argument("destination", metavar="DEST", type=click.Path(path_type=Path))
 @click.option("--path", metavar="PATH", default="/", help="The directory to copy, instead of all.")
-@click.option("--expand-links", is_flag=True, help="Fill in variant links from the environment.")
+@click.option("--expand-links", is_flag=True, help="Fill in variant links, as a client here would.")
 @click.option("--owner", is_flag=True, help="Keep users and groups, which only root can.")
 @dry_run_option
 @json_option
@@ -55,7 +56,7 @@ def command(
         raise MissingCapability(what="keeping owners", problem="only root can", hint="leave `--owner` away")
     check_free(destination.resolve())
     address = reading.address(console)
-    settings = dict(os.environb) if expand_links else None
+    settings = link_variables(address) if expand_links else None
     options = CheckoutOptions(expand_links=settings, owner=owner, owners=address.ownership.mapped)
     with reading.open_at(address, console) as repository:
         plan = plan_checkout(repository.tree, repository_path(path))

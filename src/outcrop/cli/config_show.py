@@ -35,6 +35,8 @@ _PASSWORD = re.compile(r"//[^/@|;]*@")
 _WITH_PASSWORDS = frozenset(
     {"CVMFS_HTTP_PROXY", "CVMFS_FALLBACK_PROXY", "CVMFS_EXTERNAL_HTTP_PROXY", "CVMFS_EXTERNAL_FALLBACK_PROXY"}
 )
+_STOCK = "CVMFS_"
+"""How the stock client's own variables begin; others are there for links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,11 @@ def _rows(known: KnownRepository, choice: ClientChoice) -> list[_Row]:
         _row(known, "root hash", (pin.root_catalog.text if pin.root_catalog else "",), "CVMFS_ROOT_HASH"),
         _row(known, "blacklists", tuple(str(path) for path in known.blacklists), "CVMFS_BLACKLIST"),
         _row(known, "configuration repository", (), "CVMFS_CONFIG_REPOSITORY", as_is=True),
+        *(
+            _row(known, f"variable {name}", (value,), name, is_own=name in choice.variables)
+            for name, value in sorted(known.variables.items())
+            if not name.startswith(_STOCK)
+        ),
     ]
     return [row for row in rows if any(row.values)]
 

@@ -14,6 +14,9 @@
     directory = "/scratch/objects"
     limit = "20 GB"
 
+    [variables]                     # what links of repositories name, as in `$(EESSI_HOST_INJECTIONS)`
+    EESSI_HOST_INJECTIONS = "/opt/site/injected"
+
     [configuration]
     sources = ["configured", "owned", "/etc/cvmfs", "/opt/site/etc/cvmfs"]
     configuration_repositories = true
@@ -92,6 +95,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network: dict[str, object] = msgspec.field(default_factory=dict)
     cache: dict[str, object] = msgspec.field(default_factory=dict)
     configuration: dict[str, object] = msgspec.field(default_factory=dict)
+    variables: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 Table = TypeVar("Table", bound=msgspec.Struct)
@@ -118,6 +122,7 @@ def load_configuration_file(path: Path) -> ConfigurationFile:
         network=_network(document.network, path, "network"),
         cache_directory=_located(cache.directory, path) if cache.directory else None,
         cache_limit=None if cache.limit is None else _size(cache.limit, path, "cache.limit"),
+        variables=document.variables,
     )
     return ConfigurationFile(
         repositories=_repositories(document.repositories, path),

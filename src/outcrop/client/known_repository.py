@@ -6,6 +6,7 @@ one repository. What the user wants for every repository goes on top.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -39,7 +40,8 @@ class RepositoryAddress:
     `external_network`. `cache_directory` is the directory of objects to use (None for the user's own), `cache_limit`
     its size in bytes (0 for no limit, None where nothing is said). `pin` is the revision that the site wants read where
     nobody asks for another, `blacklists` are files with what must not be believed. A mount shows owners by `ownership`,
-    and the site may not want one (`may_be_mounted`)."""
+    and the site may not want one (`may_be_mounted`). `variables` fill in variant links where the environment does not
+    (`link_variables`)."""
 
     name: RepositoryName
     servers: tuple[str, ...]
@@ -53,6 +55,14 @@ class RepositoryAddress:
     blacklists: tuple[Path, ...] = ()
     ownership: Ownership = AS_PUBLISHED
     may_be_mounted: bool = True
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+
+
+def link_variables(address: RepositoryAddress, environment: Mapping[str, str] = os.environ) -> dict[bytes, bytes]:
+    """What variant links of the repository at `address` are filled in from: the `environment` and, for what it lacks,
+    what the configuration says."""
+    # The reference client has it the other way round, for one daemon for all users. Here a user may say it for himself.
+    return {os.fsencode(name): os.fsencode(value) for name, value in {**address.variables, **environment}.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +108,8 @@ class NetworkChoice:
 
 @dataclass(frozen=True, slots=True)
 class ClientChoice:
-    """What the user wants for every repository, whatever its source says; `source` is the file that says so."""
+    """What the user wants for every repository, whatever its source says; `source` is the file that says so.
+    `variables` come before the source's."""
 
     source: str = ""
     network: NetworkChoice = NetworkChoice()
@@ -106,6 +117,8 @@ class ClientChoice:
     cache_limit: int | None = None
     uses_stock_cache: bool = True
     """Whether the cache directory of a source is used, where this names none."""
+
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def over(self, known: KnownRepository) -> KnownRepository:
         """`known` with this choice."""
@@ -115,6 +128,7 @@ class ClientChoice:
             external_network=self.network.over(known.external_network),
             cache_directory=self.cache_directory or (known.cache_directory if self.uses_stock_cache else None),
             cache_limit=known.cache_limit if self.cache_limit is None else self.cache_limit,
+            variables={**known.variables, **self.variables},
         )
 
 

@@ -11,7 +11,11 @@ The rules:
 
 The file is a cache. One that is damaged, or cannot be written, costs a question to a server.
 
-    {"format": 1, "root_catalog": "90af6b…", "at": <seconds since 1970>, "until": …, "files": {"<path>": "<stamp>"}}
+    {"format": 2, "root_catalog": "90af6b…", "at": <seconds since 1970>, "until": …, "files": {"<path>": "<stamp>"},
+     "variables": {"<name>": "<value>"}}
+
+The variables are what the configuration says of those that links of the repository name, null for one of which it says
+nothing, so that it need not be read either.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,19 +40,21 @@ if TYPE_CHECKING:
 LONGEST_SECONDS = 3600.0
 """A repository may state a time to live of years; nobody expects that of a command."""
 
-_FORMAT = 1
+_FORMAT = 2
 _NAME_CHARACTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Proved:
     """A root catalog that was proved at `at`, and may be taken for current until `until` (seconds since 1970) as long
-    as `files` have the stamps that are with them."""
+    as `files` have the stamps that are with them. `variables` are what the configuration says for links, as far as that
+    was asked for."""
 
     root_catalog: str
     at: float
     until: float
     files: Mapping[str, str]
+    variables: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +70,18 @@ class RecentProof:
         digest = hashlib.sha256("\0".join(question).encode("utf-8", "surrogateescape")).hexdigest()
         return cls(state_directory / "proved" / f"{repository}-{digest[:_NAME_CHARACTERS]}.json")
 
-    def root_catalog(self) -> str | None:
-        """The text of the root catalog's digest that was proved; None if that does not hold any more."""
-        kept = self.kept()
-        return None if kept is None else kept.root_catalog
-
     def kept(self) -> Proved | None:
         """All that is kept; None if that does not hold any more."""
         try:
             document = json.loads(self.path.read_bytes())
             is_ours = document["format"] == _FORMAT
             files = {str(path): str(stamp) for path, stamp in dict(document["files"]).items()}
-            kept = Proved(str(document["root_catalog"]), float(document["at"]), float(document["until"]), files)
+            variables = {
+                str(name): None if value is None else str(value) for name, value in dict(document["variables"]).items()
+            }
+            kept = Proved(
+                str(document["root_catalog"]), float(document["at"]), float(document["until"]), files, variables
+            )
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
         holds = is_ours and kept.at <= self.clock() < kept.until
@@ -85,11 +91,17 @@ class RecentProof:
         """Keeps that `root_catalog` was proved now, until `until` (seconds since 1970) and as long as `files` stay what
         they are. Where that is not possible, nothing happens."""
         stamps = {os.fspath(path): stamp_of(path) for path in files}
-        if TOO_MANY in stamps.values():
-            return
-        document = {
-            "format": _FORMAT, "root_catalog": root_catalog, "at": self.clock(), "until": until, "files": stamps,
-        }  # fmt: skip
+        if TOO_MANY not in stamps.values():
+            self._write(Proved(root_catalog, self.clock(), until, stamps))
+
+    def keep_variables(self, variables: Mapping[str, str | None]) -> None:
+        """Adds to what is kept, if that still holds, what the configuration says of `variables`."""
+        kept = self.kept()
+        if kept is not None:
+            self._write(replace(kept, variables=variables))
+
+    def _write(self, proved: Proved) -> None:
+        document = {"format": _FORMAT, **{name: getattr(proved, name) for name in proved.__slots__}}
         # Where it cannot be written, the next run asks again.
         with suppress(OSError, StorageError):
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from outcrop.client.freshness import FreshManifest, FreshnessSearch
 from outcrop.client.freshness_rules import Standing
 from outcrop.client.kept_proofs import KeptProofs, ReadingNoted, proofs_among
 from outcrop.client.keys import load_keys
-from outcrop.client.known_repository import RevisionPin
+from outcrop.client.known_repository import RevisionPin, link_variables
 from outcrop.client.network.order_memory import ORDERS_NAME, OrderMemory
 from outcrop.client.network.server_order import order_servers
 from outcrop.client.network.servers import ServerByProxies, Servers
@@ -143,7 +143,7 @@ def open_repository(
     if choice == CURRENT:
         choice = _pinned(address.pin, trusted.manifest, contents)
     root, tag = _chosen_root(trusted.manifest, choice, contents)
-    tree = Tree(contents, root, address.name)
+    tree = Tree(contents, root, address.name, variables=link_variables(address))
     tree.entry(ROOT)
     return OpenRepository(trusted, root, tree, contents, notes, tag, choice == CURRENT, is_kept)
 

@@ -89,6 +89,7 @@ class ClientConfiguration:
             blacklists=self.blacklists,
             ownership=self.ownership,
             may_be_mounted=self.may_be_mounted,
+            variables={name: setting.value for name, setting in self.evaluated.settings.items()},
             source=source,
             settings=self.evaluated.settings,
             refused=self.refused,

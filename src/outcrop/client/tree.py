@@ -47,7 +47,8 @@ class CatalogSource(Protocol):
 
 
 class Tree:
-    """The tree below the root catalog `root` of `repository`. May be used from any thread.
+    """The tree below the root catalog `root` of `repository`. May be used from any thread. Variant links are filled in
+    from `variables`, by default this process's environment.
 
     Errors of all methods besides their own: NetworkError, IntegrityError and StorageError when a catalog cannot be
     had, FormatError when it is malformed or not the one that belongs at its place.
@@ -59,9 +60,11 @@ class Tree:
         root: CatalogReference,
         repository: RepositoryName,
         *,
+        variables: Mapping[bytes, bytes] | None = None,
         maximum_open_catalogs: int = MAXIMUM_OPEN_CATALOGS,
     ) -> None:
         self.repository = repository
+        self.variables = os.environb if variables is None else variables
         self.root = root_mountpoint(root)
         self._source = source
         self._shelf = CatalogShelf(self._checked_catalog, maximum_open_catalogs)
@@ -138,9 +141,9 @@ class Tree:
         )
 
     def symlink_target(self, entry: Entry, settings: Mapping[bytes, bytes] | None = None) -> bytes:
-        """Where the link `entry` leads, variants filled in from `settings` (the environment if None), as the
-        reference client shows it. `entry.symlink` is the raw target."""
-        return expand(entry.symlink, os.environb if settings is None else settings)
+        """Where the link `entry` leads, variants filled in from `settings` (the tree's own variables if None), as
+        the reference client shows it. `entry.symlink` is the raw target."""
+        return expand(entry.symlink, self.variables if settings is None else settings)
 
     def resolve(
         self, path: bytes, settings: Mapping[bytes, bytes] | None = None, *, follow_last: bool = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ class Machine:
         self.asked = 0
         self.configuration = reader.directory / "config.toml"
         self.key = reader.key
+        self.environment: dict[str, str] = {}
+        self.variables: dict[str, str] = {}
         self.told: list[str] = []
 
     def copy(self, choice: RevisionChoice = CURRENT) -> Path:
@@ -41,14 +44,14 @@ class Machine:
                 choice=choice,
                 recent=RecentProof(settings.state_directory / "proved.json", lambda: self.now),
                 places=lambda: (self.configuration,),
-                environment={},
+                environment=self.environment,
                 tell=self.told.append,
             )
         )
 
     def address(self) -> RepositoryAddress:
         self.asked += 1
-        return RepositoryAddress(NAME, (str(self.server),), (self.key,))
+        return RepositoryAddress(NAME, (str(self.server),), (self.key,), variables=self.variables)
 
     def asks(self) -> bool:
         """Whether the next command asks a server."""
@@ -106,6 +109,8 @@ def test_it_asks_when_somebody_has_published_on_this_machine(machine: Machine, p
 
 def test_a_root_hash_needs_no_proof_at_all(machine: Machine, published: Published) -> None:
     assert published.root is not None
+    machine.environment = {"BOOK": "README"}
+    machine.copy()
     machine.now += 10 * TTL
     before = machine.asked
     machine.copy(RevisionChoice(root_catalog=published.root.digest))
@@ -130,3 +135,35 @@ def test_a_damaged_copy_is_given_up_and_another_one_is_made(machine: Machine) ->
     assert "README is not what it was" in machine.told[0]
     assert first.is_dir()
     assert machine.copy() == second
+
+
+def test_links_are_filled_in_from_the_configuration_where_the_environment_says_nothing(machine: Machine) -> None:
+    machine.variables = {"BOOK": "shelf/one", "OTHER": "nobody asks"}
+    machine.configuration.write_text("[variables]\n")
+    assert os.readlink(machine.copy() / "variant") == "shelf/one"
+    assert not machine.asks()
+    machine.environment = {"BOOK": "shelf"}
+    assert os.readlink(machine.copy() / "variant") == "shelf"
+    machine.environment = {}
+    assert os.readlink(machine.copy() / "variant") == "shelf/one"
+
+
+def test_a_variable_that_nothing_says_any_more_is_the_default_again(machine: Machine) -> None:
+    machine.variables = {"BOOK": "shelf/one"}
+    machine.configuration.write_text("[variables]\n")
+    machine.copy()
+    machine.variables = {}
+    machine.configuration.unlink()
+    assert os.readlink(machine.copy() / "variant") == "README"
+    assert not machine.asks()
+
+
+def test_a_root_hash_has_its_links_filled_in_from_the_configuration_of_now(
+    machine: Machine, published: Published
+) -> None:
+    assert published.root is not None
+    choice = RevisionChoice(root_catalog=published.root.digest)
+    for value in ("shelf/one", "shelf", "shelf/one"):
+        machine.variables = {"BOOK": value}
+        machine.configuration.write_text(f"[variables]\nBOOK = {value!r}\n")
+        assert os.readlink(machine.copy(choice) / "variant") == value

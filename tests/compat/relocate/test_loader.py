@@ -23,6 +23,7 @@ LENGTHS = struct.pack("<4Q", *map(len, OLD))
 PREFIX = b"/cvmfs/software.example.org/versions/2026.06/compat/linux/x86_64"
 NEW = tuple(f"{PREFIX.decode()}{place}" for place in ("/lib/override", "/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib"))
 CACHE, PRELOAD = b"/etc/ld.so.cache", b"/etc/ld.so.preload"
+SUBDIRECTORIES = b"x86-64-v4:x86-64-v3:x86-64-v2"
 LONGEST_AT = VARIABLES + 0x40
 
 
@@ -37,6 +38,8 @@ class Made:
     diagnostics: bytes = BLOCK
     cache: bytes = b"\0" + CACHE + b"\0"
     preload: bytes = b"\0" + PRELOAD + b"\0"
+    subdirectories: bytes = b"\0" + SUBDIRECTORIES + b"\0"
+    tunables: bytes = b""
     starts: int = 3
     ends: int = 0
     first_lengths: int = 1
@@ -57,6 +60,7 @@ class Made:
 
     def image(self) -> ElfImage:
         texts = self.lengths + self.between + self.block + bytes(256) + self.diagnostics + self.cache + self.preload
+        texts += self.subdirectories + self.tunables
         texts += b"x" * (-len(texts) % 0x1000 - self.room) if self.room < 0x800 else b""
         code = Code()
         code.lea(self.directories_at)
@@ -173,6 +177,7 @@ def _into_the_middle(code: Code, made: Made) -> None:
         (Made(preload=b"\0" + CACHE + b"\0" + PRELOAD + b"\0"), "ld.so.cache was found 2 times"),
         (Made(cache=(b"\0" + CACHE) * 2 + b"\0"), "ld.so.cache was found 2 times"),
         (Made(preload=b"\0/etc/ld.so.preloads\0"), "ld.so.preload was found 0 times"),
+        (Made(subdirectories=b"\0x86-64-v5:x86-64-v4\0"), "x86-64-v2 was found 0 times"),
         (Made(room=100), "has no room"),
         (Made(machine=40), "is for processor 40"),
     ],
@@ -187,6 +192,22 @@ def test_a_loader_that_is_not_as_the_source_says_is_refused(made: Made, told: st
 def test_only_one_to_four_directories_that_a_buffer_holds_are_taken(new: tuple[str, ...]) -> None:
     with pytest.raises(FormatError, match="number of directories"):
         move_trusted_directories(Made().image(), TRIPLET, new)
+
+
+def tunable(name: bytes, value: int) -> bytes:
+    """A number of 64 bits in glibc's list of tunables: its name, type, least and greatest value, and its default."""
+    return b"\0" + name.ljust(47, b"\0") + struct.pack("<QQQQQ", 1, 0, 2**64 - 1, value, 0)
+
+
+def test_directories_of_newer_processors_are_not_asked_for() -> None:
+    mask, other = b"glibc.cpu.hwcap_mask", b"glibc.cpu.x86_data_cache_size"
+    image = Made(tunables=tunable(mask, 6) + tunable(other, 6) + tunable(mask + b"s", 6)).image()
+    before = bytes(image.data)
+    moved(image)
+    assert image.string(before.find(SUBDIRECTORIES)) == b""
+    changed = [name for name in (mask, other, mask + b"s") if tunable(name, 6) not in image.data]
+    assert changed == [mask]
+    assert tunable(mask, 0) in image.data
 
 
 def test_another_triplet_has_no_such_array() -> None:

@@ -83,14 +83,14 @@ class Copies:
         name: RepositoryName,
         root_catalog: str,
         paths: Sequence[RepositoryPath],
-        environment: Mapping[bytes, bytes],
+        variables: Mapping[bytes, bytes],
     ) -> Path | None:
         """The copy of `paths` (of everything, where there are none), None if there is none yet."""
         stem = _stem(root_catalog, paths)
         for sidecar in sorted((self.directory / name).glob(f"{stem}-*.json")):
             copy = sidecar.with_suffix("")
             record = _read(sidecar)
-            if record is not None and copy.is_dir() and _holds_for(record, root_catalog, paths, environment):
+            if record is not None and copy.is_dir() and _holds_for(record, root_catalog, paths, variables):
                 return copy
         return None
 
@@ -98,7 +98,7 @@ class Copies:
         self,
         repository: OpenRepository,
         paths: Sequence[RepositoryPath],
-        environment: Mapping[bytes, bytes],
+        variables: Mapping[bytes, bytes],
         progress: Progress = SILENT,
         tell: Callable[[str], None] = lambda _text: None,
     ) -> Path:
@@ -124,13 +124,13 @@ class Copies:
             raise storage_error(error) from error
         stem = _stem(root_catalog, paths)
         with one_at_a_time(directory / f"{stem}.lock"):
-            found = self.find(repository.name, root_catalog, paths, environment)
+            found = self.find(repository.name, root_catalog, paths, variables)
             if found is not None:
                 return found
             if not paths:
                 _check_room(directory, repository)
             copy = _free_name(directory, stem)
-            seen = _Watched(environment)
+            seen = _Watched(variables)
             options = CheckoutOptions(expand_links=seen)
 
             def copy_to(destination: Path, path: RepositoryPath) -> CheckoutPlan:
@@ -228,24 +228,24 @@ def check_private(directory: Path) -> None:
 
 
 class _Watched(Mapping[bytes, bytes]):
-    """The environment, which remembers what was asked for."""
+    """Variables, which remember what was asked for."""
 
-    def __init__(self, environment: Mapping[bytes, bytes]) -> None:
-        self._environment = environment
+    def __init__(self, variables: Mapping[bytes, bytes]) -> None:
+        self._variables = variables
         self._asked: set[bytes] = set()
 
     def __getitem__(self, name: bytes) -> bytes:
         self._asked.add(name)
-        return self._environment[name]
+        return self._variables[name]
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._environment)
+        return iter(self._variables)
 
     def __len__(self) -> int:
-        return len(self._environment)
+        return len(self._variables)
 
     def asked(self) -> dict[str, str | None]:
-        return {name.hex(): _hexadecimal(self._environment.get(name)) for name in sorted(self._asked)}
+        return {name.hex(): _hexadecimal(self._variables.get(name)) for name in sorted(self._asked)}
 
 
 def _hexadecimal(value: bytes | None) -> str | None:
@@ -266,12 +266,12 @@ def _topmost(paths: Sequence[RepositoryPath]) -> list[RepositoryPath]:
 
 
 def _holds_for(
-    record: _Record, root_catalog: str, paths: Sequence[RepositoryPath], environment: Mapping[bytes, bytes]
+    record: _Record, root_catalog: str, paths: Sequence[RepositoryPath], variables: Mapping[bytes, bytes]
 ) -> bool:
     return (
         record.root_catalog == root_catalog
         and sorted(record.paths) == sorted(shown(path) for path in paths)
-        and all(_hexadecimal(environment.get(bytes.fromhex(name))) == value for name, value in record.variables.items())
+        and all(_hexadecimal(variables.get(bytes.fromhex(name))) == value for name, value in record.variables.items())
     )
 
 

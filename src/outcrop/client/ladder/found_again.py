@@ -50,6 +50,7 @@ def known_run(start: Become, recent: RecentWay | None) -> KnownRun | None:
 def _proved(request: RunRequest, now: float) -> Proved | None:
     root = request.choice.root_catalog
     if root is not None:
-        # A revision that is asked for by its digest stays what it is.
-        return Proved(root.text, now, now + LONGEST_SECONDS, {})
+        # A revision that is asked for by its digest stays what it is; what its links are filled in from may change.
+        configured = {str(path): stamp_of(path) for path in request.places()}
+        return Proved(root.text, now, now + LONGEST_SECONDS, configured)
     return None if request.recent is None else request.recent.kept()

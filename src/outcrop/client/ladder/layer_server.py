@@ -18,6 +18,7 @@ from pathlib import Path
 
 from outcrop.children import error_message, raise_told
 from outcrop.client.cache_choice import CacheChoice
+from outcrop.client.known_repository import link_variables
 from outcrop.client.ladder.detached import start_detached
 from outcrop.client.ladder.fuse_server import mount_fuse
 from outcrop.client.ladder.kept_layers import LAYERS_NAME, KeptLayers, Wanted
@@ -186,7 +187,7 @@ def _made_ready(
     raise_descriptor_limit()
     address = request.address()
     repository = open_repository(address, request.settings, request.choice, tell)
-    variables = {os.fsencode(name): os.fsencode(value) for name, value in request.environment.items()}
+    variables = link_variables(address, request.environment)
     kept, wanted = KeptLayers(layers), Wanted(space, variables, address.ownership)
     settings = request.settings
     objects = CacheChoice(settings.cache_directory, settings.cache or address.cache_directory, tell).directory

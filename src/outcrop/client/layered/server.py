@@ -34,7 +34,7 @@ class LayeredService:
         tree = self.open_tree()
         raise_descriptor_limit()
         activity = Activity(log)
-        wanted = Wanted(AttributeSpace.TRUSTED, dict(os.environb), self.ownership)
+        wanted = Wanted(AttributeSpace.TRUSTED, tree.variables, self.ownership)
         kept = KeptLayers.below(self.cache) or KeptLayers(self.cache / LAYERS_NAME)
         source = LayerSource(kept, wanted, Path(tree.about.cache))
         shown = ShownLayers(tree, source, options, activity, lambda: os.kill(os.getpid(), ENDED))

@@ -49,23 +49,23 @@ class Surroundings:
 
 
 class RepositoryTree:
-    """The revision that `repository` shows. Variant links are filled in from `settings`, by default the environment of
-    this process. `public_keys` are PEM texts, for whoever asks what the mount trusts; `owners` say to whom entries
-    belong here."""
+    """The revision that `repository` shows. Variant links are filled in from `variables`, by default those of the
+    repository's own tree. `public_keys` are PEM texts, for whoever asks what the mount trusts; `owners` say to whom
+    entries belong here."""
 
     def __init__(
         self,
         repository: OpenRepository,
         *,
         public_keys: str = "",
-        settings: Mapping[bytes, bytes] | None = None,
+        variables: Mapping[bytes, bytes] | None = None,
         surroundings: Surroundings = Surroundings(),
         owners: Owners = AS_PUBLISHED,
     ) -> None:
+        self.variables = dict(repository.tree.variables) if variables is None else variables
         self._repository = repository
         self._tree = repository.tree
         self._contents = repository.contents
-        self._settings = dict(os.environb) if settings is None else settings
         self._surroundings = surroundings
         self._owners = owners
         self._public_keys = public_keys
@@ -110,7 +110,7 @@ class RepositoryTree:
         self._entered.add(place.path)
 
     def symlink_target(self, entry: Entry) -> bytes:
-        return self._tree.symlink_target(entry, self._settings)
+        return self._tree.symlink_target(entry, self.variables)
 
     def pieces(self, path: bytes, entry: Entry) -> Sequence[Piece]:
         return self._tree.pieces(path, entry)
@@ -168,7 +168,7 @@ class RepositoryTree:
         return RepositoryTree(
             replace(self._repository, trusted=current, root=root, tree=tree, tag=None, by_kept_proofs=False),
             public_keys=self._public_keys,
-            settings=self._settings,
+            variables=self.variables,
             surroundings=self._surroundings,
             owners=self._owners,
         )

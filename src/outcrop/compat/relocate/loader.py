@@ -9,7 +9,12 @@ places. `ld.so --list-diagnostics` has an array of its own.
 Everything is found by what it is, never by where it was in one release, and exactly as often as the source says; else
 the loader is refused. Tried with glibc 2.36 (bookworm) and 2.41 (trixie).
 
-Sources: glibc, `elf/dl-load.c` (`_dl_init_paths`, `is_trusted_path_normalize`), `elf/dl-diagnostics.c`.
+Within each directory the loader of an x86_64 machine asks for ten directories of newer processors first, each with two
+calls to the system. A layer has none of them, since all its programs run on every processor of its family; without an
+index of libraries that would be a fifth of what a small program takes to start. So it asks for fewer.
+
+Sources: glibc, `elf/dl-load.c` (`_dl_init_paths`, `is_trusted_path_normalize`), `elf/dl-diagnostics.c`,
+`elf/dl-hwcaps.c` and `sysdeps/x86_64/dl-hwcaps_subdirs.c`.
 """
 
 from __future__ import annotations
@@ -66,12 +71,29 @@ _NOWHERE = (
 
 def move_loader(image: ElfImage, triplet: str, directories: Sequence[str]) -> None:
     """Makes the loader in `image` know nothing of the machine that it runs on: its directories are the layer's, it has
-    no index of libraries, and no file makes it load libraries before all others. FormatError."""
+    no index of libraries, no file makes it load libraries before all others, and it looks for no libraries of newer
+    processors. FormatError."""
     image.in_padding = True
     move_trusted_directories(image, triplet, directories)
     for path, nowhere in _NOWHERE:
         place = _text(image, path)
         image.data[place : place + len(path)] = nowhere
+    if image.machine == X86_64:
+        _expect_no_newer_processor(image)
+
+
+_SUBDIRECTORIES = b"x86-64-v4:x86-64-v3:x86-64-v2"
+"""Those of `glibc-hwcaps` in each directory (`_dl_hwcaps_subdirs`)."""
+
+_CAPABILITIES = re.compile(rb"\0glibc\.cpu\.hwcap_mask\0+\x01\0{7}\0{8}\xff{8}(.{8})", re.DOTALL)
+"""The tunable that says which capabilities of a processor have directories: its name, its type, the least and the
+greatest number, and the one by default. glibc has none of that since 2.37."""
+
+
+def _expect_no_newer_processor(image: ElfImage) -> None:
+    image.data[_text(image, _SUBDIRECTORIES)] = 0
+    for match in list(_CAPABILITIES.finditer(image.data)):
+        image.data[match.start(1) : match.end(1)] = bytes(8)
 
 
 def _text(image: ElfImage, text: bytes) -> int:
