@@ -35,7 +35,7 @@ _PATH = ("usr/bin", "usr/sbin")
 @dataclass(frozen=True, slots=True)
 class SealedRoot:
     """The root of the layer `tree` (a directory on this machine). `shared` is a directory with what the repository has
-    beside its versions, if that is there, too. `binds` are further paths, by where they appear;
+    beside its versions, if that is there, too. `binds` are further paths, by where they appear, links as links;
     `qemu` is the static program that runs another family's; `children_too` whether also what these start."""
 
     layout: LayerLayout
@@ -75,11 +75,11 @@ class SealedRoot:
         ]
         line += ["--tmpfs", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
         line += ["--bind" if self.writable else "--ro-bind", str(self.tree), str(self.layout.prefix)]
-        for entry in sorted(self.shared.iterdir()) if self.shared is not None else ():
-            seen = str(self.layout.mount_point / entry.name)
-            line += ["--symlink", os.readlink(entry), seen] if entry.is_symlink() else ["--ro-bind", str(entry), seen]
-        for target, source in self.binds.items():
-            line += ["--ro-bind", str(source), str(target)]
+        shared = sorted(self.shared.iterdir()) if self.shared is not None else ()
+        beside = {self.layout.mount_point / entry.name: entry for entry in shared}
+        for seen, entry in (beside | dict(self.binds)).items():
+            how = ["--symlink", os.readlink(entry)] if entry.is_symlink() else ["--ro-bind", str(entry)]
+            line += [*how, str(seen)]
         line += ["--clearenv", "--chdir", "/tmp"]
         for name, value in (self.environment() if environment is None else environment).items():
             line += ["--setenv", name, value]

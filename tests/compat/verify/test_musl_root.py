@@ -12,7 +12,7 @@ from outcrop.compat.family import family_named, this_family
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.compat.verify.isolation import Roots
-from outcrop.compat.verify.musl_root import make_musl_root
+from outcrop.compat.verify.musl_root import has_musl, make_musl_root
 from outcrop.cvmfs.names import repository_name
 from outcrop.errors import MissingCapability
 
@@ -56,6 +56,37 @@ def test_the_layers_programs_come_first(roots: Roots) -> None:
     assert path[:2] == [f"{prefix}/usr/bin", f"{prefix}/usr/sbin"]
     assert path[-1] == "/bin"
     assert PurePosixPath("/bin") in roots.with_musl().binds
+
+
+@pytest.mark.integration
+def test_another_system_is_there_with_our_accounts_and_without_its_repositories(roots: Roots, tmp_path: Path) -> None:
+    system = tmp_path / "some system"
+    for path in ("usr/bin", "etc/sub", "cvmfs/software.example.org", "dev", "tmp/old", "opt"):
+        (system / path).mkdir(parents=True)
+    shutil.copy("/bin/busybox", system / "usr" / "bin")
+    for name in ("sh", "cat", "ls", "grep", "readlink"):
+        (system / "usr" / "bin" / name).symlink_to("/usr/bin/busybox")
+    (system / "bin").symlink_to("/usr/bin")
+    (system / "etc" / "os-release").symlink_to("../opt/release")
+    (system / "opt" / "release").write_text("NAME=Other\n")
+    (system / "etc" / "passwd").write_text("nobody else\n")
+    (system / "etc" / "sub" / "file").write_text("deep\n")
+    script = "cat /etc/os-release /etc/sub/file; grep -c . /etc/passwd; readlink /bin; ls / /cvmfs /tmp"
+    ended = roots.beside(system).require(["/bin/sh", "-c", script])
+    assert ended.stdout.split() == [
+        "NAME=Other", "deep", str(len({0, 4711, os.getuid()})), "/usr/bin",
+        "/:", "bin", "cvmfs", "dev", "etc", "opt", "proc", "tmp", "usr",
+        "/cvmfs:", "software.example.org", "/tmp:",
+    ]  # fmt: skip
+    searched = roots.beside(system).environment()["PATH"].split(":")
+    assert (searched[0], searched[-1]) == (f"{roots.root.layout.prefix}/usr/bin", "/bin")
+
+
+def test_a_system_has_musl_for_its_own_family(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / f"lib/ld-musl-{OTHER.name}.so.1").touch()
+    assert has_musl(tmp_path, OTHER)
+    assert not has_musl(tmp_path, FAMILY)
 
 
 def test_a_machine_without_musl_or_busybox_says_so(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ what it asks for.
 - *hostile*: a host whose loader is told to load rubbish before everything else, with other C libraries where ours would
   be found by mistake, settings that break shell, git and Lua, no accounts, and a locale that nobody has.
 - *musl*: another C library, shell and tools, as on Alpine Linux; they are on the path behind the layer's.
+- *beside*: all files of a system that somebody names.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from outcrop.compat.verify.jobs import JOBS
 from outcrop.compat.verify.musl_root import SEARCHED, make_musl_root
 from outcrop.compat.verify.programs import Expected, answers_in, judged, programs_in, start_script, started_paths
 from outcrop.compat.verify.report import Checked, Finding, checked
+from outcrop.errors import storage_error
 from outcrop.strace.asked_paths import AccessKind, AskedPath, AskedPaths
 from outcrop.strace.lines import LineReader
 from outcrop.strace.run import Tracer
@@ -105,9 +107,23 @@ class Roots:
         if not place.is_dir():
             accounts = {f"etc/{name}": text for name, text in _ACCOUNTS.items() if name != "nsswitch.conf"}
             make_musl_root(place, self.root.layout.family, accounts)
-        root = self._with({PurePosixPath("/", entry.name): entry for entry in sorted(place.iterdir())})
-        path = ":".join((self.root.environment()["PATH"], *SEARCHED))
-        return replace(root, extra_environment={**root.extra_environment, "PATH": path})
+        return self._on_path(self._with({PurePosixPath("/", entry.name): entry for entry in sorted(place.iterdir())}))
+
+    def beside(self, system: Path) -> SealedRoot:
+        """A root with the files of another system, whose root is the directory `system`; but it has our accounts. What
+        belongs to the kernel, and where repositories are, is left out. StorageError where it cannot be read."""
+        texts = {f"etc/{name}": text for name, text in _ACCOUNTS.items() if name != "nsswitch.conf"}
+        accounts = self._files("accounts beside", texts)
+        left_out = {PurePosixPath("/", name) for name in ("dev", "etc", "proc", "sys", "tmp")}
+        left_out |= {*accounts, *self.root.layout.mount_point.parents}
+        try:
+            entries = sorted(system.iterdir())
+            entries += sorted((system / "etc").iterdir()) if (system / "etc").is_dir() else []
+        except OSError as error:
+            raise storage_error(error) from error
+        places = {PurePosixPath("/", entry.relative_to(system)): entry for entry in entries}
+        shown = {place: entry for place, entry in places.items() if place not in left_out}
+        return self._on_path(self._with(shown | accounts))
 
     def _files(self, name: str, texts: Mapping[str, str]) -> dict[PurePosixPath, Path]:
         binds = {}
@@ -120,6 +136,11 @@ class Roots:
 
     def _with(self, binds: Mapping[PurePosixPath, Path]) -> SealedRoot:
         return replace(self.root, binds={**self.root.binds, **binds})
+
+    def _on_path(self, root: SealedRoot) -> SealedRoot:
+        """`root` with its own programs on the path, behind the layer's."""
+        path = ":".join((self.root.environment()["PATH"], *SEARCHED))
+        return replace(root, extra_environment={**root.extra_environment, "PATH": path})
 
 
 def run_jobs(root: SealedRoot, jobs: Sequence[Job] = JOBS, extra: Mapping[str, str] | None = None) -> Checked:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from outcrop.compat.gentoo.lock import GentooLock
@@ -23,6 +24,7 @@ from outcrop.compat.verify.jobs import JOBS
 from outcrop.compat.verify.libraries import libraries
 from outcrop.compat.verify.locales import declared_locales
 from outcrop.compat.verify.moved import moved_files
+from outcrop.compat.verify.musl_root import has_musl
 from outcrop.compat.verify.oldest import emulated, jobs_run, programs_start
 from outcrop.compat.verify.packages import wanted_atoms, wanted_packages
 from outcrop.compat.verify.programs import Expected, all_start, wanted_programs
@@ -41,7 +43,8 @@ class Verification:
     """The layer `tree` (a directory on this machine), what its prefix is, its lock, which packages (atoms, for Gentoo)
     and programs its sets name, which of its paths are the host's, which of its files choose instructions when they run,
     which find libraries that the loader does not, what would be of the machine that built it, its sets that
-    are `undeclared`, and its locales. What needs one of `without` is not looked at."""
+    are `undeclared`, and its locales. What needs one of `without` is not looked at. It is also tried beside each of
+    `systems`, directories with the files of other systems."""
 
     tree: Path
     layout: LayerLayout
@@ -55,6 +58,7 @@ class Verification:
     without: frozenset[Means] = frozenset()
     undeclared: tuple[str, ...] = ()
     locales: tuple[str, ...] = ()
+    systems: tuple[Path, ...] = ()
 
 
 def verify_layer(
@@ -108,9 +112,14 @@ def verify_layer(
             lambda: run_jobs(roots.hostile(), _jobs(user=False), _ODD_ENVIRONMENT),
             *entered,
         )
-        musl = _with_musl(roots, report)
+        musl = _with_musl(roots, layer.systems, report)
         check("programs start beside musl", lambda: all_start(musl, programs), Means.MUSL)
         check("jobs beside musl", lambda: run_jobs(musl), Means.MUSL, *entered)
+        for system in layer.systems:
+            beside = roots.beside(system)
+            if beside != musl:
+                check(f"programs start beside {system}", partial(all_start, beside, programs))
+                check(f"jobs beside {system}", partial(run_jobs, beside), *entered)
         together = [Check("nothing of the host", _traced(roots, programs, report), (Means.TRACER, *entered))]
         if root.qemu is None:  # all of another family's programs run on its oldest processor anyway
             looks = _oldest(roots, programs, workers, report)
@@ -138,8 +147,13 @@ def _odd(root: SealedRoot) -> SealedRoot:
     return replace(root, extra_environment=_ODD_ENVIRONMENT)
 
 
-def _with_musl(roots: Roots, report: Report) -> SealedRoot:
-    """The root with musl; the one without where it cannot be had, which `report` knows then."""
+def _with_musl(roots: Roots, systems: Sequence[Path], report: Report) -> SealedRoot:
+    """The root with musl, that of `systems` if one has it; the one without where it cannot be had, which `report` knows
+    then."""
+    family = roots.root.layout.family
+    for system in systems:
+        if has_musl(system, family):
+            return roots.beside(system)
     try:
         return roots.with_musl() if Means.MUSL not in report.without else roots.root
     except MissingCapability as error:

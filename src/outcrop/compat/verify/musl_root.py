@@ -44,7 +44,7 @@ def make_musl_root(
     """Makes such a root for programs of `family` in the new `directory`, with the texts of `accounts` by their path.
 
     MissingCapability where this machine has no musl or no static BusyBox for that family; StorageError."""
-    loader = libraries / f"ld-musl-{family.name}.so.1"
+    loader = libraries / _loader(family)
     if not loader.exists():
         raise MissingCapability(what=_WHAT, problem=f"musl for {family.name} is not installed", hint=_INSTALL_HINT)
     busybox = _static_busybox(family, find_program)
@@ -61,6 +61,15 @@ def make_musl_root(
             (directory / path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise storage_error(error) from error
+
+
+def has_musl(system: Path, family: Family) -> bool:
+    """Whether the files of a system in the directory `system` have musl for programs of `family`."""
+    return (system / "lib" / _loader(family)).is_file()
+
+
+def _loader(family: Family) -> str:
+    return f"ld-musl-{family.name}.so.1"
 
 
 def _static_busybox(family: Family, find_program: Callable[[str], str | None]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from outcrop.compat.gentoo.lock import GentooLock
@@ -30,10 +31,13 @@ _TELLING = re.compile(r"/[^/]+/.+|(?!localhost|/)(?=.*[0-9.-]).{6,}")
 
 
 def recorded_verification(
-    tree: Path, description: LayerDescription, without: frozenset[Means] = frozenset()
+    tree: Path,
+    description: LayerDescription,
+    without: frozenset[Means] = frozenset(),
+    systems: Sequence[Path] = (),
 ) -> Verification:
     """What `verify_layer` needs to know of the layer `tree`, which is declared by `description`. What needs one of
-    `without` is not looked at. NotFound, FormatError, StorageError."""
+    `without` is not looked at, and it is also tried beside `systems`. NotFound, FormatError, StorageError."""
     origin = recorded_origin(tree)
     layout = recorded_layout(tree)
     sets = [one for one in description.sets if one.name in origin.sets and one.ships]
@@ -56,6 +60,7 @@ def recorded_verification(
         without=without,
         undeclared=tuple(sorted(set(origin.sets) - {one.name for one in description.sets})),
         locales=description.locales,
+        systems=tuple(systems),
     )
 
 
