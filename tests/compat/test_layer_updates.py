@@ -155,6 +155,7 @@ def test_links_for_sites_come_with_a_layer_and_stay_when_it_goes(
     publisher("repo", "ingest", PRODUCTION, str(changed), "--at", "/")
     again = publisher.json("compat", "publish", str(tree / PLACE), PRODUCTION)
     assert (again["published"], again["links"]) == (True, ["/defaults/override"])
+    assert again["links_before"] == {"/defaults/override": "/dev/null"}
     seen = checked_out(publisher, PRODUCTION, "/")
     assert (seen["defaults/override"], seen["host_injections"]) == (shared["defaults/override"], "/srv/injections")
 

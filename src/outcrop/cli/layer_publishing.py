@@ -134,6 +134,7 @@ def publication_document(published: LayerPublication) -> dict[str, object]:
         ],
         **interfaces_document(layer.interfaces),
         "links": [shown(path) for path in layer.links],
+        "links_before": {shown(path): os.fsdecode(target) for path, target in layer.links_before.items()},
         "added": summary.added,
         "changed": summary.changed,
         "removed": summary.removed,
@@ -174,6 +175,8 @@ def tell_publication(console: Console, published: LayerPublication, *, dry_run: 
     tell_interfaces(console, published.layer.interfaces)
     if published.layer.links:
         console.note(f"{counted(len(published.layer.links), 'link')} beside it, which sites can redirect")
+    for path, target in published.layer.links_before.items():
+        console.warning(f"{shown(path)} led to {os.fsdecode(target)}; it leads where the layer's record says")
     tell_outcome(console, published, dry_run=dry_run)
 
 

@@ -102,7 +102,8 @@ class Terms:
 @dataclass(frozen=True, slots=True)
 class ExaminedLayer:
     """A layer in the directory `tree` that is as it was built: its `digest`, what is different from the one `before`
-    (None where there is none), what becomes of interfaces, and the `links` of the repository that come along."""
+    (None where there is none), what becomes of interfaces, the `links` of the repository that come along, and where
+    those that are there led before."""
 
     tree: Path
     layout: LayerLayout
@@ -111,6 +112,7 @@ class ExaminedLayer:
     changes: tuple[VersionChange, ...]
     interfaces: InterfaceReport
     links: Mapping[RepositoryPath, bytes]
+    links_before: Mapping[RepositoryPath, bytes]
 
     @property
     def path(self) -> RepositoryPath:
@@ -160,7 +162,8 @@ def examine_layer(
     elif before is None and old is not None:
         interfaces = _compared(DirectoryFiles(old), tree, layout, place, terms.progress)
     links = links_to_publish(place.read, recorded_redirections(tree)) if terms.with_links else {}
-    return ExaminedLayer(tree, layout, actual, before, changes, interfaces, links)
+    there = {path: entry.symlink for path in links if (entry := place.read.tree.lookup(path)) is not None}
+    return ExaminedLayer(tree, layout, actual, before, changes, interfaces, links, there)
 
 
 def publish_examined(layer: ExaminedLayer, place: LayerPlace, terms: Terms) -> LayerPublication:
