@@ -39,6 +39,7 @@ from outcrop.software.easybuild_settings import (
 )
 from outcrop.software.easystack import read_easystack
 from outcrop.software.foreign_needs import HeldBack, held_back
+from outcrop.software.host_scripts import host_scripts, told
 from outcrop.software.layer_below import LayerBelow, easybuild_package, layer_below, layer_in
 from outcrop.software.layout import SoftwareLayout
 from outcrop.software.lmod import cache_command, find_lmod, render_lmodrc, require_lmod
@@ -170,6 +171,7 @@ def run(
         with tree.without_modules(layout, held.problems):
             notes += _refresh_module_cache(prepared, environment)
         changes = _changes(prepared, held)
+        notes += _notes_on_scripts(prepared, changes)
     names = {one.module for one in missing}
     return BuildOutcome(
         changes=changes,
@@ -193,6 +195,13 @@ def _held_back(prepared: PreparedBuild) -> HeldBack:
     if layer is None:
         return HeldBack()
     return held_back(prepared.layout, layer, _changes(prepared, HeldBack()), prepared.request.stack.foreign)
+
+
+def _notes_on_scripts(prepared: PreparedBuild, changes: ChangeSet) -> list[str]:
+    if layer_in(prepared.layout, prepared.tree.root) is None:
+        return []
+    scripts = host_scripts(prepared.layout, changes, prepared.request.stack.foreign)
+    return [told(scripts)] if scripts else []
 
 
 def mark_published(prepared: PreparedBuild, changes: ChangeSet) -> None:

@@ -9,7 +9,7 @@ half-way, and nothing is published twice.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -207,3 +207,18 @@ class PublishedRecord:
             return _PublishedFile()
         except OSError as error:
             raise storage_error(error) from error
+
+
+def files_of(layout: SoftwareLayout, changes: ChangeSet) -> Iterator[str]:
+    """The files of the installations in `changes`, relative to the repository's root. StorageError."""
+    try:
+        for unit in changes.units:
+            if not unit.path.is_relative_to(layout.software):
+                continue
+            for directory, _, names in os.walk(changes.tree / unit.path):
+                for name in names:
+                    place = Path(directory, name)
+                    if place.is_file() and not place.is_symlink():
+                        yield str(place.relative_to(changes.tree))
+    except OSError as error:
+        raise storage_error(error) from error

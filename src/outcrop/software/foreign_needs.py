@@ -17,7 +17,7 @@ from outcrop.compat.left_out import glob_pattern
 from outcrop.compat.linkage import Linkage, linkage_of
 from outcrop.compat.loader_search import LoaderSearch, expanded, loader_search
 from outcrop.errors import FormatError, InvalidValue, storage_error
-from outcrop.software.changeset import ChangeSet
+from outcrop.software.changeset import ChangeSet, files_of
 from outcrop.software.layer_below import LayerBelow
 from outcrop.software.layout import SoftwareLayout
 from outcrop.software.stack import STACK_FILE, Foreign
@@ -106,7 +106,7 @@ def foreign_needs(
     start = f"{layout.software}/"
     exempt = re.compile("|".join(glob_pattern(glob) for one in allowed for glob in one.paths) or r"(?!)")
     found = []
-    for path in sorted(_files(layout, changes)):
+    for path in sorted(files_of(layout, changes)):
         if exempt.fullmatch(path.removeprefix(start)):
             continue
         try:
@@ -168,18 +168,3 @@ class _Repository:
             except OSError as error:
                 raise storage_error(error) from error
         return self._names
-
-
-def _files(layout: SoftwareLayout, changes: ChangeSet) -> Iterator[str]:
-    """The files of the installations in `changes`, relative to the repository's root."""
-    try:
-        for unit in changes.units:
-            if not unit.path.is_relative_to(layout.software):
-                continue
-            for directory, _, names in os.walk(changes.tree / unit.path):
-                for name in names:
-                    place = Path(directory, name)
-                    if place.is_file() and not place.is_symlink():
-                        yield str(place.relative_to(changes.tree))
-    except OSError as error:
-        raise storage_error(error) from error
