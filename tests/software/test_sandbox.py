@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from outcrop.errors import InvalidValue, MissingCapability
-from outcrop.software.sandbox import Bind, EntryKind, LocalHost, View, arguments, ensure_available, run_in
+from outcrop.process_group import run_group
+from outcrop.software.sandbox import Bind, EntryKind, LocalHost, View, arguments, ensure_available
 
 P = PurePosixPath
 
@@ -105,13 +106,19 @@ def test_without_bubblewrap_the_package_is_named() -> None:
     assert "bubblewrap" in caught.value.hint
 
 
+def ended(view: View, script: str) -> int:
+    """The exit code of the shell's `script` in `view`."""
+    program = ensure_available(view, LocalHost())
+    return run_group(arguments(view, ["sh", "-c", script], LocalHost(), program)).returncode
+
+
 @pytest.mark.integration
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 def test_a_tree_appears_at_its_final_place_and_the_host_stays_as_it_is(tmp_path: Path) -> None:
     tree = tmp_path / "träe with spaces"
     tree.mkdir()
     view = View((Bind(tree, P("/cvmfs/outcrop-test.example.org"), writable=True),), host_writable=False)
-    assert run_in(view, ["sh", "-c", "echo there > /cvmfs/outcrop-test.example.org/file"]) == 0
+    assert ended(view, "echo there > /cvmfs/outcrop-test.example.org/file") == 0
     assert (tree / "file").read_text() == "there\n"
-    assert run_in(view, ["sh", "-c", f"echo no > '{tmp_path}/refused'"]) != 0
+    assert ended(view, f"echo no > '{tmp_path}/refused'") != 0
     assert LocalHost().kind(P("/cvmfs/outcrop-test.example.org")) is EntryKind.ABSENT

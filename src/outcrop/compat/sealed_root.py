@@ -22,8 +22,8 @@ from pathlib import Path, PurePosixPath
 
 from outcrop.compat.family import Family
 from outcrop.compat.layout import LayerLayout
-from outcrop.compat.process_group import run_group
 from outcrop.errors import CommandFailed, MissingCapability, storage_error
+from outcrop.process_group import run_group
 from outcrop.software.sandbox import BUBBLEWRAP, INSTALL_HINT, NAMESPACE_HINT
 
 QEMU_PLACE = PurePosixPath("/qemu")

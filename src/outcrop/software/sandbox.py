@@ -8,7 +8,7 @@ the kernel lets users have namespaces, without.
 
 With `KernelOnly` in the place of the host, nothing is shown but what is asked for.
 
-`arguments` is pure; `HostTree` is what it needs to know of the host; `run_in` and `ensure_available` have the effects.
+`arguments` is pure; `HostTree` is what it needs to know of the host; `ensure_available` has the effects.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -24,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from outcrop.errors import InvalidValue, MissingCapability
+from outcrop.process_group import run_group
 
 BUBBLEWRAP = "bwrap"
 
@@ -224,21 +224,8 @@ def ensure_available(
     program = find_program(BUBBLEWRAP)
     if program is None:
         raise MissingCapability(what="bubblewrap", problem="the program `bwrap` is not installed", hint=INSTALL_HINT)
-    trial = subprocess.run(
-        arguments(view, trial_command, host, program),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    trial = run_group(arguments(view, trial_command, host, program))
     if trial.returncode != 0:
         said = trial.stderr.strip().splitlines() or [f"exit code {trial.returncode}"]
         raise MissingCapability(what="a sandbox", problem=f"bubblewrap says: {said[-1]}", hint=NAMESPACE_HINT)
     return program
-
-
-def run_in(view: View, command: Sequence[str], host: HostTree | None = None) -> int:
-    """Run `command` in `view` with this process's terminal and input; returns its exit code."""
-    the_host = host or LocalHost()
-    program = ensure_available(view, the_host)
-    return subprocess.run(arguments(view, command, the_host, program), check=False).returncode

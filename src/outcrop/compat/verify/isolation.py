@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from outcrop.compat.layout import LayerLayout
-from outcrop.compat.process_group import run_group
 from outcrop.compat.sealed_root import SealedRoot
 from outcrop.compat.verify.job import Job
 from outcrop.compat.verify.jobs import JOBS
@@ -27,6 +26,7 @@ from outcrop.compat.verify.musl_root import SEARCHED, make_musl_root
 from outcrop.compat.verify.programs import Expected, answers_in, judged, programs_in, start_script, started_paths
 from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.errors import storage_error
+from outcrop.process_group import run_group
 from outcrop.strace.asked_paths import AccessKind, AskedPath, AskedPaths
 from outcrop.strace.lines import LineReader
 from outcrop.strace.run import Tracer

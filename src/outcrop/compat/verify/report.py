@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from outcrop.compat.process_group import ending_together
+from outcrop.process_group import ending_together
 
 
 class Means(StrEnum):

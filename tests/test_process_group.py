@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.compat.process_group import ending_together, run_group
 from outcrop.errors import Interrupted
+from outcrop.process_group import ending_together, run_group
 
 _TREE = "sleep 60 & echo $! > {0}; echo ready > {0}.ready; wait"
 """A program with a child, which says who that is."""
