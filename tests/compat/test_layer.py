@@ -71,9 +71,8 @@ path = "etc/passwd"
 host = "/etc/passwd"
 reason = "accounts"
 
-[[host]]
-path = "run/nscd"
-host = "/run/nscd"
+[[host_path]]
+path = "/run/nscd"
 reason = "the socket of the name server's cache"
 
 [[host]]

@@ -41,6 +41,10 @@ REPEATED = {
 """What a run of the tests leaves to a sweep. All programs are started beneath the tracer, too."""
 
 
+FOR_SOFTWARE = {"tmp", "var/tmp"}
+"""Links that only what is built on the layer may follow."""
+
+
 def test_the_layer_with_compilers_is_what_it_promises(layer_with_compilers: SharedLayer, tmp_path: Path) -> None:
     lacks = lacking(layer_with_compilers.tree, tmp_path)
     layer = recorded_verification(
@@ -56,3 +60,14 @@ def test_the_layer_with_compilers_is_what_it_promises(layer_with_compilers: Shar
     assert numbers["programs that sets name"] > 200
     if Means.TRACER not in lacks:
         assert numbers["nothing of the host"] > 100_000
+
+
+def test_each_link_to_the_host_is_one_that_programs_follow(layer_with_compilers: SharedLayer) -> None:
+    tree, prefix = layer_with_compilers.tree, layer_with_compilers.layout.prefix
+    files = [path for place in ("bin", "sbin", "lib") for path in (tree / "usr" / place).rglob("*") if path.is_file()]
+    names = {link.path for link in chosen_description(layer_with_compilers.stack).host_links} - FOR_SOFTWARE
+    unseen = {name: f"{prefix}/{name}".encode() for name in names}
+    for path in files:
+        data = path.read_bytes()
+        unseen = {name: text for name, text in unseen.items() if text not in data}
+    assert unseen == {}

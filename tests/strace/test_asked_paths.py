@@ -40,7 +40,8 @@ def asked(*lines: bytes) -> list[AskedPath]:
     ],
 )
 def test_calls(call: bytes, path: bytes, kind: AccessKind, follows: bool) -> None:
-    assert asked(b"1 " + call) == [AskedPath(path, kind, True, follows)]
+    by_descriptor = b"(3<" in call and b'"/' not in call
+    assert asked(b"1 " + call) == [AskedPath(path, kind, True, follows, is_named=not by_descriptor)]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_calls_that_ask_for_nothing(call: bytes) -> None:
 def test_file_that_was_opened_through_a_link_gives_its_own_path_too() -> None:
     assert asked(b'1 open("/link", O_RDONLY) = 3</target>') == [
         AskedPath(b"/link", AccessKind.OPEN, True),
-        AskedPath(b"/target", AccessKind.OPEN, True),
+        AskedPath(b"/target", AccessKind.OPEN, True, is_named=False),
     ]
 
 

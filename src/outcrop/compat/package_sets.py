@@ -137,17 +137,26 @@ class Uncompiled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class HostLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A path of the layer that is the host's: a link to `host` that a site can redirect by a variable of its client,
-    whose name ends in `variable`, by default made of the path."""
+    whose name ends in `variable`, by default made of the path. Only layers of `back_ends` have it, all where there are
+    none."""
 
     path: str
     host: str
     reason: str
     variable: str = ""
+    back_ends: tuple[str, ...] = ()
 
     @property
     def variable_name(self) -> str:
         """The end of the variable's name, such as `ETC_PASSWD`."""
         return self.variable or re.sub(r"[^A-Z0-9]+", "_", self.path.upper())
+
+
+class HostPath(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A path of the host that the layer's programs ask for as it is, with all below it: no site can redirect it."""
+
+    path: str
+    reason: str
 
 
 class DeclaredLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -190,6 +199,7 @@ class _LayerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep: tuple[str, ...] = ()
     uncompiled: tuple[Uncompiled, ...] = ()
     host: tuple[HostLink, ...] = ()
+    host_path: tuple[HostPath, ...] = ()
     link: tuple[DeclaredLink, ...] = ()
     gentoo: GentooSettings = GentooSettings()
 
@@ -217,6 +227,7 @@ class LayerDescription:
     instructions: str = ""
     effects: tuple[KnownEffect, ...] = ()
     libraries: str = ""
+    host_paths: tuple[HostPath, ...] = ()
 
     def sets_for(self, family: Family, asked_for: Iterable[str] = ()) -> tuple[PackageSet, ...]:
         """The sets of `family`'s layer, with the optional ones that are asked for. InvalidValue for an unknown one."""
@@ -314,6 +325,7 @@ def read_description(own: Path | None = None) -> LayerDescription:
         drop=_kept(base.drop, over, str(own / LAYER_FILE)),
         uncompiled=(*base.uncompiled, *over.uncompiled),
         host=(*base.host, *over.host),
+        host_path=(*base.host_path, *over.host_path),
         link=(*base.link, *over.link),
         gentoo=over.gentoo.over(base.gentoo),
     )
@@ -374,14 +386,19 @@ def _description(
         layer.exclude,
         layer.together,
         layer.drop,
-        tuple({link.path: link for link in layer.host}.values()),
+        tuple(link for link in {one.path: one for one in layer.host}.values() if _holds(link, layer.back_end)),
         tuple({link.path: link for link in layer.link}.values()),
         layer.gentoo,
         layer.uncompiled,
         of_the_stack.instructions,
         of_the_stack.effects,
         of_the_stack.libraries,
+        tuple({one.path: one for one in layer.host_path}.values()),
     )
+
+
+def _holds(link: HostLink, back_end: str) -> bool:
+    return not link.back_ends or back_end in link.back_ends
 
 
 def _read_directory(directory: Path) -> tuple[_LayerFile, dict[str, PackageSet]]:
@@ -467,8 +484,9 @@ def _require_room(layer: LayerDescription, own: Path) -> None:
 
 
 def _check_description(layer: LayerDescription, what: str) -> None:
-    parts: tuple[Exclusion | Drop | Uncompiled | Together | HostLink | DeclaredLink, ...] = (
-        *layer.exclusions, *layer.drops, *layer.uncompiled, *layer.together, *layer.host_links, *layer.links
+    parts: tuple[Exclusion | Drop | Uncompiled | Together | HostLink | HostPath | DeclaredLink, ...] = (
+        *layer.exclusions, *layer.drops, *layer.uncompiled, *layer.together, *layer.host_links, *layer.host_paths,
+        *layer.links,
     )  # fmt: skip
     for part in parts:
         if not part.reason.strip():
@@ -486,6 +504,9 @@ def _check_description(layer: LayerDescription, what: str) -> None:
             raise FormatError(what=what, field=f"host of {link.path}", problem=f"{link.host!r} is not absolute")
         if not _VARIABLE.fullmatch(link.variable_name):
             raise FormatError(what=what, field=f"variable of {link.path}", problem=f"{link.variable!r} is no name")
+    for one in layer.host_paths:
+        if not one.path.startswith("/") or not one.path.strip("/") or "//" in one.path or "/../" in f"{one.path}/":
+            raise FormatError(what=what, field="path", problem=f"{one.path!r} in `host_path` is no path of a host")
     for name in layer.locales:
         if parse_locale(name) is None:
             problem = f"has {name!r}, which is not like en_US.UTF-8 or ca_ES.UTF-8@valencia"

@@ -39,12 +39,14 @@ TRACED_CALLS = (
 class AskedPath:
     """An absolute path that a program asked for, links and `..` in it not followed yet.
 
-    `follows` says whether a link that the path itself names was followed, too."""
+    `follows` says whether a link that the path itself names was followed, too, and `is_named` whether the program wrote
+    the path: where it begins at a descriptor, the kernel did, which knows no links."""
 
     path: bytes
     kind: AccessKind
     found: bool
     follows: bool = True
+    is_named: bool = True
 
 
 class _Last(Enum):
@@ -170,7 +172,7 @@ class AskedPaths:
         if line.name in _LISTING_CALLS:
             first = line.arguments[0] if line.arguments else None
             if isinstance(first, Descriptor) and first.path is not None and not line.error:
-                return [AskedPath(first.path, AccessKind.DIRECTORY, True)]
+                return [AskedPath(first.path, AccessKind.DIRECTORY, True, is_named=False)]
             return []
         if line.name in _SOCKET_CALLS:
             return _socket(line, current.path)
@@ -183,9 +185,10 @@ class AskedPaths:
         flags = b"|".join(word.value for word in line.arguments if isinstance(word, Word))
         kind = _STAT if call.kind is _OPEN and b"O_PATH" in flags else call.kind
         shows = call.last is _Last.SHOWS or (call.last is _Last.BY_FLAG and b"NOFOLLOW" in flags)
-        asked = [AskedPath(place, kind, line.error not in _NOT_THERE, not shows)]
+        named = not _begins_at_descriptor(call, line.arguments)
+        asked = [AskedPath(place, kind, line.error not in _NOT_THERE, not shows, named)]
         if line.opened is not None and line.opened != place:
-            asked.append(AskedPath(line.opened, kind, True))
+            asked.append(AskedPath(line.opened, kind, True, is_named=False))
         return asked
 
 
@@ -212,6 +215,13 @@ def _place(call: _Call, arguments: tuple[Argument, ...], current: bytes) -> byte
         return None
     base = current if start.number is None else start.path
     return None if base is None else _joined(base, text.value)
+
+
+def _begins_at_descriptor(call: _Call, arguments: tuple[Argument, ...]) -> bool:
+    text = arguments[call.path]
+    start = arguments[call.directory] if call.directory is not None else None
+    is_relative = isinstance(text, Text) and not text.value.startswith(b"/")
+    return is_relative and isinstance(start, Descriptor) and start.number is not None
 
 
 def _joined(directory: bytes, path: bytes) -> bytes:

@@ -50,3 +50,15 @@ def test_what_is_declared_is_no_finding() -> None:
 
 def test_what_comes_before_the_layers_first_program_is_not_its() -> None:
     assert foreign("/etc/evil", started=False) == []
+
+
+def test_the_hosts_file_behind_a_link_must_be_asked_for_by_the_link() -> None:
+    seen = Seen(LAYOUT, (), ("/etc/ssh",))
+    places = (b"/etc/ssh", b"/etc/ssh/ssh_known_hosts", b"/etc/sshd")
+    named = [AskedPath(path, AccessKind.OPEN, True) for path in places]
+    opened = [AskedPath(path, AccessKind.OPEN, True, is_named=False) for path in places]
+    link = AskedPath(os.fsencode(LAYOUT.prefix / "etc/ssh"), AccessKind.OPEN, True)
+    seen.take([STARTED, link, *opened])
+    assert set(seen.foreign) == {b"/etc/sshd"}
+    seen.take(named)
+    assert set(seen.foreign) == set(places)

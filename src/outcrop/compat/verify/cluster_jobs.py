@@ -70,5 +70,24 @@ CLUSTER_JOBS = (
         "module use $PWD/m; module load thing; echo $LOADED",
         "yes\n",
     ),
+    Job("logins", ("who", "w", "uptime"), "who >/dev/null; w -h >/dev/null; uptime | grep -o average", "average\n"),
+    Job(
+        "message bus",
+        ("dbus-run-session", "dbus-send", "grep"),
+        "call='--dest=org.freedesktop.DBus / org.freedesktop.DBus.GetId'; "
+        "dbus-run-session -- dbus-send --session --print-reply $call 2>/dev/null | grep -c string; "
+        "dbus-send --system $call 2>&1 | grep -o '/run/dbus/[a-z_]*'",
+        "1\n/run/dbus/system_bus_socket\n",
+        user=True,
+    ),
+    Job("log", ("logger", "grep"), "logger -s seen 2>&1 | grep -o /dev/log", "/dev/log\n"),
+    Job("mounts", ("findmnt",), "findmnt -n -o TARGET /tmp", "/tmp\n"),
+    Job(
+        "virtual environment",
+        ("python3", "usr/lib/python3*/venv/__init__.py"),
+        "python3 -m venv --without-pip v; v/bin/python -c 'import sys, uuid; print(uuid.uuid1().version, sys.prefix)'"
+        ' | sed "s,$PWD/,,"',
+        "1 v\n",
+    ),
 )
 """What asks a daemon of the host is shown to look for it: there is none here."""

@@ -84,11 +84,13 @@ _FAILED = "failed: "
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """The roots to try, made below `directory`; `host_paths` are the declared paths of the host."""
+    """The roots to try, made below `directory`. Declared paths of the host are `linked`, to which links of the layer
+    lead, or asked for as they are (`host_paths`)."""
 
     root: SealedRoot
     directory: Path
-    host_paths: tuple[str, ...]
+    host_paths: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
 
     def with_accounts(self) -> SealedRoot:
         """A root with a few accounts, and nothing else."""
@@ -207,7 +209,7 @@ def nothing_of_the_host(roots: Roots, tracer: Tracer, expected: Expected) -> Che
     real = (str(place), *(os.path.realpath(source) for source in sources))
     emulator = _OF_QEMU if root.qemu is not None else ()
     host_paths = (*roots.host_paths, *(f"/var{path}" for path in roots.host_paths if path.startswith(_RUN)))
-    seen = Seen(root.layout, (*_ALLOWED, *emulator, *host_paths, *real))
+    seen = Seen(root.layout, (*_ALLOWED, *emulator, *host_paths, *real), roots.linked)
     reader, asked = LineReader(), AskedPaths(b"/tmp")
     with trace.open("rb") as lines:
         for text in lines:
@@ -226,15 +228,18 @@ def nothing_of_the_host(roots: Roots, tracer: Tracer, expected: Expected) -> Che
 
 class Seen:
     """Sorts the paths that a run asks for, once the layer's first program is started. Its own are those below the
-    layer's prefix, and the directories on the way there, but not what else is in these."""
+    layer's prefix, and the directories on the way there, but not what else is in these. A path that is `linked` must be
+    asked for by the layer's link, which a site can redirect."""
 
-    def __init__(self, layout: LayerLayout, allowed: Iterable[str]) -> None:
+    def __init__(self, layout: LayerLayout, allowed: Iterable[str], linked: Iterable[str] = ()) -> None:
         self.number = 0
         self.foreign: Counter[bytes] = Counter()
         self._prefix = os.fsencode(layout.prefix)
         whole = [os.fsencode(path) for path in (*allowed, str(layout.prefix))]
         self._allowed = frozenset((*whole, *(os.fsencode(path) for path in layout.prefix.parents)))
         self._below_allowed = tuple(path + b"/" for path in whole)
+        self._linked = frozenset(map(os.fsencode, linked))
+        self._below_linked = tuple(path + b"/" for path in self._linked)
         self._started = False
 
     def take(self, asked: Iterable[AskedPath]) -> None:
@@ -244,7 +249,8 @@ class Seen:
             if not self._started:
                 continue
             self.number += 1
-            if not (_NO_PATHS.fullmatch(one.path) or self._is_allowed(path)):
+            by_link = not one.is_named and (path in self._linked or path.startswith(self._below_linked))
+            if not (_NO_PATHS.fullmatch(one.path) or by_link or self._is_allowed(path)):
                 self.foreign[path] += 1
 
     def _is_allowed(self, path: bytes) -> bool:

@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 from outcrop.compat.gentoo.lock import GentooLock
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import Lock
-from outcrop.compat.package_sets import HostLink
 from outcrop.compat.record import recorded_redirections
 from outcrop.compat.sealed_root import SealedRoot, sealed_root
 from outcrop.compat.verify import contents
@@ -41,17 +40,18 @@ _ODD_ENVIRONMENT = {"LC_ALL": "xx_YY.UTF-9", "LANG": "rubbish", "TERM": "nothing
 @dataclass(frozen=True, slots=True)
 class Verification:
     """The layer `tree` (a directory on this machine), what its prefix is, its lock, which packages (atoms, for Gentoo)
-    and programs its sets name, which of its paths are the host's, which of its files choose instructions when they run,
-    which find libraries that the loader does not, what would be of the machine that built it, its sets that
-    are `undeclared`, and its locales. What needs one of `without` is not looked at. It is also tried beside each of
-    `systems`, directories with the files of other systems."""
+    and programs its sets name, which paths of the host it asks for as they are, and which by links, which of its files
+    choose instructions when they run, which find libraries that the loader does not, what would be of the machine that
+    built it, its sets that are `undeclared`, and its locales. What needs one of `without` is not looked at. It is also
+    tried beside each of `systems`, directories with the files of other systems."""
 
     tree: Path
     layout: LayerLayout
     lock: Lock | GentooLock
     packages: tuple[str, ...]
     programs: Expected
-    host_links: tuple[HostLink, ...]
+    host_paths: tuple[str, ...]
+    linked_paths: tuple[str, ...]
     machine: contents.BuildMachine
     choices: tuple[Choice, ...] = ()
     elsewhere: tuple[Elsewhere, ...] = ()
@@ -95,7 +95,7 @@ def verify_layer(
         if links is not None:
             show_shared(links.shared, shared)
         root = sealed_root(layer.layout, shown, shared=shared if links is not None else None)
-        roots = Roots(root, scratch.directory, tuple(link.host for link in layer.host_links))
+        roots = Roots(root, scratch.directory, layer.host_paths, layer.linked_paths)
         # Where QEMU runs everything, it must also run what a program starts.
         entered = (Means.QEMU,) if root.qemu is not None else ()
         if not root.children_too:
