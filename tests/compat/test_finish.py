@@ -164,6 +164,16 @@ def test_the_shell_of_startprefix_reads_the_profile_and_not_the_user_s_files(tmp
     assert says.stdout.splitlines() == [str(tree), r"(compat) \w\$ ", str(tmp_path), "none"]
 
 
+@pytest.mark.parametrize("brought", [(), ("usr/bin/less",)])
+def test_lmod_s_pager_is_less_where_it_is_there(tree: Path, brought: tuple[str, ...]) -> None:
+    settings = "usr/share/lmod/lmod/libexec/myGlobals.lua"
+    with_files(tree, settings, *brought)
+    (tree / settings).write_text(f'sedV = "{LAYOUT.prefix}/bin/more",\n')
+    finish(SealedRoot(LAYOUT, tree, "/nowhere/bwrap", writable=True), description())
+    pager = "usr/bin/less" if brought else "bin/more"
+    assert (tree / settings).read_text() == f'sedV = "{LAYOUT.prefix}/{pager}",\n'
+
+
 def root_where(tree: Path, failing: str, says: str = "") -> SealedRoot:
     """A root in which every program does nothing, and ends well but for `failing`, which says something. The words of
     all are in `heard`."""

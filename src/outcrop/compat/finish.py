@@ -221,7 +221,8 @@ def _with_added(specs: str, name: str, text: str) -> str:
 
 def _lmod_places(root: SealedRoot, _: LayerDescription) -> None:
     """Lmod where EESSI's initialisation looks for it: `usr/share/Lmod`. Where nobody says where a site's own package
-    is, Lmod would look for it in the machine's root."""
+    is, Lmod would look for it in the machine's root. The pager that Debian's build has found waits for a key even where
+    all fits on a screen; Lmod's options are those of `less`."""
     home = root.tree / "usr/share/lmod/lmod"
     if not home.exists():
         return
@@ -229,7 +230,10 @@ def _lmod_places(root: SealedRoot, _: LayerDescription) -> None:
     settings = home / "libexec/myGlobals.lua"
     text = settings.read_text(encoding="utf-8")
     default = f'{_LMOD_PACKAGE_PATH}"{root.layout.prefix}/usr/share/lmod/lmod/libexec"'
-    settings.write_text(text.replace(f'{_LMOD_PACKAGE_PATH}""', default), encoding="utf-8")
+    text = text.replace(f'{_LMOD_PACKAGE_PATH}""', default)
+    if less := _program(root, "usr/bin/less"):
+        text = text.replace(f'"{root.layout.prefix}/bin/more"', f'"{less}"')
+    settings.write_text(text, encoding="utf-8")
 
 
 def _lists(root: SealedRoot, _: LayerDescription) -> None:
