@@ -116,6 +116,64 @@ def test_startprefix_keeps_what_sessions_batch_systems_and_the_stack_say(tmp_pat
     assert (seen["EPREFIX"], seen["PATH"]) == (str(tree), f"{tree}/usr/bin:{tree}/usr/sbin")
 
 
+def with_profile(directory: Path, **brought: str) -> Path:
+    """A finished layer below `directory`: this machine's bash, and files of `etc/profile.d` that packages brought."""
+    layout = LayerLayout(LAYOUT.repository, "2026.06", LAYOUT.family, PurePosixPath(directory))
+    tree = Path(layout.prefix)
+    with_files(tree, "etc/profile.d/nothing.csh", "usr/bin/unused")
+    for program in ("bash", "env"):
+        (tree / "usr/bin" / program).symlink_to(str(shutil.which(program)))
+    for name, text in brought.items():
+        (tree / "etc/profile.d" / f"{name}.sh").write_text(text)
+    finish(SealedRoot(layout, tree, "/nowhere/bwrap", writable=True), description())
+    return tree
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_the_profile_reads_what_packages_bring_and_puts_the_layer_s_programs_first(tmp_path: Path, shell: str) -> None:
+    tree = with_profile(tmp_path, one="one=$EPREFIX", two="two=2")
+    script = f"set -eu; . {tree}/etc/profile; . {tree}/etc/profile; echo $one; echo $two; echo $PATH; echo ${{file-}}"
+    ended = subprocess.run(
+        [str(shutil.which(shell)), "-c", script], env={"PATH": "/host"}, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.splitlines() == [str(tree), "2", f"{tree}/usr/bin:{tree}/usr/sbin:/host", ""]
+
+
+@pytest.mark.parametrize(
+    ("brought", "answer"), [(("lmod", "modules"), "lmod"), (("modules",), "modules"), (("lmod",), "lmod")]
+)
+def test_modules_are_lmod_s_where_it_is_there(tmp_path: Path, brought: tuple[str, ...], answer: str) -> None:
+    tree = with_profile(tmp_path, **{name: f"module() {{ echo {name}; }}" for name in brought})
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f". {tree}/etc/profile; module"], env={}, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.split() == [answer]
+
+
+def test_the_shell_of_startprefix_reads_the_profile_and_not_the_user_s_files(tmp_path: Path) -> None:
+    tree = with_profile(tmp_path, one="one=$EPREFIX")
+    (tmp_path / ".bashrc").write_text("echo the user's\n")
+    says = subprocess.run(
+        [str(tree / "startprefix")],
+        env={"HOME": str(tmp_path), "MODULEPATH": "/host"},
+        input='echo "$one"; echo "$PS1"; echo "$HOME"; echo "${MODULEPATH-none}"',
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert says.stdout.splitlines() == [str(tree), r"(compat) \w\$ ", str(tmp_path), "none"]
+
+
+@pytest.mark.parametrize("brought", [(), ("usr/bin/less",)])
+def test_lmod_s_pager_is_less_where_it_is_there(tree: Path, brought: tuple[str, ...]) -> None:
+    settings = "usr/share/lmod/lmod/libexec/myGlobals.lua"
+    with_files(tree, settings, *brought)
+    (tree / settings).write_text(f'sedV = "{LAYOUT.prefix}/bin/more",\n')
+    finish(SealedRoot(LAYOUT, tree, "/nowhere/bwrap", writable=True), description())
+    pager = "usr/bin/less" if brought else "bin/more"
+    assert (tree / settings).read_text() == f'sedV = "{LAYOUT.prefix}/{pager}",\n'
+
+
 def root_where(tree: Path, failing: str, says: str = "") -> SealedRoot:
     """A root in which every program does nothing, and ends well but for `failing`, which says something. The words of
     all are in `heard`."""

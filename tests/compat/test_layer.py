@@ -235,6 +235,18 @@ def test_a_program_that_needs_a_newer_processor_is_found(workplace: Workplace, t
     assert oldest.run(within).stdout == f"{NO_SUCH_INSTRUCTION}\n"
 
 
+def test_a_layer_without_the_system_s_shell_runs_on_the_oldest_processor(workplace: Workplace, tmp_path: Path) -> None:
+    layout = recorded_layout(workplace.layer)
+    shutil.copytree(workplace.layer, tmp_path / "layer", symlinks=True)
+    if isinstance(reason := emulated(sealed_root(layout, tmp_path / "layer"), tmp_path / "first"), str):
+        pytest.skip(reason)
+    for name in ("sh", "dash"):
+        (tmp_path / "layer/usr/bin" / name).unlink()
+    oldest = emulated(sealed_root(layout, tmp_path / "layer"), tmp_path / "oldest")
+    assert not isinstance(oldest, str)
+    assert oldest.run([f"{layout.prefix}/usr/bin/ls", "/"]).returncode == 0
+
+
 def test_it_is_built_again_without_a_network(workplace: Workplace, tmp_path: Path) -> None:
     record = latest_record(workplace.layer)
     assert record is not None

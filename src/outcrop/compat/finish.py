@@ -88,6 +88,7 @@ def finish(
     one of the layer's programs fails, StorageError."""
     steps = (
         _write_own_files,
+        _profile,
         _certificates,
         _compiler_specs,
         _compilers_tools,
@@ -126,12 +127,20 @@ def write_own_files(tree: Path, layout: LayerLayout) -> None:
     """The command that runs another one with the layer's environment, as Gentoo Prefix has it, and the mark that gives
     the layer a catalog of its own; OSError."""
     (tree / CATALOG_MARKER).touch()
-    template = Path(__file__).with_name("templates") / f"{STARTPREFIX}.sh"
-    text = template.read_text(encoding="utf-8")
-    text = text.replace("@PREFIX@", str(layout.prefix)).replace("@VARIABLES@", layout.variable_prefix)
     place = tree / STARTPREFIX
-    place.write_text(text, encoding="utf-8")
+    place.write_text(_filled(f"{STARTPREFIX}.sh", layout), encoding="utf-8")
     place.chmod(0o755)
+
+
+def _filled(template: str, layout: LayerLayout) -> str:
+    text = (Path(__file__).with_name("templates") / template).read_text(encoding="utf-8")
+    return text.replace("@PREFIX@", str(layout.prefix)).replace("@VARIABLES@", layout.variable_prefix)
+
+
+def _profile(root: SealedRoot, _: LayerDescription) -> None:
+    """`base-files`: what login shells read. Debian's own sets the path of a machine."""
+    (root.tree / "etc").mkdir(exist_ok=True)
+    (root.tree / "etc/profile").write_text(_filled("profile.sh", root.layout), encoding="utf-8")
 
 
 def _certificates(root: SealedRoot, _: LayerDescription) -> None:
@@ -212,7 +221,8 @@ def _with_added(specs: str, name: str, text: str) -> str:
 
 def _lmod_places(root: SealedRoot, _: LayerDescription) -> None:
     """Lmod where EESSI's initialisation looks for it: `usr/share/Lmod`. Where nobody says where a site's own package
-    is, Lmod would look for it in the machine's root."""
+    is, Lmod would look for it in the machine's root. The pager that Debian's build has found waits for a key even where
+    all fits on a screen; Lmod's options are those of `less`."""
     home = root.tree / "usr/share/lmod/lmod"
     if not home.exists():
         return
@@ -220,7 +230,10 @@ def _lmod_places(root: SealedRoot, _: LayerDescription) -> None:
     settings = home / "libexec/myGlobals.lua"
     text = settings.read_text(encoding="utf-8")
     default = f'{_LMOD_PACKAGE_PATH}"{root.layout.prefix}/usr/share/lmod/lmod/libexec"'
-    settings.write_text(text.replace(f'{_LMOD_PACKAGE_PATH}""', default), encoding="utf-8")
+    text = text.replace(f'{_LMOD_PACKAGE_PATH}""', default)
+    if less := _program(root, "usr/bin/less"):
+        text = text.replace(f'"{root.layout.prefix}/bin/more"', f'"{less}"')
+    settings.write_text(text, encoding="utf-8")
 
 
 def _lists(root: SealedRoot, _: LayerDescription) -> None:

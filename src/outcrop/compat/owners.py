@@ -25,6 +25,7 @@ _GENERATED = (
     "startprefix",
     ".cvmfscatalog",
     "etc/ld.so.cache",
+    "etc/profile",
     "etc/ssl/certs/ca-certificates.crt",
     "usr/lib/*/gconv/gconv-modules.cache",
     "usr/lib/gcc/*/*/specs",

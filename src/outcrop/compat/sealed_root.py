@@ -134,7 +134,7 @@ def sealed_root(
         said = trial.stderr.strip().splitlines() or [f"exit code {trial.returncode}"]
         raise MissingCapability(what="a root of its own", problem=f"bubblewrap says: {said[-1]}", hint=NAMESPACE_HINT)
     qemu = _qemu(layout, find_program)
-    children_too = qemu is None or _can_enter(layout.family, qemu)
+    children_too = qemu is None or can_enter(layout.family, qemu)
     return SealedRoot(layout, tree, bubblewrap, writable, shared, qemu=qemu, children_too=children_too)
 
 
@@ -167,7 +167,8 @@ def rule(family: Family, qemu: str) -> str:
     return f":{family.qemu}:M::{magic}:{_MASK}:{qemu}:F"
 
 
-def _can_enter(family: Family, qemu: Path) -> bool:
+def can_enter(family: Family, qemu: Path) -> bool:
+    """Whether this kernel lets `qemu` run the programs of `family` in a namespace; tried with one of this machine's."""
     try:
         trial = subprocess.run(
             [*entered(family, qemu), "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False

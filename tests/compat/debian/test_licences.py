@@ -143,8 +143,8 @@ def test_a_damaged_package_has_none_until_it_is_mended(tmp_path: Path) -> None:
 
 
 def test_a_note_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
-    (tmp_path / "licence-names").mkdir()
-    (tmp_path / "licence-names").chmod(0o500)
+    (tmp_path / "licence-names-2").mkdir()
+    (tmp_path / "licence-names-2").chmod(0o500)
     mirror = PackageMirror(tmp_path)
     package = held(mirror, with_copyright(PROSE))
     assert licences_of(mirror, package) == licences_in(PROSE)

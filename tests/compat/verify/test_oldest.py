@@ -14,6 +14,8 @@ from outcrop.cvmfs.names import repository_name
 
 LAYOUT = LayerLayout(repository_name("software.example.org"), "2026.06", family_named("x86_64"))
 PREFIX = str(LAYOUT.prefix)
+KERNEL = "this kernel does not let QEMU run its own family's programs"
+NO_QEMU = "the program `qemu-x86_64-static` is not installed"
 PROGRAM = b"\x7fELF\x02\x01\x01" + bytes(9) + b"rest"
 
 
@@ -22,18 +24,18 @@ def root(tmp_path: Path) -> SealedRoot:
     (tmp_path / "tree/usr/bin").mkdir(parents=True)
     for name in ("bash", "timeout"):
         (tmp_path / "tree/usr/bin" / name).write_bytes(PROGRAM)
-    return SealedRoot(LAYOUT, tmp_path / "tree", "bwrap")
+    (tmp_path / "bwrap").write_bytes(PROGRAM)
+    return SealedRoot(LAYOUT, tmp_path / "tree", str(tmp_path / "bwrap"))
 
 
-def test_the_list_is_filled_within_the_root() -> None:
-    made = EmulatedRoot(LAYOUT, Path("/layer"), "bwrap", qemu=Path("/made/qemu"))
+def test_the_list_is_filled_by_this_machine_s_shell_and_the_root_needs_none() -> None:
+    made = EmulatedRoot(LAYOUT, Path("/layer"), "/made/bwrap", qemu=Path("/made/qemu"))
     line = made.command_line([f"{PREFIX}/usr/bin/true"])
     assert line[:2] == ["nice", "unshare"]
-    assert line.index("bwrap") < line.index(f"{PREFIX}/usr/bin/sh")
-    assert line[-1] == f"{PREFIX}/usr/bin/true"
-    assert line[-2].startswith(":qemu-x86_64:M:")
-    assert line[-2].endswith(":/qemu:F")
-    assert line[line.index("/made/qemu") + 1] == "/qemu"
+    rule, bubblewrap = line.index("/made/bwrap") - 1, line.index("/made/bwrap")
+    assert (line[rule][:15], line[rule].rpartition(":/")[2]) == (":qemu-x86_64:M:", "made/qemu:F")
+    assert f"{PREFIX}/usr/bin/sh" not in line[bubblewrap:]
+    assert line[-2:] == ["--", f"{PREFIX}/usr/bin/true"]
 
 
 def test_the_rule_is_for_programs_whose_header_ends_with_zeros() -> None:
@@ -52,7 +54,7 @@ def test_qemu_plays_the_familys_oldest_processor(family: object) -> None:
 
 
 def test_a_machine_without_qemu_is_told(root: SealedRoot, tmp_path: Path) -> None:
-    assert emulated(root, tmp_path / "made", lambda _: None) == "the program `qemu-x86_64-static` is not installed"
+    assert emulated(root, tmp_path / "made", lambda _: None) == NO_QEMU
 
 
 def test_a_layer_without_a_driver_is_told(root: SealedRoot, tmp_path: Path) -> None:
@@ -62,6 +64,22 @@ def test_a_layer_without_a_driver_is_told(root: SealedRoot, tmp_path: Path) -> N
 
 def test_copies_are_marked_and_originals_are_not(root: SealedRoot, tmp_path: Path) -> None:
     found = emulated(root, tmp_path / "made", lambda _: "/bin/sh")
-    assert isinstance(found, str)  # bubblewrap is not run in earnest here
-    assert (tmp_path / "made/bash").read_bytes() == PROGRAM[:15] + b"\x01" + PROGRAM[16:]
+    assert found == KERNEL  # for the shell is no QEMU
+    for name in ("bash", "timeout", "bwrap"):
+        assert (tmp_path / "made" / name).read_bytes() == PROGRAM[:15] + b"\x01" + PROGRAM[16:]
     assert (root.tree / "usr/bin/bash").read_bytes() == PROGRAM
+
+
+def test_what_stands_before_bubblewrap_and_is_no_program_stays_as_it_is(root: SealedRoot, tmp_path: Path) -> None:
+    text = "#!/bin/sh\nexec bwrap.real\n"
+    Path(root.bubblewrap).write_text(text)
+    emulated(root, tmp_path / "made", lambda _: "/bin/sh")
+    assert (tmp_path / "made/bwrap").read_text() == text
+
+
+def test_a_layer_s_program_that_does_not_start_is_not_laid_on_the_kernel(root: SealedRoot, tmp_path: Path) -> None:
+    Path(root.bubblewrap).write_text("#!/bin/sh\necho 'timeout: cannot start' >&2; exit 1\n")
+    reason = emulated(root, tmp_path / "made")
+    if reason in (NO_QEMU, KERNEL):
+        pytest.skip(str(reason))
+    assert reason == "it does not run the layer's programs: timeout: cannot start"

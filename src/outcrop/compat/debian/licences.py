@@ -1,7 +1,8 @@
 """The licences of a package, as far as its own copyright file says.
 
-Most packages have a file that machines can read (DEP-5); of others only licences that the file refers to, as texts in
-`/usr/share/common-licenses`, are told. Short names are those of the file: nobody has checked them.
+Most packages have a file that machines can read (DEP-5). Of others only these licences are told: those that the file
+refers to, as texts in `/usr/share/common-licenses`, and those that `licence_words.py` knows by their words. Short names
+are those of the file: nobody has checked them.
 
 Source: Debian's "Machine-readable debian/copyright file", version 1.0.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from outcrop.compat.debian.control import paragraph
 from outcrop.compat.debian.deb_file import open_package
+from outcrop.compat.debian.licence_words import licences_in_words
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.lock import LockedPackage
 from outcrop.errors import OutcropError, StorageError, storage_error
@@ -25,7 +27,7 @@ _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9+])"
 _FILE_FIELDS = {"files", "license"}
 _COPYRIGHT = re.compile(r"usr/share/doc/[^/]+/copyright")
 _DOCUMENTS = re.compile(r"usr/share/doc/[^/]+")
-_KNOWN = "licence-names"
+_KNOWN = "licence-names-2"
 """Where beside the packages it is remembered what was read from them."""
 _ELSEWHERE = "-> "
 """How it is remembered that a package's documents are another package's."""
@@ -85,7 +87,7 @@ def _by_lower_case(fields: dict[str, str]) -> dict[str, str]:
 def licences_in(text: str) -> tuple[str, ...]:
     """The short names of the licences that the copyright file `text` declares or refers to."""
     if not _FORMAT.match(text):
-        return tuple(sorted(set(_COMMON.findall(text))))
+        return tuple(sorted({*_COMMON.findall(text), *licences_in_words(text)}))
     paragraphs = (_by_lower_case(paragraph(part)) for part in re.split(r"\n\s*\n", text))
     names = {fields["license"].partition("\n")[0].strip() for fields in paragraphs if fields.keys() >= _FILE_FIELDS}
     return tuple(sorted(name for name in names if name))

@@ -1,5 +1,6 @@
 #!@PREFIX@/usr/bin/bash
-# Runs a command with the programs of the compatibility layer first, or an interactive shell without one.
+# Runs a command with the programs of the compatibility layer first, or an interactive shell without one, which reads the
+# layer's own `etc/profile`. The user's start-up files are made for the host, whose programs and modules they would bring.
 #
 #   startprefix [COMMAND [ARGUMENT...]]
 #
@@ -31,4 +32,4 @@ if (($# > 0)); then
     exec "$EPREFIX/usr/bin/env" -i "${kept[@]}" "${own[@]}" "$@"
 fi
 echo "Entering the compatibility layer in $EPREFIX; \`exit\` leaves it." >&2
-exec "$EPREFIX/usr/bin/env" -i "${kept[@]}" "${own[@]}" "PS1=(compat) \\w\\$ " "$EPREFIX/usr/bin/bash" --norc -i
+exec "$EPREFIX/usr/bin/env" -i "${kept[@]}" "${own[@]}" "$EPREFIX/usr/bin/bash" --rcfile "$EPREFIX/etc/profile" -i

@@ -113,6 +113,30 @@ JOBS = (
         "yes\nthing\n",
     ),
     Job(
+        "login shell",
+        ("bash", "lua", "sed", "etc/profile", "etc/profile.d/lmod.sh"),
+        'bash -lc \'type -t module; module -t list 2>&1; echo ":$MODULEPATH"\' | sed "s|:$EPREFIX/[^:]*||g"; '
+        "env -i \"$EPREFIX/bin/bash\" -lc 'ml --version 2>&1' | grep -o 'based on Lua'; "
+        "sh -lc 'module -t list' 2>&1",
+        "function\nNo modules loaded\n\nbased on Lua\nNo modules loaded\n",
+    ),
+    Job(
+        "shell of startprefix",  # it reads what it is to do, since nobody is there to write
+        ("bash", "lua", "etc/profile.d/lmod.sh", "etc/profile.d/bash_completion.sh"),
+        'mkdir m; echo > m/thing.lua; echo "exit 1" > .bashrc; export HOME=$PWD\n'
+        + _file(
+            "session",
+            "module use $HOME/m",
+            "complete -p -D >/dev/null && echo commands",
+            # Lmod's file asks `/proc` which shell it is in: under QEMU, that is QEMU.
+            "[[ $(readlink /proc/$$/exe) = */bash ]] || . $LMOD_PKG/init/bash",
+            "_module module th load; echo ${COMPREPLY[@]}",
+            "module load thing; module -t list 2>&1",
+        )
+        + '"$EPREFIX/startprefix" < session 2>/dev/null',
+        "commands\nthing\nthing\n",
+    ),
+    Job(
         "C",
         ("gcc",),
         _file(
