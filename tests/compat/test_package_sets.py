@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from outcrop.compat.declared_files import LAYER_FILE, STANDARD_DIRECTORY
 from outcrop.compat.family import FAMILIES, family_named, this_family
 from outcrop.compat.package_sets import (
-    LAYER_FILE,
-    STANDARD_DIRECTORY,
     HostLink,
     LayerDescription,
     parse_set,
@@ -421,6 +420,21 @@ def test_host_files_of_the_standard_layer_have_variables_of_their_own() -> None:
     links = read_description().host_links
     assert len({link.variable_name for link in links}) == len(links)
     assert all(link.host.startswith("/") for link in links)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("instructions", "programs="),
+        ("instructions", '[[chooses]]\npaths = ["usr/bin/a"]\nhow = ""\nriscv64 = ["*"]\n'),
+        ("libraries", "[[elsewhere]"),
+        ("libraries", '[[elsewhere]]\npaths = ["usr/lib/a"]\nneeds = ["b"]\nreason = " "\n'),
+        ("scripts", '[[effect]]\ncommands = ["a"]\n'),
+    ],
+)
+def test_what_is_wrong_in_a_list_for_a_verification_is_told_by_its_path(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(FormatError, match=re.escape(str(tmp_path / f"{name}.toml"))):
+        described(tmp_path, **{name: text})
 
 
 # ---- Families ----
