@@ -206,6 +206,7 @@ def test_the_standard_layer_has_the_archspec_that_outcrop_is_tested_with() -> No
         ["bash"],
         ["python3", "python3.11", "python3.11-minimal", "python3-minimal", "libpython3.11-stdlib", "python3-yaml"],
         ["python-is-python3", "python3.13"],
+        ["pypy3", "pypy3-lib", "python3-yaml"],
     ],
 )
 def test_one_python_or_none_is_accepted(names: list[str]) -> None:
@@ -218,6 +219,11 @@ def test_one_python_or_none_is_accepted(names: list[str]) -> None:
 def test_two_pythons_are_refused(names: list[str]) -> None:
     with pytest.raises(InvalidValue, match=r"bring Python [23]\.\d+ and 3\.\d+"):
         require_one_python(names)
+
+
+def test_another_implementation_is_another_python() -> None:
+    with pytest.raises(InvalidValue, match=r"bring Python 3\.11 and pypy3 into"):
+        require_one_python(["pypy3", "pypy3-lib", "python3.11", "python3.11-minimal"])
 
 
 def test_versions_of_python_are_told_apart_as_numbers() -> None:

@@ -65,7 +65,8 @@ _RECORDED_HINT = "another Outcrop has built it: name the stack's directory with 
 _ROOM_HINT = "name fewer; a directory can hold links to what is in others"
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _VARIABLE = re.compile(r"[A-Z0-9_]+")
-_PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?")
+_PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?|(pypy\d*)")
+"""Debian's packages of interpreters: CPython's by its version, PyPy's by its name."""
 
 
 ProgramAnswer = int | str
@@ -275,8 +276,8 @@ def wanted_programs(sets: Sequence[PackageSet], family: Family, release: str) ->
 
 
 def require_one_python(names: Iterable[str]) -> None:
-    """Raises InvalidValue unless `names` hold one version of Python, or none."""
-    versions = sorted({match[1] for name in names if (match := _PYTHON.fullmatch(name))})
+    """Raises InvalidValue unless `names` hold one Python, in one version, or none."""
+    versions = sorted({match[1] or match[2] for name in names if (match := _PYTHON.fullmatch(name))})
     if len(versions) > 1:
         raise InvalidValue(
             what="the sets",
