@@ -298,6 +298,11 @@ def test_a_stack_may_do_without_the_standard_sets(tmp_path: Path) -> None:
     assert (description.exclusions, description.drops, description.host_links) == ((), (), ())
 
 
+def test_without_the_standard_sets_the_back_end_has_its_default(tmp_path: Path) -> None:
+    description = described(tmp_path, layer="standard_sets = false\n", mine=minimal("zsh"))
+    assert (description.back_end, description.release) == ("debian", "")
+
+
 def test_optional_sets_come_when_they_are_asked_for(tmp_path: Path) -> None:
     layer = "standard_sets = false\n"
     description = described(

@@ -87,6 +87,13 @@ def test_a_plan_names_every_package_and_why_it_is_there(tmp_path: Path, archive_
     assert plan.shipped == plan.lock.packages
 
 
+def test_a_layer_without_a_release_is_told_where_to_name_one(tmp_path: Path, archive_key: MadeKey) -> None:
+    with pytest.raises(InvalidValue, match=r"\Athe layer names no release of Debian\Z") as raised:
+        planned(tmp_path, archive_key, layer="standard_sets = false\n", base=set_of("bash"))
+    for words in ("layer.toml", "--release", "bookworm", "trixie"):
+        assert words in raised.value.hint
+
+
 def test_families_differ_in_what_ships(tmp_path: Path, archive_key: MadeKey) -> None:
     packages = (
         MadePackage("bash", "5.2-1", architecture="amd64"),

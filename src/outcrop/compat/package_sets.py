@@ -296,6 +296,7 @@ def read_description(own: Path | None = None) -> LayerDescription:
     over, own_sets = _read_directory(own)
     of_the_stack = _of_the_stack(own)
     if not over.standard_sets:
+        over = msgspec.structs.replace(over, back_end=over.back_end or base.back_end)
         _kept((), over, str(own / LAYER_FILE))
         described = _description(over, own_sets, of_the_stack)
         _require_room(described, own)

@@ -23,9 +23,13 @@ from outcrop.compat.package_sets import (
 from outcrop.compat.wheels.index import fetch_wheel
 from outcrop.compat.wheels.needs import layer_python, require_python
 from outcrop.compat.wheels.wheel_file import read_wheel
+from outcrop.errors import InvalidValue
 from outcrop.progress import SILENT, Progress
 
 PLAN_FILE = "plan.txt"
+_RELEASE_HINT = (
+    'write `release = "bookworm"` or `release = "trixie"` in `compat/layer.toml`, or name it with `--release`'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +105,10 @@ def plan_layer(
 ) -> LayerPlan:
     """The layer of `family` from Debian's packages, as the release stands at this time.
 
-    Wheels are fetched: what they need is in their files. Raises InvalidValue for sets that cannot be satisfied, and
-    what reading the release and the wheels raises."""
+    Wheels are fetched: what they need is in their files. Raises InvalidValue for sets that cannot be satisfied and
+    where no release is named, and what reading the release and the wheels raises."""
+    if not description.release:
+        raise InvalidValue(what="the layer", problem="names no release of Debian", hint=_RELEASE_HINT)
     sets = description.sets_for(family, asked_for)
     suites = description.suites or suites_of(description.release)
     metadata = read_release(archive, description.release, suites, family.debian, now, progress)
