@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from outcrop.compat.debian.archive import Archive, read_release, suites_of
@@ -27,6 +27,10 @@ from outcrop.errors import InvalidValue
 from outcrop.progress import SILENT, Progress
 
 PLAN_FILE = "plan.txt"
+_SHOWN = 4
+_FIT_HINT = (
+    "name the directory of its stack with `--stack`, or make a lock of what is declared: `outcrop compat plan --lock`"
+)
 _RELEASE_HINT = (
     'write `release = "bookworm"` or `release = "trixie"` in `compat/layer.toml`, or name it with `--release`'
 )
@@ -124,6 +128,39 @@ def plan_layer(
     for wheel in wheels:
         require_python(wheel, layer_python(lock))
     return LayerPlan(family, sets, wanted, lock)
+
+
+def require_fit(lock: Lock, description: LayerDescription, family: Family, asked_for: Iterable[str], what: str) -> None:
+    """Raises InvalidValue, which names the lock as `what`, unless it was made from the sets of `family`'s layer, and
+    has all that they name. The optional ones are those of the lock, and those that are `asked_for`."""
+    declared = {one.name for one in description.sets}
+    there = replace(description, release=lock.release)
+    sets = there.sets_for(family, {*asked_for, *(name for name in lock.sets if name in declared)})
+    shipped = {one.name for one in lock.packages if one.ships}
+    names = {one.name for one in lock.packages}
+    of_shipping = wanted_names([one for one in sets if one.ships], family, lock.release)
+    wheels = {one.sha256 for one in lock.wheels}
+    packages = (set(of_shipping) - shipped) | (set(wanted_names(sets, family, lock.release)) - names)
+    differences = (
+        _counted("lacks the set", [one.name for one in sets if one.name not in lock.sets]),
+        _counted("has the undeclared set", [name for name in lock.sets if name not in declared]),
+        _counted("lacks the package", packages),
+        _counted(
+            "lacks the wheel", [one.file for one in wanted_wheels(sets, family).values() if one.sha256 not in wheels]
+        ),
+    )
+    told = [one for one in differences if one]
+    if told:
+        raise InvalidValue(what=f"the lock {what}", problem=f"is of other sets: it {', '.join(told)}", hint=_FIT_HINT)
+
+
+def _counted(words: str, names: Collection[str]) -> str:
+    """Such as `lacks the packages bash, dash and 3 more`; empty without `names`."""
+    if not names:
+        return ""
+    shown = ", ".join(sorted(names)[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{words}{'s' if len(names) > 1 else ''} {shown}{more}"
 
 
 def _shipped(sets: Iterable[PackageSet], family: Family, release: str, whole: Resolution) -> set[str]:
