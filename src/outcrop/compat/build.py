@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,9 +118,8 @@ def build_layer(
     CommandFailed, MissingCapability."""
     tree = place.tree
     links = redirections(place.layout, description)
-    prepare_place(place)
-    occasion = following(occasion, tree)
-    with scratch_directory(_PURPOSE, tree.parent) as scratch:
+    with prepared_place(place), scratch_directory(_PURPOSE, tree.parent) as scratch:
+        occasion = following(occasion, tree)
         new = scratch.directory / "layer"
         log = BuildLog()
         _say_what(log, clock(), lock, occasion)
@@ -163,18 +163,28 @@ def clear_up(place: BuildPlace) -> None:
     remove_leftovers(_PURPOSE, place.tree.parent)
 
 
-def prepare_place(place: BuildPlace) -> None:
-    """Makes the directory that takes the layer; AlreadyExists where a layer is there that may not give way.
+@contextmanager
+def prepared_place(place: BuildPlace) -> Iterator[None]:
+    """Within the block there is a directory that takes the layer; where the block fails, the directories that were made
+    for it go, but for those that have something in them. AlreadyExists where a layer is there that may not give way.
     StorageError."""
     put_back(place.tree)
     if place.tree.exists() and not place.replace:
         raise AlreadyExists(
             what=str(place.tree), hint="`--replace` builds it anew; the old one is kept until the new one is whole"
         )
+    missing = [directory for directory in place.tree.parents if not directory.exists()]
     try:
-        place.tree.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(error) from error
+        try:
+            place.tree.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error) from error
+        yield
+    except BaseException:
+        for directory in missing:
+            with suppress(OSError):
+                directory.rmdir()
+        raise
 
 
 def _make(
