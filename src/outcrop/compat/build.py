@@ -21,7 +21,7 @@ from outcrop.compat.debian.scripts import Effect
 from outcrop.compat.debian.signature import GPGV
 from outcrop.compat.equal_files import join_equal_files
 from outcrop.compat.exchange import put_back, take_place
-from outcrop.compat.finish import add_links, finish
+from outcrop.compat.finish import add_alternatives, add_links, finish
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.left_out import LEFT_OUT_FILE, left_out_text, require_kept
 from outcrop.compat.locales import locales_to_make
@@ -37,7 +37,7 @@ from outcrop.compat.relocate.tree import FileChanges, TreeRules, paths_present, 
 from outcrop.compat.script_effects import known_effects, undone
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.compat.shared_links import lay_links
-from outcrop.compat.unpack import PackageFile, unpack
+from outcrop.compat.unpack import MERGED, PackageFile, unpack
 from outcrop.compat.wheels.index import fetch_wheel
 from outcrop.compat.wheels.needs import require_needs
 from outcrop.compat.wheels.placing import WheelPlaces, place_wheel
@@ -211,14 +211,17 @@ def _make(
         for effect in left.get(one.name, ()):
             log.say(clock(), f"not done, of the scripts of {one.name}: {effect.text}")
     locales_to_make(tree, description.locales)  # what cannot be made is told before anything is moved
-    add_links(tree, layout, description, (link for one in unpacked for link in one.alternatives))
+    ships = {package.name for package in lock.packages if package.ships}
+    add_links(tree, layout, description, (link for one in unpacked if one.name in ships for link in one.alternatives))
+    # Only where no package that ships has one: what ships leads to what ships.
+    only_now = add_alternatives(tree, (link for one in unpacked if one.name not in ships for link in one.alternatives))
+    only_now += (path for one in unpacked if one.name not in ships for path in one.paths)
     rules = tree_rules(tree, layout, description)
     changes = relocate_tree(tree, rules, workers, progress)
     log.say(clock(), f"moved {len(changes)} files to {layout.prefix}")
     for change in changes:
         if change.refused:
             log.say(clock(), f"{change.path} could not be moved: {change.refused}")
-    ships = {package.name for package in lock.packages if package.ships}
     owned = {one.name: one.paths for one in unpacked if one.name in ships}
     left_out = {one.name: one.left_out for one in unpacked if one.name in ships}
     for wheel in lock.wheels:
@@ -230,8 +233,8 @@ def _make(
     needs = ((one.path, map(os.fsdecode, one.needs)) for one in changes)
     require_kept((one for lost in left_out.values() for one in lost), paths, needs)
     require_needs(tree, lock, layout.family)
-    finish(sealed_root(layout, tree, writable=True), description, progress, lambda step: log.say(clock(), step))
-    _remove(tree, (path for one in unpacked if one.name not in ships for path in one.paths))
+    root = sealed_root(layout, tree, writable=True)
+    finish(root, description, progress, lambda step: log.say(clock(), step), lambda: _remove(tree, only_now))
     log.say(clock(), f"{join_equal_files(tree)} bytes were there twice")
     _settle(tree, _moment(lock))
     only_for_building = len(unpacked) - len(ships)
@@ -248,6 +251,9 @@ def _remove(tree: Path, paths: Iterable[str]) -> None:
                 if parent == tree or any(parent.iterdir()):
                     break
                 parent.rmdir()
+        for name in MERGED:
+            if (tree / name).is_symlink() and not (tree / name).exists():
+                (tree / name).unlink()
     except OSError as error:
         raise storage_error(error) from error
 

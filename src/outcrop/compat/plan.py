@@ -8,7 +8,7 @@ from datetime import datetime
 
 from outcrop.compat.debian.archive import Archive, read_release, suites_of
 from outcrop.compat.debian.package_mirror import PackageMirror
-from outcrop.compat.debian.resolve import Resolution, resolve
+from outcrop.compat.debian.resolve import resolve
 from outcrop.compat.family import Family
 from outcrop.compat.lock import Lock, LockedPackage, LockedWheel, lock_of
 from outcrop.compat.package_sets import (
@@ -119,12 +119,12 @@ def plan_layer(
     excluded = [exclusion.name for exclusion in description.exclusions]
     wanted = wanted_names(sets, family, description.release)
     together = [one.packages for one in description.together]
-    whole = resolve(metadata.index, wanted, excluded, together, description.release)
+    shipping = wanted_names([one for one in sets if one.ships], family, description.release)
+    whole = resolve(metadata.index, shipping, excluded, together, description.release, wanted)
     require_one_python(whole.chosen)
-    shipped = _shipped(sets, family, description.release, whole)
     wheels = [_locked_wheel(archive.store, wheel) for _, wheel in sorted(wanted_wheels(sets, family).items())]
     names = [one.name for one in sets]
-    lock = lock_of(metadata, whole, family.name, names, shipped, wheels, excluded, together)
+    lock = lock_of(metadata, whole, family.name, names, whole.shipped, wheels, excluded, together)
     for wheel in wheels:
         require_python(wheel, layer_python(lock))
     return LayerPlan(family, sets, wanted, lock)
@@ -161,24 +161,6 @@ def _counted(words: str, names: Collection[str]) -> str:
     shown = ", ".join(sorted(names)[:_SHOWN])
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"{words}{'s' if len(names) > 1 else ''} {shown}{more}"
-
-
-def _shipped(sets: Iterable[PackageSet], family: Family, release: str, whole: Resolution) -> set[str]:
-    """The packages that some shipped set needs, directly or not, among those of the `whole` resolution."""
-    shipped = set(wanted_names([one for one in sets if one.ships], family, release))
-    only_for_building = set(whole.chosen) - shipped
-    # What is needed by a shipped package ships; needs are followed along the very choices of the whole.
-    open_names = list(shipped)
-    while open_names:
-        package = whole.chosen[open_names.pop()].package
-        for clause in package.needs:
-            for relation in clause:
-                for name in sorted(only_for_building):
-                    if whole.chosen[name].package.offers(relation):
-                        only_for_building.discard(name)
-                        shipped.add(name)
-                        open_names.append(name)
-    return shipped
 
 
 def _locked_wheel(mirror: PackageMirror, wheel: WantedWheel) -> LockedWheel:
