@@ -46,14 +46,19 @@ def program(name: str, link: str, priority: int, *slaves: str, **fields: str) ->
     )
 
 
+MOVED = file("usr/bin/moved", b"of base")
+DIVERTS = "dpkg-divert --package mover --add --rename --divert /usr/bin/moved.base /usr/bin/moved\n"
 PACKAGES = (
-    MadePackage("base", fields={"Depends": "awk"}, entries=(*DIRECTORIES, file("usr/bin/base", b"#!/usr/bin/awk\n"))),
+    MadePackage(
+        "base", fields={"Depends": "awk"}, entries=(*DIRECTORIES, file("usr/bin/base", b"#!/usr/bin/awk\n"), MOVED)
+    ),
     program("mawk", "awk", 5, "awk.1", Provides="awk"),
     program("gawk", "awk", 10, "awk.1", "nawk.1", Provides="awk"),
     program("nc.openbsd", "nc", 50),
+    MadePackage("mover", entries=(*DIRECTORIES, file("usr/bin/moved", b"of mover")), preinst=DIVERTS),
     MadePackage("old", entries=(*DIRECTORIES, directory("usr/lib32"), file("usr/lib32/libold.so.1", b"old"))),
 )
-SETS = {"ships": ("base", "mawk"), "builds": ("gawk", "nc.openbsd", "old")}
+SETS = {"ships": ("base", "mawk"), "builds": ("gawk", "mover", "nc.openbsd", "old")}
 
 
 @pytest.fixture
@@ -79,7 +84,8 @@ def tree(tmp_path: Path, archive_key: MadeKey) -> Path:
 
 def test_nothing_ships_of_what_was_only_there_for_building(tree: Path) -> None:
     programs = {path.name: os.readlink(path) if path.is_symlink() else "" for path in (tree / "usr/bin").iterdir()}
-    assert programs.keys() == {"awk", "base", "mawk"}
+    assert programs.keys() == {"awk", "base", "mawk", "moved"}
+    assert (tree / "usr/bin/moved").read_bytes() == b"of base"
     assert (tree / "usr/bin/awk").resolve() == tree / "usr/bin/mawk"
     assert {path.name for path in (tree / "usr/share").iterdir()} == {"awk.1", "awk.1.mawk"}
     assert (tree / "usr/share/awk.1").resolve() == tree / "usr/share/awk.1.mawk"

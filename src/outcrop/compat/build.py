@@ -222,7 +222,11 @@ def _make(
     for change in changes:
         if change.refused:
             log.say(clock(), f"{change.path} could not be moved: {change.refused}")
-    owned = {one.name: one.paths for one in unpacked if one.name in ships}
+    shipped = [one for one in unpacked if one.name in ships]
+    kept = {path for one in shipped for path in one.paths}
+    # What a package for building moved out of its way has its own name in the end.
+    moved_back = {to: path for one in shipped for path, to in one.diverted.items() if path not in kept}
+    owned = {one.name: tuple(moved_back.get(path, path) for path in one.paths) for one in shipped}
     left_out = {one.name: one.left_out for one in unpacked if one.name in ships}
     for wheel in lock.wheels:
         places = WheelPlaces(tree, rules.paths, description.dropped())
@@ -234,7 +238,9 @@ def _make(
     require_kept((one for lost in left_out.values() for one in lost), paths, needs)
     require_needs(tree, lock, layout.family)
     root = sealed_root(layout, tree, writable=True)
-    finish(root, description, progress, lambda step: log.say(clock(), step), lambda: _remove(tree, only_now))
+    finish(
+        root, description, progress, lambda step: log.say(clock(), step), lambda: _take_away(tree, only_now, moved_back)
+    )
     log.say(clock(), f"{join_equal_files(tree)} bytes were there twice")
     _settle(tree, _moment(lock))
     only_for_building = len(unpacked) - len(ships)
@@ -242,8 +248,9 @@ def _make(
     return changes, {OWNERS_FILE: owners_text(tree, owned), LEFT_OUT_FILE: left_out_text(left_out)}, left
 
 
-def _remove(tree: Path, paths: Iterable[str]) -> None:
-    """Takes away files and links that were only there for building, and directories that are empty then."""
+def _take_away(tree: Path, paths: Iterable[str], moved_back: Mapping[str, str]) -> None:
+    """Takes away files and links that were only there for building, and directories that are empty then; what they had
+    moved out of their way is put back."""
     try:
         for path in sorted(paths, reverse=True):
             (tree / path).unlink(missing_ok=True)
@@ -251,6 +258,9 @@ def _remove(tree: Path, paths: Iterable[str]) -> None:
                 if parent == tree or any(parent.iterdir()):
                     break
                 parent.rmdir()
+        for place, own in moved_back.items():
+            (tree / own).parent.mkdir(parents=True, exist_ok=True)
+            (tree / place).rename(tree / own)
         for name in MERGED:
             if (tree / name).is_symlink() and not (tree / name).exists():
                 (tree / name).unlink()
