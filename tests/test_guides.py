@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from outcrop.client.ladder.ways import Way
+from outcrop.compat.declared_files import STANDARD_DIRECTORY
 from outcrop.compat.family import this_family
-from outcrop.compat.package_sets import STANDARD_DIRECTORY, read_description
+from outcrop.compat.package_sets import read_description
 from outcrop.compat.verify.choices import choices_for
 from outcrop.software.demo_stack import system_gcc_version, write_demo_stack
 from tests.compat.debian.archive_made_here import GPG, WITHOUT_GPG, gnupg_home

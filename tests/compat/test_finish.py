@@ -15,7 +15,7 @@ import pytest
 
 from outcrop.compat.debian.alternatives import Alternative
 from outcrop.compat.family import family_named
-from outcrop.compat.finish import add_links, finish, write_own_files
+from outcrop.compat.finish import add_alternatives, add_links, finish, write_own_files
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.package_sets import DeclaredLink, HostLink, LayerDescription, Uncompiled, read_description
 from outcrop.compat.sealed_root import SealedRoot
@@ -48,6 +48,24 @@ def test_alternatives_are_linked_where_their_targets_are(tree: Path) -> None:
     asked = [Alternative("/usr/bin/awk", "/usr/bin/mawk", 5), Alternative("/usr/bin/pager", "/usr/bin/less", 5)]
     add_links(tree, LAYOUT, description(), asked)
     assert links_below(tree) == {"usr/bin/awk": "/usr/bin/mawk"}
+
+
+def test_alternatives_come_only_where_nothing_is_yet_and_are_told(tree: Path) -> None:
+    (tree / "usr" / "bin" / "gawk").touch()
+    add_links(tree, LAYOUT, description(), [Alternative("/usr/bin/awk", "/usr/bin/mawk", 5)])
+    asked = [Alternative("/usr/bin/awk", "/usr/bin/gawk", 10), Alternative("/bin/nawk", "/usr/bin/gawk", 10)]
+    assert add_alternatives(tree, asked) == ["usr/bin/nawk"]
+    assert links_below(tree) == {"usr/bin/awk": "/usr/bin/mawk", "usr/bin/nawk": "/usr/bin/gawk"}
+
+
+def test_bytecode_is_made_of_what_ships_alone(tree: Path) -> None:
+    with_files(tree, "usr/bin/python3", "usr/lib/python3/dist-packages/six.py")
+    told: list[str] = []
+    taken = tree / "usr/lib/python3"
+    finish(root_where(tree, "nothing"), description(), told=told.append, take_away=lambda: shutil.rmtree(taken))
+    assert "dist-packages" not in (tree.parent / "heard").read_text()
+    assert "usr/lib/python3" not in (tree.parent / "heard").read_text()
+    assert told[:2] == ["finished: locales", "finished: only for building"]
 
 
 def test_a_file_of_a_package_is_kept_where_a_script_wants_a_link(tree: Path) -> None:

@@ -31,6 +31,7 @@ from outcrop.compat.verify.recorded import recorded_verification
 from outcrop.compat.verify.report import Means
 from outcrop.compat.verify.shown import show_as_client
 from outcrop.compat.wheels.placing import PURE
+from outcrop.errors import IntegrityError
 from tests.compat.lacking import lacking
 from tests.compat.layers import NEEDS_A_RELEASE
 from tests.compat.wheels.wheels_made_here import MadeWheel
@@ -286,8 +287,8 @@ def test_a_package_that_was_damaged_in_the_mirror_is_not_built_in(workplace: Wor
     place = tmp_path / "mirror/sha256" / digest[:2] / digest
     place.write_bytes(place.read_bytes()[:-1] + b"x")
     again = ["rebuild", str(workplace.layer), "--mirror", str(tmp_path / "mirror"), "--tree", str(tmp_path / "again")]
-    said = workplace.outcrop(*again, code=1)
-    assert f"(SHA-256 {digest}) does not exist" in said
+    said = workplace.outcrop(*again, code=IntegrityError.exit_code)
+    assert f"(SHA-256 {digest}) is damaged: {place} has other bytes" in said
     assert not (tmp_path / "again").exists()
 
 

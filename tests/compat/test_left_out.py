@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outcrop.compat.declared_files import LAYER_FILE
 from outcrop.compat.left_out import RULE_NAME, Drop, DropRules, LeftOut, left_out_text, require_kept
-from outcrop.compat.package_sets import LAYER_FILE, LayerDescription, read_description
+from outcrop.compat.package_sets import LayerDescription, read_description
 from outcrop.errors import InvalidValue
 
 

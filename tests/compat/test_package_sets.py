@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from outcrop.compat.declared_files import LAYER_FILE, STANDARD_DIRECTORY
 from outcrop.compat.family import FAMILIES, family_named, this_family
 from outcrop.compat.package_sets import (
-    LAYER_FILE,
-    STANDARD_DIRECTORY,
     HostLink,
     LayerDescription,
     parse_set,
@@ -207,6 +206,7 @@ def test_the_standard_layer_has_the_archspec_that_outcrop_is_tested_with() -> No
         ["bash"],
         ["python3", "python3.11", "python3.11-minimal", "python3-minimal", "libpython3.11-stdlib", "python3-yaml"],
         ["python-is-python3", "python3.13"],
+        ["pypy3", "pypy3-lib", "python3-yaml"],
     ],
 )
 def test_one_python_or_none_is_accepted(names: list[str]) -> None:
@@ -219,6 +219,11 @@ def test_one_python_or_none_is_accepted(names: list[str]) -> None:
 def test_two_pythons_are_refused(names: list[str]) -> None:
     with pytest.raises(InvalidValue, match=r"bring Python [23]\.\d+ and 3\.\d+"):
         require_one_python(names)
+
+
+def test_another_implementation_is_another_python() -> None:
+    with pytest.raises(InvalidValue, match=r"bring Python 3\.11 and pypy3 into"):
+        require_one_python(["pypy3", "pypy3-lib", "python3.11", "python3.11-minimal"])
 
 
 def test_versions_of_python_are_told_apart_as_numbers() -> None:
@@ -291,6 +296,11 @@ def test_a_stack_may_do_without_the_standard_sets(tmp_path: Path) -> None:
     description = described(tmp_path, layer=layer, mine=minimal("zsh"))
     assert [one.name for one in description.sets] == ["mine"]
     assert (description.exclusions, description.drops, description.host_links) == ((), (), ())
+
+
+def test_without_the_standard_sets_the_back_end_has_its_default(tmp_path: Path) -> None:
+    description = described(tmp_path, layer="standard_sets = false\n", mine=minimal("zsh"))
+    assert (description.back_end, description.release) == ("debian", "")
 
 
 def test_optional_sets_come_when_they_are_asked_for(tmp_path: Path) -> None:
@@ -421,6 +431,21 @@ def test_host_files_of_the_standard_layer_have_variables_of_their_own() -> None:
     links = read_description().host_links
     assert len({link.variable_name for link in links}) == len(links)
     assert all(link.host.startswith("/") for link in links)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("instructions", "programs="),
+        ("instructions", '[[chooses]]\npaths = ["usr/bin/a"]\nhow = ""\nriscv64 = ["*"]\n'),
+        ("libraries", "[[elsewhere]"),
+        ("libraries", '[[elsewhere]]\npaths = ["usr/lib/a"]\nneeds = ["b"]\nreason = " "\n'),
+        ("scripts", '[[effect]]\ncommands = ["a"]\n'),
+    ],
+)
+def test_what_is_wrong_in_a_list_for_a_verification_is_told_by_its_path(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(FormatError, match=re.escape(str(tmp_path / f"{name}.toml"))):
+        described(tmp_path, **{name: text})
 
 
 # ---- Families ----

@@ -13,7 +13,7 @@ from outcrop.compat.debian.archive import Archive
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.family import family_named
 from outcrop.compat.package_sets import LayerDescription, read_description
-from outcrop.compat.plan import FamilyDifference, LayerPlan, family_differences, plan_layer, plan_text
+from outcrop.compat.plan import FamilyDifference, LayerPlan, family_differences, plan_layer, plan_text, require_fit
 from outcrop.errors import InvalidValue, NotFound
 from tests.compat.debian.archive_made_here import ADDRESS, NOW, MadeArchive, MadeKey, MadeSuite
 from tests.compat.debian.packages_made_here import MadePackage
@@ -52,6 +52,14 @@ def set_of(*names: str, **fields: str) -> str:
     return f'purpose = "a purpose"\n{head}{packages}'
 
 
+BESIDE = {
+    "base": set_of("bash"),
+    "more": set_of("locales", optional="true"),
+    "only": set_of("elfx86exts", ships="false"),
+}
+"""Sets of a stack, by name."""
+
+
 def described(directory: Path, **sets: str) -> LayerDescription:
     directory.mkdir(parents=True)
     for name, text in {"layer": LAYER, **sets}.items():
@@ -85,6 +93,35 @@ def test_a_plan_names_every_package_and_why_it_is_there(tmp_path: Path, archive_
     assert plan.lock.left_out == ("dpkg",)
     assert (plan.lock.release, plan.lock.family, plan.lock.sets) == ("bookworm", "x86_64", ("base",))
     assert plan.shipped == plan.lock.packages
+
+
+def test_a_layer_without_a_release_is_told_where_to_name_one(tmp_path: Path, archive_key: MadeKey) -> None:
+    with pytest.raises(InvalidValue, match=r"\Athe layer names no release of Debian\Z") as raised:
+        planned(tmp_path, archive_key, layer="standard_sets = false\n", base=set_of("bash"))
+    for words in ("layer.toml", "--release", "bookworm", "trixie"):
+        assert words in raised.value.hint
+
+
+def test_a_lock_of_other_sets_is_told_by_what_differs(tmp_path: Path, archive_key: MadeKey) -> None:
+    plan = planned(tmp_path, archive_key, packages=PACKAGES, family="x86_64", **BESIDE)
+    own = read_description(tmp_path / "compat")
+    require_fit(plan.lock, own, plan.family, (), "layer.json")
+    with_more = msgspec.structs.replace(plan.lock, sets=(*plan.lock.sets, "more"))
+    with pytest.raises(InvalidValue, match="lacks the package locales"):
+        require_fit(with_more, own, plan.family, (), "layer.json")
+    for asked, changed, problem in (
+        (["more"], {}, "it lacks the set more, lacks the package locales"),
+        ([], {"base": set_of("bash", "dpkg", "python3.11")}, "it lacks the packages dpkg, python3.11"),
+        ([], {"wheels": f'purpose = "a purpose"\n{WHEEL.described()}'}, f"lacks the wheel {WHEEL.file}"),
+        ([], {"base": set_of("bash", "elfx86exts")}, "it lacks the package elfx86exts"),
+    ):
+        other = described(tmp_path / problem.replace(" ", "-"), **{**BESIDE, **changed})
+        with pytest.raises(InvalidValue, match=rf"\Athe lock layer.json is of other sets: .*{problem}") as raised:
+            require_fit(plan.lock, other, plan.family, asked, "layer.json")
+        assert "--stack" in raised.value.hint
+    undeclared = described(tmp_path / "undeclared", base=set_of("bash"))
+    with pytest.raises(InvalidValue, match="has the undeclared set only"):
+        require_fit(plan.lock, undeclared, plan.family, (), "layer.json")
 
 
 def test_families_differ_in_what_ships(tmp_path: Path, archive_key: MadeKey) -> None:

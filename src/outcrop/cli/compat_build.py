@@ -32,7 +32,7 @@ from outcrop.compat.changelog import Occasion
 from outcrop.compat.debian.archive import archive_addresses
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import Lock, read_lock
-from outcrop.compat.plan import plan_layer
+from outcrop.compat.plan import plan_layer, require_fit
 from outcrop.compat.record import earlier_layer
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.directories import data_directory
@@ -116,6 +116,7 @@ def command(
     if lock is not None:
         exact = read_lock(lock)
         _require_family(exact, layout)
+        require_fit(exact, description, layout.family, with_sets, str(lock))
     else:
         archive = chosen_archive(packages, debian_mirrors, keyring)
         now = datetime.now(UTC)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from outcrop.compat.debian.scripts import Effect
 from outcrop.compat.debian.signature import GPGV
 from outcrop.compat.equal_files import join_equal_files
 from outcrop.compat.exchange import put_back, take_place
-from outcrop.compat.finish import add_links, finish
+from outcrop.compat.finish import add_alternatives, add_links, finish
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.left_out import LEFT_OUT_FILE, left_out_text, require_kept
 from outcrop.compat.locales import locales_to_make
@@ -36,7 +37,7 @@ from outcrop.compat.relocate.tree import FileChanges, TreeRules, paths_present, 
 from outcrop.compat.script_effects import known_effects, undone
 from outcrop.compat.sealed_root import sealed_root
 from outcrop.compat.shared_links import lay_links
-from outcrop.compat.unpack import PackageFile, unpack
+from outcrop.compat.unpack import MERGED, PackageFile, unpack
 from outcrop.compat.wheels.index import fetch_wheel
 from outcrop.compat.wheels.needs import require_needs
 from outcrop.compat.wheels.placing import WheelPlaces, place_wheel
@@ -117,9 +118,8 @@ def build_layer(
     CommandFailed, MissingCapability."""
     tree = place.tree
     links = redirections(place.layout, description)
-    prepare_place(place)
-    occasion = following(occasion, tree)
-    with scratch_directory(_PURPOSE, tree.parent) as scratch:
+    with prepared_place(place), scratch_directory(_PURPOSE, tree.parent) as scratch:
+        occasion = following(occasion, tree)
         new = scratch.directory / "layer"
         log = BuildLog()
         _say_what(log, clock(), lock, occasion)
@@ -163,18 +163,28 @@ def clear_up(place: BuildPlace) -> None:
     remove_leftovers(_PURPOSE, place.tree.parent)
 
 
-def prepare_place(place: BuildPlace) -> None:
-    """Makes the directory that takes the layer; AlreadyExists where a layer is there that may not give way.
+@contextmanager
+def prepared_place(place: BuildPlace) -> Iterator[None]:
+    """Within the block there is a directory that takes the layer; where the block fails, the directories that were made
+    for it go, but for those that have something in them. AlreadyExists where a layer is there that may not give way.
     StorageError."""
     put_back(place.tree)
     if place.tree.exists() and not place.replace:
         raise AlreadyExists(
             what=str(place.tree), hint="`--replace` builds it anew; the old one is kept until the new one is whole"
         )
+    missing = [directory for directory in place.tree.parents if not directory.exists()]
     try:
-        place.tree.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(error) from error
+        try:
+            place.tree.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error) from error
+        yield
+    except BaseException:
+        for directory in missing:
+            with suppress(OSError):
+                directory.rmdir()
+        raise
 
 
 def _make(
@@ -201,15 +211,22 @@ def _make(
         for effect in left.get(one.name, ()):
             log.say(clock(), f"not done, of the scripts of {one.name}: {effect.text}")
     locales_to_make(tree, description.locales)  # what cannot be made is told before anything is moved
-    add_links(tree, layout, description, (link for one in unpacked for link in one.alternatives))
+    ships = {package.name for package in lock.packages if package.ships}
+    add_links(tree, layout, description, (link for one in unpacked if one.name in ships for link in one.alternatives))
+    # Only where no package that ships has one: what ships leads to what ships.
+    only_now = add_alternatives(tree, (link for one in unpacked if one.name not in ships for link in one.alternatives))
+    only_now += (path for one in unpacked if one.name not in ships for path in one.paths)
     rules = tree_rules(tree, layout, description)
     changes = relocate_tree(tree, rules, workers, progress)
     log.say(clock(), f"moved {len(changes)} files to {layout.prefix}")
     for change in changes:
         if change.refused:
             log.say(clock(), f"{change.path} could not be moved: {change.refused}")
-    ships = {package.name for package in lock.packages if package.ships}
-    owned = {one.name: one.paths for one in unpacked if one.name in ships}
+    shipped = [one for one in unpacked if one.name in ships]
+    kept = {path for one in shipped for path in one.paths}
+    # What a package for building moved out of its way has its own name in the end.
+    moved_back = {to: path for one in shipped for path, to in one.diverted.items() if path not in kept}
+    owned = {one.name: tuple(moved_back.get(path, path) for path in one.paths) for one in shipped}
     left_out = {one.name: one.left_out for one in unpacked if one.name in ships}
     for wheel in lock.wheels:
         places = WheelPlaces(tree, rules.paths, description.dropped())
@@ -220,8 +237,10 @@ def _make(
     needs = ((one.path, map(os.fsdecode, one.needs)) for one in changes)
     require_kept((one for lost in left_out.values() for one in lost), paths, needs)
     require_needs(tree, lock, layout.family)
-    finish(sealed_root(layout, tree, writable=True), description, progress, lambda step: log.say(clock(), step))
-    _remove(tree, (path for one in unpacked if one.name not in ships for path in one.paths))
+    root = sealed_root(layout, tree, writable=True)
+    finish(
+        root, description, progress, lambda step: log.say(clock(), step), lambda: _take_away(tree, only_now, moved_back)
+    )
     log.say(clock(), f"{join_equal_files(tree)} bytes were there twice")
     _settle(tree, _moment(lock))
     only_for_building = len(unpacked) - len(ships)
@@ -229,8 +248,9 @@ def _make(
     return changes, {OWNERS_FILE: owners_text(tree, owned), LEFT_OUT_FILE: left_out_text(left_out)}, left
 
 
-def _remove(tree: Path, paths: Iterable[str]) -> None:
-    """Takes away files and links that were only there for building, and directories that are empty then."""
+def _take_away(tree: Path, paths: Iterable[str], moved_back: Mapping[str, str]) -> None:
+    """Takes away files and links that were only there for building, and directories that are empty then; what they had
+    moved out of their way is put back."""
     try:
         for path in sorted(paths, reverse=True):
             (tree / path).unlink(missing_ok=True)
@@ -238,6 +258,12 @@ def _remove(tree: Path, paths: Iterable[str]) -> None:
                 if parent == tree or any(parent.iterdir()):
                     break
                 parent.rmdir()
+        for place, own in moved_back.items():
+            (tree / own).parent.mkdir(parents=True, exist_ok=True)
+            (tree / place).rename(tree / own)
+        for name in MERGED:
+            if (tree / name).is_symlink() and not (tree / name).exists():
+                (tree / name).unlink()
     except OSError as error:
         raise storage_error(error) from error
 

@@ -41,15 +41,27 @@ _EMPTY_ARCHIVE = b"PK\5\6" + bytes(18)
 def add_links(tree: Path, layout: LayerLayout, description: LayerDescription, asked: Iterable[Alternative]) -> None:
     """Links that no package has: alternatives, declared ones, those that a site can redirect. StorageError,
     InvalidValue."""
+    add_alternatives(tree, asked)
     try:
-        for link, target in chosen(asked).items():
-            if (tree / merged_path(target.lstrip("/"))).exists():
-                _link(tree, merged_path(link.lstrip("/")), target, replace=False)
         for declared in description.links:
             _link(tree, declared.path, declared.target, replace=True)
         add_redirections(tree, layout, description, merged_path)
     except OSError as error:
         raise storage_error(error) from error
+
+
+def add_alternatives(tree: Path, asked: Iterable[Alternative]) -> list[str]:
+    """Links to the alternatives that are chosen of those that are `asked` for, each where nothing is yet; the paths of
+    those that were made. StorageError."""
+    made = []
+    try:
+        for link, target in chosen(asked).items():
+            path = merged_path(link.lstrip("/"))
+            if (tree / merged_path(target.lstrip("/"))).exists() and _link(tree, path, target, replace=False):
+                made.append(path)
+    except OSError as error:
+        raise storage_error(error) from error
+    return made
 
 
 def add_redirections(
@@ -61,13 +73,14 @@ def add_redirections(
         _link(tree, place_of(link.path), link.target, replace=True)
 
 
-def _link(tree: Path, path: str, target: str, *, replace: bool) -> None:
+def _link(tree: Path, path: str, target: str, *, replace: bool) -> bool:
+    """Whether the link was made."""
     place = tree / path
     if not f"{os.path.realpath(place.parent)}/".startswith(f"{os.path.realpath(tree)}/"):
         raise FormatError(what="a link of a package", field=path, problem="leaves the tree")
     if place.is_symlink() or place.exists():
         if not replace:
-            return
+            return False
         if place.is_dir() and not place.is_symlink():
             for name in list(os.scandir(place)):
                 os.unlink(name.path)
@@ -76,6 +89,7 @@ def _link(tree: Path, path: str, target: str, *, replace: bool) -> None:
             place.unlink()
     place.parent.mkdir(parents=True, exist_ok=True)
     place.symlink_to(target)
+    return True
 
 
 def finish(
@@ -83,10 +97,18 @@ def finish(
     description: LayerDescription,
     progress: Progress = SILENT,
     told: Callable[[str], None] = lambda _: None,
+    take_away: Callable[[], None] = lambda: None,
 ) -> None:
-    """Everything that is generated; `told` hears of each step when it is done. `root` is writable. CommandFailed where
-    one of the layer's programs fails, StorageError."""
+    """Everything that is generated; `told` hears of each step when it is done. `root` is writable. `take_away` takes
+    what is only there for building out of the tree: nothing is generated from it but locales. CommandFailed where one
+    of the layer's programs fails, StorageError."""
+
+    def _only_for_building(_: SealedRoot, __: LayerDescription) -> None:
+        take_away()
+
     steps = (
+        _locales,
+        _only_for_building,
         _write_own_files,
         _profile,
         _certificates,
@@ -97,7 +119,6 @@ def finish(
         _lists,
         _loader_cache,
         _character_sets,
-        _locales,
         _locale_list,
         _python_archive,
         _bytecode,
@@ -192,7 +213,9 @@ def _compiler_specs(root: SealedRoot, _: LayerDescription) -> None:
     }
     # Newer releases have the programs below `usr/libexec`; specs are read from beside the libraries.
     for library in sorted((root.tree / "usr/lib/gcc" / layout.family.triplet).glob("*/libgcc.a")):
-        driver = f"{layout.prefix}/usr/bin/{layout.family.triplet}-gcc-{library.parent.name}"
+        driver = _program(root, f"usr/bin/{layout.family.triplet}-gcc-{library.parent.name}")
+        if driver is None:
+            continue
         specs = root.require([driver, "-dumpspecs"]).stdout
         for name, text in added.items():
             specs = _with_added(specs, name, text)

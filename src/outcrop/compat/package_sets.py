@@ -39,22 +39,23 @@ from pathlib import Path
 import msgspec
 
 from outcrop.compat.debian.packages import SHA256
+from outcrop.compat.declared_files import (
+    INSTRUCTIONS_FILE,
+    LAYER_FILE,
+    LIBRARIES_FILE,
+    SCRIPTS_FILE,
+    STANDARD_DIRECTORY,
+)
 from outcrop.compat.family import FAMILIES, Family
 from outcrop.compat.gentoo.settings import ATOM, GentooSettings, check_settings
 from outcrop.compat.left_out import RULE_NAME, Drop, DropRules
 from outcrop.compat.locales import parse_locale
+from outcrop.compat.verify.choices import parse_choices
+from outcrop.compat.verify.elsewhere import parse_elsewhere
 from outcrop.compat.wheels.names import wheel_name
 from outcrop.errors import FormatError, InvalidValue, storage_error
 from outcrop.toml_text import decoded, read_text
 
-STANDARD_DIRECTORY = Path(__file__).with_name("data")
-LAYER_FILE = "layer.toml"
-INSTRUCTIONS_FILE = "instructions.toml"
-"""What `outcrop compat verify` knows of programs that ask the processor what it has; no set."""
-LIBRARIES_FILE = "libraries.toml"
-"""What it knows of libraries that are not found by the loader's search; no set."""
-SCRIPTS_FILE = "scripts.toml"
-"""What is known of packages' scripts; no set."""
 _NO_SETS = (INSTRUCTIONS_FILE, LIBRARIES_FILE, SCRIPTS_FILE)
 
 TRUSTED_DIRECTORIES = 3
@@ -64,7 +65,8 @@ _RECORDED_HINT = "another Outcrop has built it: name the stack's directory with 
 _ROOM_HINT = "name fewer; a directory can hold links to what is in others"
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _VARIABLE = re.compile(r"[A-Z0-9_]+")
-_PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?")
+_PYTHON = re.compile(r"python(\d\.\d+)(?:-minimal|-nopie)?|(pypy\d*)")
+"""Debian's packages of interpreters: CPython's by its version, PyPy's by its name."""
 
 
 ProgramAnswer = int | str
@@ -285,8 +287,8 @@ def wanted_programs(sets: Sequence[PackageSet], family: Family, release: str) ->
 
 
 def require_one_python(names: Iterable[str]) -> None:
-    """Raises InvalidValue unless `names` hold one version of Python, or none."""
-    versions = sorted({match[1] for name in names if (match := _PYTHON.fullmatch(name))})
+    """Raises InvalidValue unless `names` hold one Python, in one version, or none."""
+    versions = sorted({match[1] or match[2] for name in names if (match := _PYTHON.fullmatch(name))})
     if len(versions) > 1:
         raise InvalidValue(
             what="the sets",
@@ -303,13 +305,9 @@ def read_description(own: Path | None = None) -> LayerDescription:
     if own is None:
         return _description(base, sets)
     over, own_sets = _read_directory(own)
-    scripts = own / SCRIPTS_FILE
-    of_the_stack = _OfTheStack(
-        _text_of(own / INSTRUCTIONS_FILE),
-        parse_effects(_text_of(scripts), str(scripts)),
-        _text_of(own / LIBRARIES_FILE),
-    )
+    of_the_stack = _of_the_stack(own)
     if not over.standard_sets:
+        over = msgspec.structs.replace(over, back_end=over.back_end or base.back_end)
         _kept((), over, str(own / LAYER_FILE))
         described = _description(over, own_sets, of_the_stack)
         _require_room(described, own)
@@ -367,6 +365,17 @@ class _OfTheStack:
 
 
 _NOTHING = _OfTheStack()
+
+
+def _of_the_stack(own: Path) -> _OfTheStack:
+    """What the directory `own` says. Two of its files are recorded as they are and read when a layer is verified: what
+    is wrong in them is told now, before a record has it."""
+    instructions, scripts, libraries = (own / name for name in (INSTRUCTIONS_FILE, SCRIPTS_FILE, LIBRARIES_FILE))
+    found = _OfTheStack(_text_of(instructions), parse_effects(_text_of(scripts), str(scripts)), _text_of(libraries))
+    for family in FAMILIES:
+        tuple(parse_choices(found.instructions, family, str(instructions)))
+    parse_elsewhere(found.libraries, str(libraries))
+    return found
 
 
 def _text_of(path: Path) -> str:

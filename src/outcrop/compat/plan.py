@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from outcrop.compat.debian.archive import Archive, read_release, suites_of
 from outcrop.compat.debian.package_mirror import PackageMirror
-from outcrop.compat.debian.resolve import Resolution, resolve
+from outcrop.compat.debian.resolve import resolve
 from outcrop.compat.family import Family
 from outcrop.compat.lock import Lock, LockedPackage, LockedWheel, lock_of
 from outcrop.compat.package_sets import (
@@ -23,9 +23,17 @@ from outcrop.compat.package_sets import (
 from outcrop.compat.wheels.index import fetch_wheel
 from outcrop.compat.wheels.needs import layer_python, require_python
 from outcrop.compat.wheels.wheel_file import read_wheel
+from outcrop.errors import InvalidValue
 from outcrop.progress import SILENT, Progress
 
 PLAN_FILE = "plan.txt"
+_SHOWN = 4
+_FIT_HINT = (
+    "name the directory of its stack with `--stack`, or make a lock of what is declared: `outcrop compat plan --lock`"
+)
+_RELEASE_HINT = (
+    'write `release = "bookworm"` or `release = "trixie"` in `compat/layer.toml`, or name it with `--release`'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,41 +109,58 @@ def plan_layer(
 ) -> LayerPlan:
     """The layer of `family` from Debian's packages, as the release stands at this time.
 
-    Wheels are fetched: what they need is in their files. Raises InvalidValue for sets that cannot be satisfied, and
-    what reading the release and the wheels raises."""
+    Wheels are fetched: what they need is in their files. Raises InvalidValue for sets that cannot be satisfied and
+    where no release is named, and what reading the release and the wheels raises."""
+    if not description.release:
+        raise InvalidValue(what="the layer", problem="names no release of Debian", hint=_RELEASE_HINT)
     sets = description.sets_for(family, asked_for)
     suites = description.suites or suites_of(description.release)
     metadata = read_release(archive, description.release, suites, family.debian, now, progress)
     excluded = [exclusion.name for exclusion in description.exclusions]
     wanted = wanted_names(sets, family, description.release)
     together = [one.packages for one in description.together]
-    whole = resolve(metadata.index, wanted, excluded, together, description.release)
+    shipping = wanted_names([one for one in sets if one.ships], family, description.release)
+    whole = resolve(metadata.index, shipping, excluded, together, description.release, wanted)
     require_one_python(whole.chosen)
-    shipped = _shipped(sets, family, description.release, whole)
     wheels = [_locked_wheel(archive.store, wheel) for _, wheel in sorted(wanted_wheels(sets, family).items())]
     names = [one.name for one in sets]
-    lock = lock_of(metadata, whole, family.name, names, shipped, wheels, excluded, together)
+    lock = lock_of(metadata, whole, family.name, names, whole.shipped, wheels, excluded, together)
     for wheel in wheels:
         require_python(wheel, layer_python(lock))
     return LayerPlan(family, sets, wanted, lock)
 
 
-def _shipped(sets: Iterable[PackageSet], family: Family, release: str, whole: Resolution) -> set[str]:
-    """The packages that some shipped set needs, directly or not, among those of the `whole` resolution."""
-    shipped = set(wanted_names([one for one in sets if one.ships], family, release))
-    only_for_building = set(whole.chosen) - shipped
-    # What is needed by a shipped package ships; needs are followed along the very choices of the whole.
-    open_names = list(shipped)
-    while open_names:
-        package = whole.chosen[open_names.pop()].package
-        for clause in package.needs:
-            for relation in clause:
-                for name in sorted(only_for_building):
-                    if whole.chosen[name].package.offers(relation):
-                        only_for_building.discard(name)
-                        shipped.add(name)
-                        open_names.append(name)
-    return shipped
+def require_fit(lock: Lock, description: LayerDescription, family: Family, asked_for: Iterable[str], what: str) -> None:
+    """Raises InvalidValue, which names the lock as `what`, unless it was made from the sets of `family`'s layer, and
+    has all that they name. The optional ones are those of the lock, and those that are `asked_for`."""
+    declared = {one.name for one in description.sets}
+    there = replace(description, release=lock.release)
+    sets = there.sets_for(family, {*asked_for, *(name for name in lock.sets if name in declared)})
+    shipped = {one.name for one in lock.packages if one.ships}
+    names = {one.name for one in lock.packages}
+    of_shipping = wanted_names([one for one in sets if one.ships], family, lock.release)
+    wheels = {one.sha256 for one in lock.wheels}
+    packages = (set(of_shipping) - shipped) | (set(wanted_names(sets, family, lock.release)) - names)
+    differences = (
+        _counted("lacks the set", [one.name for one in sets if one.name not in lock.sets]),
+        _counted("has the undeclared set", [name for name in lock.sets if name not in declared]),
+        _counted("lacks the package", packages),
+        _counted(
+            "lacks the wheel", [one.file for one in wanted_wheels(sets, family).values() if one.sha256 not in wheels]
+        ),
+    )
+    told = [one for one in differences if one]
+    if told:
+        raise InvalidValue(what=f"the lock {what}", problem=f"is of other sets: it {', '.join(told)}", hint=_FIT_HINT)
+
+
+def _counted(words: str, names: Collection[str]) -> str:
+    """Such as `lacks the packages bash, dash and 3 more`; empty without `names`."""
+    if not names:
+        return ""
+    shown = ", ".join(sorted(names)[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{words}{'s' if len(names) > 1 else ''} {shown}{more}"
 
 
 def _locked_wheel(mirror: PackageMirror, wheel: WantedWheel) -> LockedWheel:

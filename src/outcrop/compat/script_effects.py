@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from outcrop.compat.debian.scripts import Effect
+from outcrop.compat.declared_files import SCRIPTS_FILE, STANDARD_DIRECTORY
 from outcrop.compat.left_out import glob_pattern
-from outcrop.compat.package_sets import SCRIPTS_FILE, STANDARD_DIRECTORY, KnownEffect, parse_effects
+from outcrop.compat.package_sets import KnownEffect, parse_effects
 from outcrop.toml_text import read_text
 
 

@@ -157,13 +157,14 @@ class _Updater:
         left = {name for name, package in self.packages.items() if not package.ships}
         open_names = [name for name in self.changes if name not in left]
         while open_names:
-            clauses = _needs(self.packages[open_names.pop()])
-            wanted = [relation for clause in clauses for relation in clause]
-            needed = sorted(name for name in left if any(_offers(self.packages[name], relation) for relation in wanted))
-            for name in needed:
-                self.packages[name] = msgspec.structs.replace(self.packages[name], ships=True)
-            left.difference_update(needed)
-            open_names += needed
+            for clause in _needs(self.packages[open_names.pop()]):
+                giving = [
+                    name for relation in clause for name, one in sorted(self.packages.items()) if _offers(one, relation)
+                ]
+                if giving and left.issuperset(giving):
+                    self.packages[giving[0]] = msgspec.structs.replace(self.packages[giving[0]], ships=True)
+                    left.remove(giving[0])
+                    open_names.append(giving[0])
 
     def _is_satisfied(self, clause: Alternatives) -> bool:
         return any(self._gives(relation) for relation in clause)

@@ -50,13 +50,15 @@ def test_a_file_that_rotted_is_not_given_without_the_network(tmp_path: Path) -> 
     packages = PackageMirror(tmp_path)
     packages.keep(BODY)
     packages.place(DIGEST).write_bytes(b"rotten")
-    with pytest.raises(NotFound):
+    with pytest.raises(IntegrityError, match=f"p 1 .* is damaged: {packages.place(DIGEST)} has other bytes"):
         packages.fetch(DIGEST, URLS, "p 1")
 
 
 def test_without_the_network_a_missing_file_is_named_with_its_digest(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match=f"p 1.*{DIGEST}"):
+    with pytest.raises(NotFound, match=f"p 1.*{DIGEST}") as raised:
         PackageMirror(tmp_path).fetch(DIGEST, URLS, "p 1")
+    assert str(tmp_path) in raised.value.hint
+    assert "compat build --lock" in raised.value.hint
 
 
 def test_the_next_address_is_asked_where_one_lacks_the_file(tmp_path: Path) -> None:

@@ -55,6 +55,16 @@ def test_what_is_needed_comes_with_what_that_needs() -> None:
     assert resolution.chosen["a"].needed_by == ""
 
 
+def test_what_is_wanted_for_building_has_no_say_in_what_ships() -> None:
+    index = PackageIndex()
+    texts = [package("a", depends="awk, c"), package("mawk", provides="awk"), package("gawk", provides="awk")]
+    index.add("\n".join([*texts, package("c"), package("d", depends="c, e"), package("e")]), ARCHIVE)
+    resolution = resolve(index, ["a", "mawk"], for_building=["gawk", "d", "c"])
+    assert names(resolution) == ["a", "c", "d", "e", "gawk", "mawk"]
+    assert resolution.shipped == {"a", "c", "mawk"}
+    assert (resolution.path("c"), resolution.path("e")) == (("c",), ("d", "e"))
+
+
 def test_recommended_and_suggested_packages_do_not_come() -> None:
     texts = [package("a", recommends="b", suggests="c", enhances="d"), package("b"), package("c"), package("d")]
     assert names(resolved(texts, "a")) == ["a"]

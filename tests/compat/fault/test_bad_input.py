@@ -142,5 +142,9 @@ def test_a_prefix_too_long_for_a_script_is_told_and_the_old_layer_stays(scenario
     ended = scenario.run(*scenario.building, "--version", long, code=InvalidValue.exit_code)
     assert re.search(r"is too long: the first line of usr/bin/script would have 1\d\d bytes", told(ended))
     assert not (scenario.arena / "tree" / PLACE.replace("2026.06", long)).exists()
-    assert list((scenario.arena / "tree" / "versions" / long).rglob("outcrop-*")) == []
+    assert not (scenario.arena / "tree" / "versions" / long).exists()
     assert scenario.tree.exists()
+    elsewhere = scenario.arena / "new" / "tree"
+    building = [str(elsewhere) if word == str(scenario.arena / "tree") else word for word in scenario.building]
+    scenario.run(*building, "--version", long, code=InvalidValue.exit_code)
+    assert not elsewhere.parent.exists()

@@ -71,6 +71,19 @@ def test_what_is_wanted_is_there(tree: Path) -> None:
     assert wanted_packages(tree, LOCK, ["bash"]).number == 2
 
 
+def test_bytecode_without_its_source_is_told(tree: Path) -> None:
+    for name in ("here.cpython-311.pyc", "here.opt-1.cpython-311.pyc", "gone.cpython-311.pyc"):
+        place = tree / "usr/lib/python3" / "__pycache__" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    (tree / "usr/lib/python3/here.py").touch()
+    (tree / "usr/lib/python3/here.opt-1.py").touch()
+    found = problems(tree, "bash")
+    pyc = "usr/lib/python3/__pycache__/gone.cpython-311.pyc"
+    assert found[pyc] == "is bytecode whose source is not there"
+    assert not any("here.cpython" in path or "opt-1" in path for path, told in found.items() if "bytecode" in told)
+
+
 def test_a_wanted_package_that_does_not_ship_is_told(tree: Path) -> None:
     missing = "is named by a set, and the layer's lock does not have it"
     assert problems(tree, "bash", "gcc", "vim") == {"gcc": missing, "vim": missing}

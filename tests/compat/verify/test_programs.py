@@ -9,7 +9,7 @@ import pytest
 from outcrop.compat.family import family_named
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.sealed_root import SealedRoot
-from outcrop.compat.verify.programs import Answer, answers_in, judged, start_script
+from outcrop.compat.verify.programs import Answer, answers_in, judged, start_script, wanted_programs
 from outcrop.cvmfs.names import repository_name
 
 LAYOUT = LayerLayout(repository_name("software.example.org"), "2026.06", family_named("x86_64"))
@@ -112,3 +112,19 @@ def test_answers_come_back_whatever_they_are() -> None:
 
 def test_what_does_not_end_is_ended() -> None:
     assert '"$timeout" -k 5 60 /p/usr/bin/a --version </dev/null' in start_script("/p", ["usr/bin/a"])
+
+
+def test_two_pythons_are_one_too_many_whoever_made_them(tmp_path: Path) -> None:
+    programs = tmp_path / "usr/bin"
+    programs.mkdir(parents=True)
+    for name in ("python3.11", "pypy3"):
+        (programs / name).touch(0o755)
+    for name, target in (("python3", "python3.11"), ("pypy3.9", "pypy3")):
+        (programs / name).symlink_to(target)
+    found = wanted_programs(tmp_path, ["python3"]).findings
+    assert [(one.subject, one.problem) for one in found] == [
+        ("usr/bin/pypy3", "is another Python than usr/bin/python3.11")
+    ]
+    (programs / "python3.11").unlink()
+    (programs / "python3").unlink()
+    assert wanted_programs(tmp_path, ["pypy3"]).findings == ()

@@ -16,6 +16,10 @@ from outcrop.software.sources.download import Downloads, Fetcher
 from outcrop.whole_file import write_whole_file
 
 PARTIAL = ".partial"
+_FETCH_HINT = (
+    "`outcrop compat build --lock LOCK` fetches what a lock names, if a mirror of the release still has it; `--mirror` "
+    "names another directory of packages"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +48,16 @@ class PackageMirror:
     ) -> Path:
         """The file with this digest, from the mirror or else the first of `urls` that gives it.
 
-        Raises NotFound where it is not there and the network must not be asked, IntegrityError where all that was given
-        has another digest, NetworkError."""
+        Where the network must not be asked, raises NotFound for one that is not there and IntegrityError for one with
+        other bytes; else IntegrityError where all that was given has another digest, NetworkError."""
         place = self.place(sha256)
         if self.holds(sha256):
             return place
         if self.fetcher is None:
-            raise NotFound(
-                what=f"{what} (SHA-256 {sha256})",
-                hint=f"it is not in {self.directory}; fetch it once without `--offline`",
-            )
+            named = f"{what} (SHA-256 {sha256})"
+            if place.exists():
+                raise IntegrityError(what=named, problem=f"{place} has other bytes", hint=_FETCH_HINT)
+            raise NotFound(what=named, hint=f"it is not in {self.directory}; {_FETCH_HINT}")
         failures: list[IntegrityError | NetworkError] = []
         for url in urls:
             try:

@@ -27,10 +27,12 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What was chosen, by name, in the order of the names, and which declared exclusions anything asked for."""
+    """What was chosen, by name, in the order of the names, which declared exclusions anything asked for, and the names
+    of what is `shipped`: all but what is only there for building."""
 
     chosen: Mapping[str, Chosen]
     left_out: frozenset[str]
+    shipped: frozenset[str]
 
     def path(self, name: str) -> tuple[str, ...]:
         """How `name` came in: from a package that a set names to `name` itself."""
@@ -46,12 +48,16 @@ def resolve(
     excluded: Iterable[str] = (),
     together: Iterable[Collection[str]] = (),
     release: str = "the release",
+    for_building: Iterable[str] = (),
 ) -> Resolution:
     """All packages that `wanted` need, without the `excluded` ones. Those of one group of `together` may be in one
-    layer whatever they say of each other.
+    layer whatever they say of each other. What is wanted `for_building` comes after them, so that it has no say in what
+    ships.
 
     InvalidValue where something cannot be had, or two packages cannot stand each other."""
-    return _Resolver(index, frozenset(excluded), tuple(map(frozenset, together)), release).resolved(wanted)
+    return _Resolver(index, frozenset(excluded), tuple(map(frozenset, together)), release).resolved(
+        wanted, for_building
+    )
 
 
 class _Resolver:
@@ -67,7 +73,15 @@ class _Resolver:
         self._left_out: set[str] = set()
         self._open: deque[DebianPackage] = deque()
 
-    def resolved(self, wanted: Iterable[str]) -> Resolution:
+    def resolved(self, wanted: Iterable[str], for_building: Iterable[str]) -> Resolution:
+        self._take(wanted)
+        shipped = frozenset(self._chosen)
+        self._take(for_building)
+        self._check_conflicts()
+        return Resolution(dict(sorted(self._chosen.items())), frozenset(self._left_out), shipped)
+
+    def _take(self, wanted: Iterable[str]) -> None:
+        """Chooses the packages `wanted` and all that they need."""
         for name in wanted:
             package = self._index.package(name)
             if package is None:
@@ -81,11 +95,11 @@ class _Resolver:
             package = self._open.popleft()
             for clause in package.needs:
                 self._satisfy(package, clause)
-        self._check_conflicts()
-        return Resolution(dict(sorted(self._chosen.items())), frozenset(self._left_out))
 
     def _choose(self, package: DebianPackage, needed_by: str) -> None:
         if package.name in self._chosen:
+            if not needed_by:
+                self._chosen[package.name] = Chosen(package, "")
             return
         self._chosen[package.name] = Chosen(package, needed_by)
         for given in (Relation(package.name), *package.provides):

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from outcrop.compat.build import BuildPlace, BuiltLayer, prepare_place
+from outcrop.compat.build import BuildPlace, BuiltLayer, prepared_place
 from outcrop.compat.changelog import UNTOLD, Occasion
 from outcrop.compat.debian.package_mirror import PackageMirror
 from outcrop.compat.exchange import move_into_place
@@ -57,9 +57,8 @@ def build_prefix(
             problem=f"cannot be built on {platform.machine()}: Gentoo Prefix runs what it builds",
             hint="build on such a machine, or with the back end `debian`",
         )
-    prepare_place(place)
-    occasion = following(occasion, place.tree)
-    with open_workplace(workplace_of(place.tree)) as work:
+    with prepared_place(place), open_workplace(workplace_of(place.tree)) as work:
+        occasion = following(occasion, place.tree)
         further = ways_out(description.gentoo.mirrors, environment)
         commands = Commands(place.layout, work, not lock.source_archives, further)
         build = PrefixBuild(place.layout, description, lock, work, mirror, commands, progress)

@@ -23,9 +23,9 @@ from enum import Enum, auto
 
 import msgspec
 
+from outcrop.compat.declared_files import INSTRUCTIONS_FILE, STANDARD_DIRECTORY
 from outcrop.compat.family import Family
 from outcrop.compat.left_out import glob_pattern
-from outcrop.compat.package_sets import INSTRUCTIONS_FILE, STANDARD_DIRECTORY
 from outcrop.errors import FormatError
 from outcrop.toml_text import decoded, read_text
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from outcrop.compat.declared_files import LIBRARIES_FILE, STANDARD_DIRECTORY
 from outcrop.compat.left_out import glob_pattern
-from outcrop.compat.package_sets import LIBRARIES_FILE, STANDARD_DIRECTORY
 from outcrop.errors import FormatError
 from outcrop.toml_text import decoded, read_text
 

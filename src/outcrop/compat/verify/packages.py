@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,8 @@ from outcrop.compat.record import require_record
 from outcrop.compat.redirection import VARIANT
 from outcrop.compat.verify.report import Checked, Finding, checked
 from outcrop.errors import storage_error
+
+_BYTECODE = re.compile(r"(.*/)?__pycache__/([^/]+)\.[a-z]+-\d+(?:\.opt-\w+)?\.pyc")
 
 
 def wanted_packages(tree: Path, lock: Lock, wanted: Iterable[str], undeclared: Iterable[str] = ()) -> Checked:
@@ -94,6 +97,8 @@ def _differences(tree: Path, owners: Owners) -> Iterator[Finding]:
     for path in sorted(_files(tree)):
         if path not in owners.by_path and not GENERATED.fullmatch(path):
             yield Finding(path, "is from no package, and is nothing that finishing a layer makes")
+        elif (bytecode := _BYTECODE.fullmatch(path)) and not (tree / f"{bytecode[1]}{bytecode[2]}.py").exists():
+            yield Finding(path, "is bytecode whose source is not there")
 
 
 def _files(tree: Path) -> Iterator[str]:

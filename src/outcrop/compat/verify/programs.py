@@ -56,7 +56,8 @@ _MISSES = re.compile(
 )
 """What Python, Perl, Lua, the loader and shells say when something is not there that they need."""
 
-_PYTHON = re.compile(r"python\d+\.\d+")
+_PYTHON = re.compile(r"python\d+\.\d+|pypy\d*(?:\.\d+)?")
+"""Names of interpreters; some are links to others."""
 
 _ERRS = "Traceback (most recent call last)"
 _NO_FILE = re.compile(r"(?P<path>/[^\s'\"]+)['\"]?: No such file or directory")
@@ -96,9 +97,17 @@ def wanted_programs(tree: Path, names: Iterable[str]) -> Checked:
     there = programs_in(tree)
     wanted = sorted(set(names))
     findings = [Finding(name, "is named by a set, and is not there") for name in wanted if name not in there]
-    pythons = sorted(path for name, path in there.items() if _PYTHON.fullmatch(name))
+    named = sorted((path for name, path in there.items() if _PYTHON.fullmatch(name)), key=_cpython_first)
+    places: dict[Path, str] = {}
+    for path in named:
+        places.setdefault((tree / path).resolve(), path)
+    pythons = list(places.values())
     findings += [Finding(path, f"is another Python than {pythons[0]}") for path in pythons[1:]]
     return checked(len(wanted), findings)
+
+
+def _cpython_first(path: str) -> tuple[bool, str]:
+    return "/python" not in path, path
 
 
 def start_script(prefix: str, paths: Iterable[str], timeout: str = "") -> str:
