@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from outcrop.compat.relocate.elf_image import ElfImage
 from outcrop.compat.relocate.libc import LOCALES, conversions, mend_libc
 from outcrop.compat.relocate.path_rules import PathRules
-from outcrop.compat.relocate.riscv64 import load_immediate, pair_to
+from outcrop.compat.relocate.riscv64 import load_immediate
 from outcrop.compat.relocate.strings_of_elf import re_point
 from outcrop.errors import FormatError
 from tests.compat.relocate.small_elf import CODE, TEXTS, elf
+from tests.compat.relocate.small_riscv64 import pair_to
 from tests.compat.relocate.test_riscv64 import formed, short_number
 
 X86_64, AARCH64, RISCV64 = 62, 183, 243

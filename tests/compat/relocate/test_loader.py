@@ -13,18 +13,25 @@ from hypothesis import strategies as st
 from outcrop.compat.relocate.elf_image import ElfImage
 from outcrop.compat.relocate.loader import has_trusted_directories, move_loader, move_trusted_directories
 from outcrop.errors import FormatError
+from tests.compat.relocate.made_loader import (
+    CACHE,
+    LONGEST_AT,
+    PRELOAD,
+    VARIABLES_SIZE,
+    assert_led_nowhere,
+    block_of,
+    lengths_of,
+    new_directories,
+    old_directories,
+    texts_from,
+)
 from tests.compat.relocate.small_elf import CODE, TEXTS, VARIABLES, elf
 
 X86_64 = 62
 TRIPLET = "x86_64-linux-gnu"
-OLD = (b"/lib/x86_64-linux-gnu/", b"/usr/lib/x86_64-linux-gnu/", b"/lib/", b"/usr/lib/")
-BLOCK = b"\0".join(OLD) + b"\0"
-LENGTHS = struct.pack("<4Q", *map(len, OLD))
-PREFIX = b"/cvmfs/software.example.org/versions/2026.06/compat/linux/x86_64"
-NEW = tuple(f"{PREFIX.decode()}{place}" for place in ("/lib/override", "/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib"))
-CACHE, PRELOAD = b"/etc/ld.so.cache", b"/etc/ld.so.preload"
+OLD, NEW = old_directories(TRIPLET), new_directories("x86_64")
+BLOCK, LENGTHS = block_of(OLD), lengths_of(OLD)
 SUBDIRECTORIES = b"x86-64-v4:x86-64-v3:x86-64-v2"
-LONGEST_AT = VARIABLES + 0x40
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Made:
     first_lengths: int = 1
     longest_at: int = LONGEST_AT
     told: int = 1
+    told_from: int = 0
     told_length: int = len(OLD[0])
     further: Callable[[Code, Made], None] = lambda code, made: None
     machine: int = X86_64
@@ -78,9 +86,9 @@ class Made:
         code.text += b"\x90" * 200
         for _ in range(self.told):
             code.text += b"\xb9" + struct.pack("<i", self.told_length)
-            code.lea(self.told_at)
+            code.lea(self.told_at + self.told_from)
         self.further(code, self)
-        return ElfImage(elf(self.machine, code.text, texts, variables=0x100))
+        return ElfImage(elf(self.machine, code.text, texts, variables=VARIABLES_SIZE))
 
 
 class Code:
@@ -118,8 +126,7 @@ def test_all_that_speaks_of_the_directories_speaks_of_the_new_ones(made: Made) -
     first, second, *starts, told = led_to(image)
     assert image.string(image.offset(first)) == NEW[0].encode() + b"/"
     assert image.string(image.offset(second)) == NEW[1].encode() + b"/"
-    place = image.offset(first)
-    assert image.data[place:].split(b"\0")[:4] == [f"{path}/".encode() for path in NEW]
+    assert texts_from(image, first, 4) == [f"{path}/".encode() for path in NEW]
     # A comparison with the end of the lengths is none with the beginning of the directories, which have one address.
     assert starts == [first, first] + [made.directories_at] * made.ends
     assert told == first
@@ -129,12 +136,7 @@ def test_all_that_speaks_of_the_directories_speaks_of_the_new_ones(made: Made) -
     assert data.count(b"\x48\xc7\x40\x20" + struct.pack("<i", length)) == 1
     assert data.count(struct.pack("<i", longest), CODE, TEXTS) == 1
     assert data.count(b"\xb9" + struct.pack("<i", length)) == 1
-    # Neither an index of libraries nor what is loaded before all others: paths below a device, which can never be.
-    for path in (CACHE, PRELOAD):
-        place = before.index(path)
-        assert data[place : place + len(path) + 1].startswith(b"/dev/null/")
-        assert data[place + len(path)] == 0
-        assert path not in data
+    assert_led_nowhere(before, data)
     # Nothing behind the variables, which kernels before 6.7 would not clear, and no other byte has moved.
     assert len(image.finished()) == len(before)
     assert image.data[VARIABLES:] == before[VARIABLES:]
@@ -169,9 +171,10 @@ def _into_the_middle(code: Code, made: Made) -> None:
         (Made(first_lengths=0), "first length was found 0 times"),
         (Made(first_lengths=2), "first length was found 2 times"),
         (Made(longest_at=VARIABLES), "longest length was found 0 times"),
-        (Made(longest_at=VARIABLES + 0x100), "longest length was found 0 times"),
+        (Made(longest_at=VARIABLES + VARIABLES_SIZE), "longest length was found 0 times"),
         (Made(told=0), "diagnostics was found 0 times"),
         (Made(told=2), "diagnostics was found 2 times"),
+        (Made(told_from=len(OLD[0]) + 1), "diagnostics is not as the source says"),
         (Made(told_length=7), "told first length was found 0 times"),
         (Made(cache=b"\0/etc/ld.so.other\0"), "ld.so.cache was found 0 times"),
         (Made(preload=b"\0" + CACHE + b"\0" + PRELOAD + b"\0"), "ld.so.cache was found 2 times"),
@@ -224,7 +227,6 @@ def test_any_four_directories_are_trusted(new: list[str]) -> None:
     image = replace(Made(), ends=2).image()
     image.in_padding = True
     move_trusted_directories(image, TRIPLET, new)
-    place = image.offset(led_to(image)[0])
-    assert image.data[place:].split(b"\0")[:4] == [f"{path}/".encode() for path in new]
+    assert texts_from(image, led_to(image)[0], 4) == [f"{path}/".encode() for path in new]
     assert struct.unpack_from("<4Q", image.data, TEXTS) == tuple(len(path) + 1 for path in new)
     ElfImage(image.finished())

@@ -10,18 +10,20 @@ from outcrop.compat.relocate.elf_image import ElfImage
 from outcrop.compat.relocate.reference import Reference
 from outcrop.compat.relocate.riscv64 import (
     jump,
+    keeps,
     load_immediate,
     mend_length,
     numbers_set_short,
-    pair_to,
     references_in_code,
+    register_set,
     set_with_length,
 )
 from tests.compat.relocate.small_elf import CODE, TEXTS, elf
+from tests.compat.relocate.small_riscv64 import pair_to
 
 RISCV64 = 243
 PATH = b"/etc/first/path"
-A0, A1 = 10, 11
+A0, A1, A5 = 10, 11, 15
 RET = b"\x82\x80"
 LOAD = 0x00053583  # ld a1, 0(a0)
 
@@ -95,6 +97,67 @@ def test_a_text_taken_apart_is_refused(use: bytes) -> None:
 def test_a_load_from_what_came_later_is_no_harm() -> None:
     image = image_of(pair_to(A0, CODE, TEXTS), struct.pack("<II", load_immediate(A0, 0), LOAD), RET)
     assert found(image)[0].redirect(image.place_string(b"/new" + PATH))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [0x0005B507, 0x02B57553, 0x62B57543, 0xD2058553, 0x2188, 0x2522],
+    ids=["fld fa0", "fadd.d fa0", "fmadd.d fa0", "fcvt.d.w fa0", "c.fld fa0", "c.fldsp fa0"],
+)
+def test_a_register_for_fractions_is_another_one(other: int) -> None:
+    between = struct.pack("<I" if other & 3 == 3 else "<H", other)
+    image = image_of(pair_to(A0, CODE, TEXTS), between, struct.pack("<I", LOAD), RET)
+    assert not found(image)[0].redirect(image.place_string(b"/new" + PATH))
+
+
+SETTING_A5 = """
+    lbu:54783 addi:150793 auipc:1797 addiw:15079b amoadd.w:e527af and:e577b3 lui:123457b7 subw:40e507bb jalr:8507e7
+    jal:8007ef csrr:3027f3 feq.d:a2b527d3 fcvt.w.d:c20517d3 fmv.x.d:e20507d3 c.addi4spn:3c c.lw:411c c.ld:611c
+    c.addi:785 c.addiw:2785 c.li:4785 c.lui:6785 c.srli:8385 c.and:8ff9 c.slli:786 c.ldsp:67a2 c.mv:87ba c.add:97ba
+    c.sub:8f99
+"""
+SETTING_NONE = """
+    sd:e537a3 fsd:e537a7 beq:b50f63 fence:230000f fadd.d:2b577d3 fmadd.d:62b577c3 fcvt.d.w:d20507d3 fmv.d.x:f20507d3
+    c.fld:211c c.sd:e11c c.j:a839 c.beqz:cf99 c.fldsp:27a2 c.sdsp:e43e c.nop:1 fld:853787
+"""
+"""Instructions as binutils makes them, of a5 or fa5 where they have one."""
+
+
+@pytest.mark.parametrize(("words", "register"), [(SETTING_A5, A5), (SETTING_NONE, 0)], ids=["a5", "none"])
+def test_the_register_that_an_instruction_sets_is_known(words: str, register: int) -> None:
+    pairs = [word.split(":") for word in words.split()]
+    assert [name for name, word in pairs if register_set(int(word, 16)) != register] == []
+
+
+@pytest.mark.parametrize(
+    ("between", "kept"),
+    [
+        (struct.pack("<I", load_immediate(A0, 1)), True),
+        (struct.pack("<I", load_immediate(A1, 1)), False),
+        (short_number(A0, 1), True),
+        (short_number(A1, 1), False),
+        (struct.pack("<I", jump(4)), False),
+        (RET, False),
+    ],
+    ids=["addi a0", "addi a1", "c.li a0", "c.li a1", "jal", "ret"],
+)
+def test_a_register_is_kept_where_control_goes_straight_on(between: bytes, kept: bool) -> None:
+    image = image_of(short_number(A1, 3), between, RET, RET)
+    assert keeps(image, A1, CODE + 2, CODE + 2 + len(between)) == kept
+    # No instruction begins in the middle of another, nor before the first.
+    assert not keeps(image, A1, CODE + 2, CODE + 1 + len(between))
+    assert not keeps(image, A1, CODE + 2, CODE)
+
+
+def test_an_address_is_formed_elsewhere_in_the_same_register() -> None:
+    first, second = struct.unpack("<II", pair_to(A1, CODE + 2, TEXTS))
+    second = second & ~(31 << 7) | A0 << 7  # addi a0, a1, …
+    image = image_of(short_number(A1, 16), struct.pack("<II", first, second), RET)
+    new = image.place_string(b"/new" + PATH)
+    set_with_length(image, found(image)[0], new, TEXTS, A5, 91)
+    assert formed(image, TEXTS) == new
+    code = struct.unpack("<II", image.in_memory(TEXTS, 8))
+    assert [register_set(word) for word in code] == [A1, A0]
 
 
 def test_an_address_is_formed_with_its_length_elsewhere() -> None:

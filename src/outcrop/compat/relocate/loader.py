@@ -161,6 +161,7 @@ def _x86_64(image: ElfImage, arrays: Arrays, address: int, new: Sequence[bytes])
         redirect(one, address)
     redirect(second, address + len(new[0]) + 1)
     diagnostics = only(references(image, arrays.told), "diagnostics")
+    require(diagnostics.target == arrays.diagnostics, "diagnostics")
     before = diagnostics.offset - _NEAR
     _set_number(image, before, _NEAR, rb"(?:\x41)?[\xb8-\xbf]", len(arrays.old[0]), len(new[0]), "told first length")
     redirect(diagnostics, address)

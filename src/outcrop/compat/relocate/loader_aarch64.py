@@ -45,6 +45,7 @@ def move_directories(image: ElfImage, arrays: Arrays, address: int, new: Sequenc
     first = only(_first_lengths(code, begin, len(arrays.old[0])), "first length")
     longest = only(_stored_in(code, begin, arrays.longest, unset_data(image)), "longest length")
     told = only(references(image, arrays.told), "diagnostics")
+    require(told.target == arrays.diagnostics, "diagnostics")
     begin = (told.offset - code.offset) // 4
     told_first = only(_numbers(code, begin, _DIAGNOSTICS_REACH, len(arrays.old[0])), "told first length")
     for one in starts:
@@ -62,11 +63,19 @@ def _numbers(code: Code, begin: int, reach: int, number: int) -> Iterator[int]:
             yield index
 
 
+def _stores_of(code: Code, index: int) -> Iterator[int]:
+    """Instructions behind `index` that surely find in its register what it has put there, and may store it."""
+    register = code.words[index] & 31
+    for later in range(index + 1, min(index + _STORE_REACH, len(code))):
+        if set(code.setters(later, register)) == {index}:
+            yield later
+
+
 def _first_lengths(code: Code, begin: int, number: int) -> Iterator[int]:
     """Those that put `number` into a register which is then stored as a directory's length, 32 bytes from its base."""
     for index in _numbers(code, begin, _FIRST_REACH, number):
         register = code.words[index] & 31
-        for later in range(index + 1, index + _STORE_REACH):
+        for later in _stores_of(code, index):
             word = code.words[later]
             single = word & 0xFFFFFC1F == 0xF9001000 | register  # str register, [base, #32]
             pair = word & 0xFFFFFC00 == 0xA9018000 | register << 10  # stp other, register, [base, #24]
@@ -79,11 +88,11 @@ def _stored_in(code: Code, begin: int, number: int, variables: range) -> Iterato
     """Those that put `number` into a register which is then stored in one of the `variables`."""
     for index in _numbers(code, begin, _LONGEST_REACH, number):
         register = code.words[index] & 31
-        for later in range(index + 1, index + _STORE_REACH):
+        for later in _stores_of(code, index):
             word = code.words[later]
             if word & 0xFFC0001F != 0xF9000000 | register:  # str register, [base, #offset]
                 continue
             places = code.values(later, word >> 5 & 31)
-            if all(place is not None and place + 8 * (word >> 10 & 0xFFF) in variables for place in places):
+            if places and all(place is not None and place + 8 * (word >> 10 & 0xFFF) in variables for place in places):
                 yield index
                 break

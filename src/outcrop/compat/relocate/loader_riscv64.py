@@ -16,17 +16,17 @@ from collections.abc import Iterator, Sequence
 from outcrop.compat.relocate.elf_image import ElfImage
 from outcrop.compat.relocate.loader_arrays import Arrays, code_of, only, redirect, require, unset_data
 from outcrop.compat.relocate.reference import Reference
-from outcrop.compat.relocate.riscv64 import jump, load_immediate, numbers_set_short, pair_to
+from outcrop.compat.relocate.riscv64 import jump, keeps, load_immediate, numbers_set_short, with_distance
 from outcrop.compat.relocate.string_references import references
 
 _WORD = struct.Struct("<I")
+_PAIR = struct.Struct("<II")
 _HALF = struct.Struct("<H")
 _NEAR_SECOND = 80
 """Bytes of code within which `_dl_init_paths` forms the addresses of the first and of the second directory."""
 _LONGEST_REACH, _STORE_REACH = 200, 32
 """Bytes of code behind the first reference, and behind a number, in which it is and is stored: twice what is seen."""
 _LONGEST = 4096
-_PAIR_BYTES = 8
 _NOP, _SHORT_NOP = 0x13, 0x0001
 _TOLD = b"(a layer's own)"
 
@@ -56,15 +56,16 @@ def move_directories(image: ElfImage, arrays: Arrays, address: int, new: Sequenc
 
 def _move_first(image: ElfImage, arrays: Arrays, init: Reference, address: int, length: int) -> None:
     """Lets new code in place of the old directories form the first directory's address and set its length."""
-    behind = init.offset + _PAIR_BYTES
+    behind = init.offset + _PAIR.size
     register = only((one for place, one in numbers_set_short(image, behind, 2, len(arrays.old[0]))), "first length")
-    stores = (_WORD.unpack_from(image.data, place)[0] for place in range(behind + 2, behind + _STORE_REACH, 2))
+    kept = (one for one in range(behind + 2, behind + _STORE_REACH, 2) if keeps(image, register, behind + 2, one))
+    stores = (_WORD.unpack_from(image.data, place)[0] for place in kept)
     only((word for word in stores if word & 0xFFF07FFF == 0x02003023 | register << 20), "first length's place")
     at, cave = address_in_code(image, init.offset), arrays.directories
-    (first,) = _WORD.unpack_from(image.data, init.offset)
-    code = pair_to(first >> 7 & 31, cave, address)
+    first, second = _PAIR.unpack_from(image.data, init.offset)
+    code = with_distance(first, second, address - cave)
     code += _WORD.pack(load_immediate(register, length))
-    code += _WORD.pack(jump(at + _PAIR_BYTES + 2 - cave - len(code)))
+    code += _WORD.pack(jump(at + _PAIR.size + 2 - cave - len(code)))
     require(len(code) <= arrays.bytes, "room for new code")
     offset = image.offset(cave)
     image.data[offset : offset + arrays.bytes] = code.ljust(arrays.bytes, b"\0")
@@ -81,13 +82,15 @@ def _stored_in(image: ElfImage, begin: int, number: int) -> Iterator[int]:
     variables = unset_data(image)
     for place, register in numbers_set_short(image, begin, _LONGEST_REACH, number):
         for later in range(place + 2, place + _STORE_REACH, 2):
-            first, store = struct.unpack_from("<II", image.data, later)
+            first, store = _PAIR.unpack_from(image.data, later)
             base = first >> 7 & 31
             if (
                 first & 0x7F != 0x17
                 or store & 0x707F != 0x3023
                 or store >> 15 & 31 != base
                 or store >> 20 & 31 != register
+                or base == register
+                or not keeps(image, register, place + 2, later)
             ):
                 continue
             upper = (first & 0xFFFFF000) - (1 << 32 if first >> 31 else 0)

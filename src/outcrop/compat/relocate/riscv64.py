@@ -61,7 +61,7 @@ def _pair(image: ElfImage, segment: Segment, place: int, target: int) -> Referen
         if not _is_near(new - address) or _has_short_length(image, offset, length) or _is_taken_apart(image, offset):
             return False
         first, second = _PAIR.unpack_from(image.data, offset)
-        image.data[offset : offset + _PAIR.size] = _with_distance(first, second, new - address)
+        image.data[offset : offset + _PAIR.size] = with_distance(first, second, new - address)
         return True
 
     return Reference(offset, target, redirect)
@@ -93,32 +93,56 @@ def _is_taken_apart(image: ElfImage, offset: int) -> bool:
     for place in _straight_on(image, offset + _PAIR.size, offset + _PAIR.size + _USE_REACH):
         (word,) = _WORD.unpack_from(image.data, place)
         if word & 3 != 3:
-            base, destination, counts = _short_registers(word)
-            if register in (base, counts):
+            if register in _short_uses(word):
                 return True
-        else:
+        elif word >> 15 & 31 == register:
             operation, kind, number = word & 0x7F, word >> 12 & 7, word >> 20
-            destination = 0 if operation in (0x23, 0x27) else word >> 7 & 31
-            if word >> 15 & 31 == register:
-                if operation == 0x07 or (operation == 0x03 and (kind not in (0, 4) or number)):
-                    return True
-                if operation == _ADDI and kind == 0 and number:
-                    return True
-        if destination == register:
+            if operation == 0x07 or (operation == 0x03 and (kind not in (0, 4) or number)):
+                return True
+            if operation == _ADDI and kind == 0 and number:
+                return True
+        if register_set(word) == register:
             return False
     return False
 
 
-def _short_registers(word: int) -> tuple[int, int, int]:
-    """Of an instruction of two bytes: the register that it loads from, the one it sets, the one it counts on; 0 for
-    none."""
+def _short_uses(word: int) -> tuple[int, int]:
+    """Of an instruction of two bytes: the register that it loads from and the one that it counts on; 0 for none."""
     quadrant, kind = word & 3, word >> 13 & 7
-    full = word >> 7 & 31
-    if quadrant == 0:
-        return (8 + (word >> 7 & 7), 8 + (word >> 2 & 7), 0) if kind in (1, 2, 3) else (0, 0, 0)
-    if quadrant == 1:
-        return 0, full if kind in (1, 2, 3) else 0, full if kind == 0 else 0
-    return 0, full if kind in (0, 1, 2, 3, 4) else 0, 0
+    loads_from = 8 + (word >> 7 & 7) if quadrant == 0 and kind in (1, 2, 3) else 0
+    return loads_from, word >> 7 & 31 if quadrant == 1 and kind == 0 else 0
+
+
+_SETTING = frozenset((0x03, 0x13, 0x17, 0x1B, 0x2F, 0x33, 0x37, 0x3B, 0x67, 0x6F, 0x73))
+"""What instructions of four bytes do that set a register, but for some of those on fractions."""
+_FROM_FRACTIONS = frozenset((0x14, 0x18, 0x1C))
+"""Comparisons, conversions to whole numbers, moves."""
+
+
+def register_set(word: int) -> int:
+    """The register that an instruction of two or four bytes sets; 0 for none. One for fractions is none."""
+    register, quadrant, kind = word >> 7 & 31, word & 3, word >> 13 & 7
+    if quadrant == 3:
+        operation = word & 0x7F
+        sets = operation in _SETTING or (operation == 0x53 and word >> 27 in _FROM_FRACTIONS)
+    elif quadrant == 0:
+        register, sets = 8 + (word >> 2 & 7), kind in (0, 2, 3)
+    elif quadrant == 1:
+        register, sets = 8 + (register & 7) if kind == 4 else register, kind <= 4
+    else:
+        sets = kind in (0, 2, 3, 4)
+    return register if sets else 0
+
+
+def keeps(image: ElfImage, register: int, begin: int, end: int) -> bool:
+    """Whether control goes straight from the instruction at the offset `begin` to the one at `end`, and no other before
+    that sets `register`."""
+    for place in _straight_on(image, begin, end + 2):
+        if place == end:
+            return True
+        if register_set(_WORD.unpack_from(image.data, place)[0]) == register:
+            return False
+    return False
 
 
 def _straight_on(image: ElfImage, begin: int, end: int) -> Iterator[int]:
@@ -141,15 +165,10 @@ def _is_near(distance: int) -> bool:
     return -(1 << 31) <= distance + 0x800 < 1 << 31
 
 
-def _with_distance(first: int, second: int, distance: int) -> bytes:
+def with_distance(first: int, second: int, distance: int) -> bytes:
     """The pair `first` and `second`, counting `distance` from the place of the first."""
     upper = distance + 0x800 & 0xFFFFF000
     return _PAIR.pack(first & 0xFFF | upper, second & 0xFFFFF | (distance & 0xFFF) << 20)
-
-
-def pair_to(register: int, place: int, address: int) -> bytes:
-    """`auipc` at `place` and `addi`, which form `address` in `register`."""
-    return _with_distance(register << 7 | _AUIPC, register << 15 | register << 7 | _ADDI, address - place)
 
 
 def load_immediate(register: int, number: int) -> int:
@@ -184,8 +203,8 @@ def set_with_length(image: ElfImage, pair: Reference, address: int, cave: int, r
     holds, and set `register` to `length`; the pair becomes a jump there. FormatError where that is too far."""
     segment = next(one for one in image.loaded if one.offset <= pair.offset < one.offset + one.size)
     place = pair.offset - segment.offset + segment.address
-    first, _ = _PAIR.unpack_from(image.data, pair.offset)
-    code = pair_to(first >> 7 & 31, cave, address)
+    first, second = _PAIR.unpack_from(image.data, pair.offset)
+    code = with_distance(first, second, address - cave)
     code += _PAIR.pack(load_immediate(register, length), jump(place + _PAIR.size - cave - CAVE_BYTES + 4))
     offset = image.offset(cave)
     image.data[offset : offset + len(code)] = code
