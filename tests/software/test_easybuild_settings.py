@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from outcrop.software.easybuild_settings import (
@@ -35,6 +37,20 @@ def test_every_setting_reaches_easybuild() -> None:
     assert variables["EASYBUILD_PARALLEL"] == "3"
     assert variables["EASYBUILD_RPATH"] == "1"
     assert variables["OUTCROP_BUILD_EVENTS"] == "/tmp/events"
+
+
+def test_no_run_path_leads_into_a_layer() -> None:
+    assert "EASYBUILD_RPATH_FILTER" not in build_variables(settings())
+    prefix = "/cvmfs/software.example.org/versions/2026.06/compat/linux/x86_64"
+    variables = build_variables(replace(settings(), sysroot=PurePosixPath(prefix)))
+    assert variables["EASYBUILD_SYSROOT"] == prefix
+    # EasyBuild joins them in this way.
+    left_out = re.compile("|".join(variables["EASYBUILD_RPATH_FILTER"].split(",")))
+    for place in ("/lib64", "/usr/lib", f"{prefix}/usr/lib/x86_64-linux-gnu", f"{prefix}/lib/override"):
+        assert left_out.match(place)
+    assert not left_out.match(
+        "/cvmfs/software.example.org/versions/2026.06/software/linux/x86_64/generic/software/a/lib"
+    )
 
 
 def test_own_easyconfigs_come_before_those_of_easybuild() -> None:

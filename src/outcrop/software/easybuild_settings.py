@@ -7,6 +7,7 @@ Names and meanings: EasyBuild documentation, "Overview of configuration options"
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,9 @@ DEPENDENCY_SEPARATOR = ","
 
 DEFAULTS_FOLLOW = ":"
 """A list of paths that ends in this goes on with EasyBuild's own default."""
+
+_OF_THE_SYSTEM = ("/lib.*", "/usr.*")
+"""What EasyBuild leaves out of run paths by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,8 @@ def build_variables(settings: BuildSettings) -> dict[str, str]:
     variables = {f"EASYBUILD_{name}": value for name, value in options.items()}
     if settings.sysroot is not None:
         variables["EASYBUILD_SYSROOT"] = str(settings.sysroot)
+        # The layer's loader looks in the site's directories first, then in the layer's: no run path may come before.
+        variables["EASYBUILD_RPATH_FILTER"] = ",".join((*_OF_THE_SYSTEM, f"{re.escape(str(settings.sysroot))}/.*"))
     variables[EVENTS_VARIABLE] = str(settings.events)
     variables[REPROD_VARIABLE] = str(settings.reprod)
     return variables
