@@ -14,7 +14,7 @@ from outcrop.compat.finish import add_redirections
 from outcrop.compat.layout import LayerLayout
 from outcrop.compat.lock import render_lock
 from outcrop.compat.package_sets import read_description
-from outcrop.compat.record import REDIRECTIONS_FILE, BuildLog, digests, write_record
+from outcrop.compat.record import REDIRECTIONS_FILE, BuildLog, digests, layer_digest, write_record
 from outcrop.compat.redirection import VariantLink
 from outcrop.compat.unpack import merged_path
 from outcrop.compat.verify.contents import links, recorded_files
@@ -81,6 +81,24 @@ def test_nothing_else_may_differ(layer: Path) -> None:
     assert told(tree).keys() == {"etc/hosts", "etc/more", "var/accounts", "usr/lib/file"}
     different = {path for path in digests(layer) | digests(tree) if stored(tree).get(path) != stored(layer).get(path)}
     assert different == told(tree).keys()
+
+
+def test_what_a_publisher_puts_there_is_no_part_of_a_layer(layer: Path) -> None:
+    tree = delivered(layer)
+    for name in (".cvmfscatalog", ".cvmfsautocatalog"):
+        (tree / "usr/lib" / name).touch()
+    assert told(tree) == {}
+    assert stored(tree) == stored(layer)
+    assert layer_digest(tree, stored(tree)) == layer_digest(layer)
+
+
+def test_what_is_called_like_a_publishers_file_and_is_none_is_told(layer: Path) -> None:
+    tree = delivered(layer)
+    (tree / ".cvmfsautocatalog").touch()
+    (tree / "usr/.cvmfscatalog").write_text("contents")
+    (tree / "usr/lib/.cvmfsautocatalog").symlink_to("file")
+    assert told(tree).keys() == {".cvmfsautocatalog", "usr/.cvmfscatalog"}
+    assert "usr/lib/.cvmfsautocatalog" in stored(tree)
 
 
 @pytest.mark.parametrize(

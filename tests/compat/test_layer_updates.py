@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -194,6 +195,29 @@ def test_the_only_layer_that_was_deleted_comes_back(publisher: Publisher, archiv
     would = publisher("compat", "rollback", PRODUCTION, "2026.06", "--dry-run")
     assert "would become" in would.stderr
     assert publisher("compat", "rollback", PRODUCTION, "2026.06").stdout.strip() == only
+
+
+def test_a_layer_whose_catalogs_the_publisher_split_is_the_one_that_was_built(
+    publisher: Publisher, archives: dict[str, str]
+) -> None:
+    """Splitting puts files into directories, by size and by the owner's rules; a whole layer has entries enough."""
+    (publisher.place / "rules").mkdir()
+    (publisher.place / "rules" / ".cvmfsdirtab").write_text(f"/{PLACE}/usr/bin\n")
+    for name in (TESTS, PRODUCTION):
+        settings = publisher.place / "data" / f"{name}.toml"
+        text = settings.read_text()
+        for key, value in (("maximum_catalog_entries", 10), ("minimum_catalog_entries", 3)):
+            text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
+        settings.write_text(text)
+        publisher("repo", "ingest", name, str(publisher.place / "rules"), "--at", "/")
+    before = publisher.published(archives["old"])
+    found = publisher("find", "--all", PRODUCTION, f"/{PLACE}").stdout.split()
+    assert f"/{PLACE}/usr/bin/.cvmfscatalog" in found
+    assert any(path.endswith("/.cvmfsautocatalog") for path in found)
+
+    digest = publisher.published(archives["mended"])
+    assert digest != before
+    assert publisher("compat", "rollback", PRODUCTION, "2026.06").stdout.strip() == before
 
 
 def test_a_library_that_loses_what_others_need_stays_out(publisher: Publisher, archives: dict[str, str]) -> None:

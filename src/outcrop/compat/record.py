@@ -38,6 +38,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from outcrop.compat.catalog_markers import is_publishers
 from outcrop.compat.changelog import (
     CHANGELOG_FILE,
     UNTOLD,
@@ -103,7 +104,8 @@ class Difference:
 
 
 def digests(tree: Path) -> dict[str, str]:
-    """The SHA-256 of each file below `tree`, and `-> TARGET` of each link, by path, without records. StorageError."""
+    """The SHA-256 of each file below `tree`, and `-> TARGET` of each link, by path, without records and what publishers
+    put there. StorageError."""
     found: dict[str, str] = {}
     try:
         for directory, names, files in os.walk(tree, onerror=_raise):
@@ -116,7 +118,7 @@ def digests(tree: Path) -> dict[str, str]:
                 mode = place.lstat().st_mode
                 if stat.S_ISLNK(mode):
                     found[path] = f"{LINK}{os.readlink(place)}"
-                elif stat.S_ISREG(mode):
+                elif stat.S_ISREG(mode) and not is_publishers(path, place):
                     with place.open("rb") as file:
                         found[path] = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

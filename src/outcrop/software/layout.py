@@ -26,6 +26,9 @@ MODULE_SUFFIX = ".lua"
 CATALOG_MARKER = ".cvmfscatalog"
 """A file of this name tells the publisher that its directory starts a nested catalog."""
 
+AUTOMATIC_MARKER = ".cvmfsautocatalog"
+"""Beside the other, a file of this name says that it was the publisher who put both, since a catalog grew too large."""
+
 
 @dataclass(frozen=True, slots=True)
 class SoftwareLayout:

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from outcrop.compat.catalog_markers import is_publishers
 from outcrop.compat.gentoo.installed import installed_packages, not_installed, owned_paths
 from outcrop.compat.gentoo.layer_steps import is_only_for_building
 from outcrop.compat.gentoo.lock import GentooLock
@@ -107,5 +108,6 @@ def _files(tree: Path) -> Iterator[str]:
         if below == ".":
             names[:] = [name for name in names if name != RECORDS]
         for name in files:
-            if stat.S_ISREG(os.lstat(os.path.join(directory, name)).st_mode):
-                yield os.path.normpath(os.path.join(below, name))
+            path, place = os.path.normpath(os.path.join(below, name)), Path(directory, name)
+            if stat.S_ISREG(place.lstat().st_mode) and not is_publishers(path, place):
+                yield path
