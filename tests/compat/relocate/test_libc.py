@@ -11,12 +11,9 @@ from hypothesis import strategies as st
 from outcrop.compat.relocate.elf_image import ElfImage
 from outcrop.compat.relocate.libc import LOCALES, conversions, mend_libc
 from outcrop.compat.relocate.path_rules import PathRules
-from outcrop.compat.relocate.riscv64 import load_immediate
 from outcrop.compat.relocate.strings_of_elf import re_point
 from outcrop.errors import FormatError
 from tests.compat.relocate.small_elf import CODE, TEXTS, elf
-from tests.compat.relocate.small_riscv64 import pair_to
-from tests.compat.relocate.test_riscv64 import formed, short_number
 
 X86_64, AARCH64, RISCV64 = 62, 183, 243
 PREFIX = b"/cvmfs/software.example.org/versions/2026.06/compat/linux/x86_64"
@@ -104,66 +101,10 @@ def test_what_was_mended_once_is_refused() -> None:
         mended(ElfImage(image.finished()))
 
 
+@pytest.mark.parametrize("machine", [AARCH64, RISCV64])
 @pytest.mark.parametrize("number", [0, 1, 3])
-def test_other_processors_mend_the_size_with_the_reference_and_twice(number: int) -> None:
-    image = ElfImage(elf(AARCH64, b"", TEXT))
+def test_other_processors_mend_the_size_with_the_reference_and_twice(machine: int, number: int) -> None:
+    image = ElfImage(elf(machine, b"", TEXT))
     with pytest.raises(FormatError, match=f"has its size in {number} places"):
         mend_libc(image, PREFIX, TRIPLET, [LOCALES] * number + [b"/usr/share"])
     mend_libc(image, PREFIX, TRIPLET, [LOCALES] * 2)
-
-
-# ---- riscv64, where a size in two bytes has no room ----
-
-CONVERSIONS = conversions("riscv64-linux-gnu")
-PATHS = LOCALES + b"\0" + LOCALES + b"/locale-archive\0" + CONVERSIONS + b"\0"
-PATHS_AT = CODE + 0x200
-A0, A1, A2 = 10, 11, 12
-
-
-def short_library(registers: tuple[int, ...], paths: bytes = PATHS, odd: int = 0, at: int = PATHS_AT) -> ElfImage:
-    code = b""
-    for register in registers:
-        code += short_number(register, len(LOCALES) + 1)
-        code += pair_to(A0, CODE + len(code), at) + b"\x01\x00"
-    return ElfImage(elf(RISCV64, code.ljust(PATHS_AT - CODE + odd - 1, b"\0") + b"\0" + paths, b"\0"))
-
-
-def mended_short(image: ElfImage) -> None:
-    mend_libc(image, PREFIX, "riscv64-linux-gnu", ())
-
-
-def test_new_code_in_place_of_the_paths_forms_the_address_and_sets_the_size() -> None:
-    image = short_library((A1, A2))
-    mended_short(image)
-    caves = (PATHS_AT, PATHS_AT + len(LOCALES) + 1)
-    for cave, register in zip(caves, (A1, A2), strict=True):
-        assert image.in_memory(formed(image, cave), len(PREFIX + LOCALES) + 1) == PREFIX + LOCALES + b"\0"
-        (number,) = struct.unpack("<I", image.in_memory(cave + 8, 4))
-        assert number == load_immediate(register, len(PREFIX + LOCALES) + 1)
-    assert CONVERSIONS not in image.data
-
-
-@pytest.mark.parametrize(
-    ("image", "told"),
-    [
-        (short_library((A1,)), "has its size in 1 places"),
-        (short_library((A1, A2, A1)), "has its size in 3 places"),
-        (short_library((A1, A2), paths=PATHS + LOCALES + b"\0"), "is there 2 times, not once"),
-        (short_library((A1, A2), paths=PATHS, odd=1, at=PATHS_AT + 1), "is where no code can be"),
-        (ElfImage(elf(RISCV64, b"", b"\0" + PATHS)), "is where no code can be"),
-    ],
-    ids=["once", "thrice", "twice there", "odd", "not code"],
-)
-def test_a_library_for_riscv64_that_is_not_as_the_source_says_is_refused(image: ElfImage, told: str) -> None:
-    with pytest.raises(FormatError, match=told):
-        mended_short(image)
-
-
-def test_a_path_that_is_referred_to_elsewhere_is_not_overwritten() -> None:
-    code = b"".join(
-        short_number(one, 16) + pair_to(A0, CODE + 10 * place + 2, PATHS_AT) for place, one in enumerate((A1, A2))
-    )
-    code += pair_to(A1, CODE + len(code), PATHS_AT + len(LOCALES) + 1 + 4)
-    image = ElfImage(elf(RISCV64, code.ljust(PATHS_AT - CODE, b"\0") + PATHS, b"\0"))
-    with pytest.raises(FormatError, match="is referred to elsewhere"):
-        mended_short(image)

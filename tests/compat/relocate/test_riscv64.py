@@ -13,10 +13,8 @@ from outcrop.compat.relocate.riscv64 import (
     keeps,
     load_immediate,
     mend_length,
-    numbers_set_short,
     references_in_code,
     register_set,
-    set_with_length,
 )
 from tests.compat.relocate.small_elf import CODE, TEXTS, elf
 from tests.compat.relocate.small_riscv64 import pair_to
@@ -64,13 +62,74 @@ def test_a_pair_is_redirected_to_a_new_string() -> None:
     assert formed(image, CODE) == new
 
 
-@pytest.mark.parametrize("before", [True, False])
-def test_a_length_without_room_is_refused(before: bool) -> None:
-    number = short_number(A1, len(PATH))
-    head = number if before else b""
-    tail = b"" if before else number
-    image = image_of(head, pair_to(A0, CODE + len(head), TEXTS), tail, RET)
-    assert not found(image)[0].redirect(image.place_string(b"/new" + PATH))
+def beside(*before: bytes, after: tuple[bytes, ...] = (), first: int = A0, second: int = A0) -> ElfImage:
+    """A pair that forms the address of a text, in registers that may differ, with code before and after it."""
+    head = b"".join(before)
+    pair = struct.unpack("<II", pair_to(first, CODE + len(head), TEXTS))
+    pair_bytes = struct.pack("<II", pair[0], pair[1] & ~(31 << 7) | second << 7)
+    return image_of(head, pair_bytes, *after, RET)
+
+
+LENGTH = short_number(A1, len(PATH))
+SIZE = short_number(A1, len(PATH) + 1)
+MOVE = b"\x22\x86"  # c.mv a2, s0
+NEW = b"/new" + PATH
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "more"),
+    [
+        ((LENGTH,), (), 0),
+        ((), (LENGTH,), 0),
+        ((SIZE,), (), 1),
+        ((MOVE, LENGTH, MOVE), (MOVE,), 0),
+        ((MOVE,), (MOVE, SIZE, MOVE), 1),
+    ],
+)
+def test_a_length_without_room_is_set_by_the_second_of_the_pair(
+    before: tuple[bytes, ...], after: tuple[bytes, ...], more: int
+) -> None:
+    image = beside(*before, after=after)
+    old = bytes(image.data)
+    (pair,) = found(image)
+    assert pair.redirect(image.place_string(NEW))
+    first, second = struct.unpack("<II", image.in_memory(pair.offset, 8))
+    place = pair.offset + (first & 0xFFFFF000)
+    assert image.in_memory(place, len(NEW) + 1) == NEW + b"\0"
+    assert register_set(first) == A0
+    assert second == load_immediate(A1, len(NEW) + more)
+    short = old.index(SIZE if more else LENGTH, CODE)
+    assert image.in_memory(short, 2) == b"\x01\x00"  # c.nop
+    untouched = {*range(len(old))} - {short, short + 1} - {*range(pair.offset, pair.offset + 8)}
+    assert all(old[at] == image.data[at] for at in untouched)
+    # Who mends lengths afterwards hears that it is done.
+    assert mend_length(image, pair.offset, PATH, NEW)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        beside(LENGTH, b"\x2e\x86"),  # c.mv a2, a1
+        beside(LENGTH, struct.pack("<I", 0x00158613)),  # addi a2, a1, 1
+        beside(after=(b"\xb2\x85", LENGTH)),  # c.mv a1, a2
+        beside(after=(struct.pack("<I", 0x00B60633), LENGTH)),  # add a2, a2, a1
+        beside(LENGTH, after=(SIZE,)),
+        beside(short_number(A0, len(PATH))),
+        beside(LENGTH, second=A5),
+    ],
+    ids=["used", "counted on", "set", "added", "twice", "the same register", "another register"],
+)
+def test_a_length_without_room_is_refused_where_its_register_has_to_do_with_more(image: ElfImage) -> None:
+    before = bytes(image.data)
+    assert not found(image)[0].redirect(image.place_string(NEW))
+    assert bytes(image.data) == before
+
+
+def test_a_length_without_room_is_refused_where_no_segment_is_added() -> None:
+    image = beside(LENGTH)
+    new = image.place_string(NEW)
+    image.in_padding = True
+    assert not found(image)[0].redirect(new)
 
 
 def test_another_number_beside_is_none() -> None:
@@ -147,26 +206,3 @@ def test_a_register_is_kept_where_control_goes_straight_on(between: bytes, kept:
     # No instruction begins in the middle of another, nor before the first.
     assert not keeps(image, A1, CODE + 2, CODE + 1 + len(between))
     assert not keeps(image, A1, CODE + 2, CODE)
-
-
-def test_an_address_is_formed_elsewhere_in_the_same_register() -> None:
-    first, second = struct.unpack("<II", pair_to(A1, CODE + 2, TEXTS))
-    second = second & ~(31 << 7) | A0 << 7  # addi a0, a1, …
-    image = image_of(short_number(A1, 16), struct.pack("<II", first, second), RET)
-    new = image.place_string(b"/new" + PATH)
-    set_with_length(image, found(image)[0], new, TEXTS, A5, 91)
-    assert formed(image, TEXTS) == new
-    code = struct.unpack("<II", image.in_memory(TEXTS, 8))
-    assert [register_set(word) for word in code] == [A1, A0]
-
-
-def test_an_address_is_formed_with_its_length_elsewhere() -> None:
-    image = image_of(short_number(A1, 16), pair_to(A0, CODE + 2, TEXTS), RET)
-    assert list(numbers_set_short(image, CODE, 2, 16)) == [(CODE, A1)]
-    new = image.place_string(b"/new" + PATH)
-    (pair,) = found(image)
-    set_with_length(image, pair, new, TEXTS, A1, 91)
-    assert image.in_memory(CODE + 2, 4) == struct.pack("<I", jump(TEXTS - CODE - 2))
-    assert formed(image, TEXTS) == new
-    number, back = struct.unpack("<II", image.in_memory(TEXTS + 8, 8))
-    assert (number, back) == (load_immediate(A1, 91), jump(CODE + 10 - TEXTS - 12))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
+from outcrop.compat.relocate.elf_image import DT_FLAGS, DT_FLAGS_1, DT_NEEDED, DT_RPATH, ElfImage
 from outcrop.compat.relocate.path_rules import PathRules
 from outcrop.compat.relocate.run_paths import moved_run_path
+from outcrop.errors import FormatError
+from tests.compat.linked_elf import linked
 
 P = b"/cvmfs/software.example.org/versions/2026.06/compat/linux/x86_64"
 RULES = PathRules(P, frozenset({b"/lib/x86_64-linux-gnu", b"/lib/x86_64-linux-gnu/systemd"}))
@@ -61,3 +66,21 @@ def test_no_directory_is_searched_twice() -> None:
     own = b"/usr/lib/x86_64-linux-gnu"
     found = moved_run_path((own, b"/usr/lib/one", own), "usr/bin/x", (*TRUSTED, LIBRARIES, LIBRARIES), RULES)
     assert found.directories == (*map(str.encode, TRUSTED), P + own, P + b"/usr/lib/one")
+
+
+@pytest.mark.parametrize("tag", [DT_FLAGS, DT_FLAGS_1])
+def test_flags_of_which_none_is_set_make_room_where_there_is_none(tag: int) -> None:
+    """As Go's linker writes them: no entry is left at the end of the dynamic section."""
+
+    def full(value: int) -> ElfImage:
+        data = linked(needed=["libc.so.6"])
+        return ElfImage(data[:-32] + struct.pack("<QQ", tag, value) + bytes(16))
+
+    image = full(0)
+    image.set_run_path(b"/new")
+    tags = [found for _, found, _ in image.dynamic()]
+    assert DT_RPATH in tags
+    assert DT_NEEDED in tags
+    assert tag not in tags
+    with pytest.raises(FormatError, match="has no room for a run path"):
+        full(8).set_run_path(b"/new")

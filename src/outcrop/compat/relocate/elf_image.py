@@ -32,6 +32,7 @@ SHT_PROGBITS, SHT_STRTAB, SHT_NOTE, SHT_NOBITS, SHT_DYNSYM = 1, 3, 7, 8, 11
 SHF_ALLOC, SHF_EXECINSTR = 2, 4
 DT_NULL, DT_NEEDED, DT_STRTAB, DT_STRSZ, DT_SONAME, DT_RPATH, DT_RUNPATH = 0, 1, 5, 10, 14, 15, 29
 DT_RELA, DT_RELASZ, DT_RELR, DT_RELRSZ = 7, 8, 36, 35
+DT_FLAGS, DT_FLAGS_1 = 30, 0x6FFFFFFB
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
@@ -40,7 +41,7 @@ _DYNAMIC_ENTRY = struct.Struct("<qQ")
 
 SEGMENT_NAME = b".outcrop"
 _NEW_ALIGNMENT = 16
-_PAGE = 4096
+PAGE = 4096
 
 
 @dataclass(slots=True)
@@ -141,6 +142,12 @@ class ElfImage:
         offset = self.offset(address)
         return bytes(self.data[offset : offset + size])
 
+    def text_in_memory(self, address: int) -> bytes:
+        """The text from `address` to the next zero byte, also of those that were placed."""
+        if self.new and self._base <= address < self._base + len(self.new):
+            return bytes(self.new[address - self._base :]).partition(b"\0")[0]
+        return self.string(self.offset(address))
+
     @property
     def interpreter(self) -> bytes | None:
         """The program that starts this one."""
@@ -182,11 +189,21 @@ class ElfImage:
             self._placed[data] = address
         return address
 
+    def place_in_page(self, data: bytes, place: int) -> int | None:
+        """The address in memory of `data` in the new segment, `place` bytes behind the beginning of a page; None where
+        there is no new segment."""
+        if self.in_padding:
+            return None
+        self.new += bytes((place - self._base - len(self.new)) % PAGE)
+        address = self._base + len(self.new)
+        self.new += data
+        return address
+
     def _place_in_padding(self, data: bytes) -> int:
         """The address of `data` in the zeros that fill up the last page of a segment that is only read."""
         for segment, following in zip(self.loaded, self.loaded[1:], strict=False):
             end = segment.offset + segment.size
-            room = min(following.offset, end + -end % _PAGE) - end
+            room = min(following.offset, end + -end % PAGE) - end
             writable, complete = segment.flags & PF_W, segment.size == segment.memory
             # One zero stays: a text before it may end there.
             if writable or not complete or room < len(data) + 1 or any(self.data[end : end + len(data) + 1]):
@@ -235,6 +252,8 @@ class ElfImage:
             position = next((place for place, (tag, _) in enumerate(entries) if tag != DT_NEEDED), 0)
             entries.insert(position, (DT_RPATH, len(strings)))
         room = segment.size // _DYNAMIC_ENTRY.size
+        if len(entries) >= room:  # Go's linker leaves none, and has flags of which none is set
+            entries = [(tag, value) for tag, value in entries if value or tag not in (DT_FLAGS, DT_FLAGS_1)]
         if len(entries) >= room:
             refuse("the dynamic section", "has no room for a run path")
         entries += [(DT_NULL, 0)] * (room - len(entries))

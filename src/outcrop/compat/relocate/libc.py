@@ -16,9 +16,8 @@ import re
 import struct
 from collections.abc import Sequence
 
-from outcrop.compat.relocate import riscv64
-from outcrop.compat.relocate.elf_image import PF_X, ElfImage, refuse, whole_strings
-from outcrop.compat.relocate.string_references import RISCV64, X86_64, references
+from outcrop.compat.relocate.elf_image import ElfImage, refuse, whole_strings
+from outcrop.compat.relocate.string_references import X86_64
 
 LOCALES = b"/usr/lib/locale"
 _SIZES_OF_LOCALES = 2
@@ -31,8 +30,6 @@ def mend_libc(image: ElfImage, prefix: bytes, triplet: str, lengths: Sequence[by
     which `lengths` were mended. FormatError where the library is not as the source says."""
     if image.machine == X86_64:
         _mend_locale_length(image, prefix)  # it is stored in memory, not put into a register
-    elif image.machine == RISCV64:
-        _mend_short_locale_length(image, prefix)
     elif lengths.count(LOCALES) != _SIZES_OF_LOCALES:
         refuse("the C library's path of locales", f"has its size in {lengths.count(LOCALES)} places, not in two")
     _send_nowhere(image, conversions(triplet))
@@ -54,37 +51,6 @@ def _mend_locale_length(image: ElfImage, prefix: bytes) -> None:
         refuse("the C library's path of locales", f"has its size in {len(places)} places, not in two")
     for place in places:
         _NUMBER.pack_into(image.data, place, size + len(prefix))
-
-
-def _mend_short_locale_length(image: ElfImage, prefix: bytes) -> None:
-    """For riscv64: `c.li register, 16` before a reference has no room for a bigger number. Code that sets it takes the
-    places of old paths, which nothing refers to any more."""
-    size = len(LOCALES) + 1
-    paths = [_run_path(image, path) for path in (LOCALES, LOCALES + b"/locale-archive")]
-    found = [
-        (pair, register)
-        for pair in references(image, paths[0][:1])
-        for _, register in riscv64.numbers_set_short(image, pair.offset - 2, 2, size)
-    ]
-    if len(found) != _SIZES_OF_LOCALES:
-        refuse("the C library's path of locales", f"has its size in {len(found)} places, not in two")
-    new = image.place_string(prefix + LOCALES)
-    for (pair, register), path in zip(found, paths, strict=True):
-        riscv64.set_with_length(image, pair, new, path.start, register, size + len(prefix))
-    if any(any(references(image, path)) for path in paths):
-        refuse("the C library's path of locales", "is referred to elsewhere")
-
-
-def _run_path(image: ElfImage, path: bytes) -> range:
-    """The addresses of the string `path`, where code can be put once nothing refers to it."""
-    places = list(whole_strings(path, image.data))
-    if len(places) != 1 or len(path) + 1 < riscv64.CAVE_BYTES:
-        refuse("the C library's path of locales", f"is there {len(places)} times, not once")
-    segment = next(one for one in image.loaded if one.offset <= places[0] < one.offset + one.size)
-    address = places[0] - segment.offset + segment.address
-    if not segment.flags & PF_X or address % 2:
-        refuse("the C library's path of locales", "is where no code can be")
-    return range(address, address + len(path) + 1)
 
 
 _LEA = re.compile(rb"[\x48\x4c]\x8d[\x05\x0d\x15\x1d\x25\x2d\x35\x3d]", re.DOTALL)

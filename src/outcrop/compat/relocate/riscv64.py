@@ -1,8 +1,10 @@
 """References to strings in machine code for riscv64, and how to make them refer elsewhere.
 
 An address takes two instructions, `auipc` and `addi`, which compilers for RISC-V keep together: the second one's number
-counts from the place of the first. What is not so (GCC moves them apart at times) is left, and told so; so is
-a text whose length is beside it in an instruction of two bytes, which has no room for a longer one's.
+counts from the place of the first. What is not so (GCC moves them apart at times) is left, and told so.
+
+A text's length may be beside it in an instruction of two bytes, which has no room for a longer one's. Then the text is
+put where `auipc` alone leads to, as far behind the beginning of a page as it is itself; and `addi` sets the length.
 
 Sources: RISC-V unprivileged ISA, "AUIPC", "ADDI", "C" extension; RISC-V ELF psABI, "PC-Relative Symbol Addresses".
 """
@@ -14,7 +16,7 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from outcrop.compat.relocate.elf_image import ElfImage, Segment, refuse
+from outcrop.compat.relocate.elf_image import PAGE, ElfImage, Segment, refuse
 from outcrop.compat.relocate.reference import Reference
 
 _PAIR = struct.Struct("<II")
@@ -22,6 +24,7 @@ _WORD = struct.Struct("<I")
 _HALF = struct.Struct("<H")
 _AUIPC, _ADDI = 0x17, 0x13
 NOP = 0x13
+_SHORT_NOP = 0x0001
 _SHORTEST_LENGTH, _LARGEST_SHORT = 5, 31
 """Lengths that are looked for in instructions of two bytes: below, a number is more likely to be something else, and
 above there is no such instruction."""
@@ -29,8 +32,6 @@ _LENGTH_REACH = 16
 """How many bytes before and behind a reference its length is looked for."""
 _USE_REACH = 64
 """How many bytes behind a reference loads from its text are looked for, which the compiler puts close to it."""
-CAVE_BYTES = 16
-"""How much room `set_with_length` needs."""
 LARGEST_IMMEDIATE = 2047
 """The largest number of an `addi`."""
 
@@ -58,8 +59,11 @@ def _pair(image: ElfImage, segment: Segment, place: int, target: int) -> Referen
 
     def redirect(new: int) -> bool:
         length = len(image.string(image.offset(target)))
-        if not _is_near(new - address) or _has_short_length(image, offset, length) or _is_taken_apart(image, offset):
+        if not _is_near(new - address) or _is_taken_apart(image, offset):
             return False
+        short = _short_lengths(image, offset, length)
+        if short:
+            return len(short) == 1 and _redirect_with_length(image, offset, address, new, length, *short[0])
         first, second = _PAIR.unpack_from(image.data, offset)
         image.data[offset : offset + _PAIR.size] = with_distance(first, second, new - address)
         return True
@@ -67,11 +71,11 @@ def _pair(image: ElfImage, segment: Segment, place: int, target: int) -> Referen
     return Reference(offset, target, redirect)
 
 
-def _has_short_length(image: ElfImage, offset: int, length: int) -> bool:
-    """Whether the text's `length` is beside the pair at `offset`, in an instruction of two bytes: a longer text's has
-    no room there."""
+def _short_lengths(image: ElfImage, offset: int, length: int) -> list[tuple[int, int, int]]:
+    """Where the text's `length`, with or without the zero at its end, is beside the pair at `offset` in an instruction
+    of two bytes; the register that it sets; and the number."""
     if not _SHORTEST_LENGTH <= length <= _LARGEST_SHORT:
-        return False
+        return []
     behind = set(_straight_on(image, offset + _PAIR.size, offset + _PAIR.size + _LENGTH_REACH))
     before = (
         place
@@ -79,11 +83,47 @@ def _has_short_length(image: ElfImage, offset: int, length: int) -> bool:
         if offset in _straight_on(image, place, offset + 2)
     )
     beside = behind.union(before)
-    return any(
-        place in beside
+    return [
+        (place, register, number)
         for number in (length, length + 1)
-        for place, _ in numbers_set_short(image, offset - _LENGTH_REACH, 2 * _LENGTH_REACH + _PAIR.size, number)
-    )
+        for place, register in numbers_set_short(image, offset - _LENGTH_REACH, 2 * _LENGTH_REACH + _PAIR.size, number)
+        if place in beside
+    ]
+
+
+def _redirect_with_length(
+    image: ElfImage, offset: int, address: int, new: int, length: int, place: int, register: int, number: int
+) -> bool:
+    """Makes the pair at `offset`, whose address is `address`, form that of the text at `new` and set `register` to its
+    length, as the instruction of two bytes at `place` set it to `number` for a text of `length`. False where something
+    on the way between the two has to do with the register, or there is no room."""
+    text = image.text_in_memory(new)
+    begin, end = (place + 2, offset) if place < offset else (offset + _PAIR.size, place)
+    first, second = _PAIR.unpack_from(image.data, offset)
+    formed = first >> 7 & 31
+    between = (_WORD.unpack_from(image.data, one)[0] for one in _straight_on(image, begin, end))
+    mended = number - length + len(text)
+    if (
+        formed == register
+        or formed != second >> 7 & 31
+        or mended > LARGEST_IMMEDIATE
+        or any(_names(word, register) for word in between)
+    ):
+        return False
+    placed = image.place_in_page(text + b"\0", address % PAGE)
+    if placed is None or not _is_near(placed - address):
+        return False
+    upper = placed - address & 0xFFFFF000
+    _PAIR.pack_into(image.data, offset, first & 0xFFF | upper, load_immediate(register, mended))
+    _HALF.pack_into(image.data, place, _SHORT_NOP)
+    return True
+
+
+def _names(word: int, register: int) -> bool:
+    """Whether an instruction may use or set `register`: whether it is in any place where one can be."""
+    if word & 3 == 3:
+        return register in (word >> 7 & 31, word >> 15 & 31, word >> 20 & 31, word >> 27 & 31)
+    return register in (word >> 7 & 31, word >> 2 & 31, 8 + (word >> 7 & 7), 8 + (word >> 2 & 7))
 
 
 def _is_taken_apart(image: ElfImage, offset: int) -> bool:
@@ -198,23 +238,11 @@ def numbers_set_short(image: ElfImage, begin: int, reach: int, number: int) -> I
             yield place, half >> 7 & 31
 
 
-def set_with_length(image: ElfImage, pair: Reference, address: int, cave: int, register: int, length: int) -> None:
-    """Lets new code at the address `cave`, where nothing is needed any more, form `address` in place of what `pair`
-    holds, and set `register` to `length`; the pair becomes a jump there. FormatError where that is too far."""
-    segment = next(one for one in image.loaded if one.offset <= pair.offset < one.offset + one.size)
-    place = pair.offset - segment.offset + segment.address
-    first, second = _PAIR.unpack_from(image.data, pair.offset)
-    code = with_distance(first, second, address - cave)
-    code += _PAIR.pack(load_immediate(register, length), jump(place + _PAIR.size - cave - CAVE_BYTES + 4))
-    offset = image.offset(cave)
-    image.data[offset : offset + len(code)] = code
-    _PAIR.pack_into(image.data, pair.offset, jump(cave - place), NOP)
-
-
 def mend_length(image: ElfImage, offset: int, old: bytes, new: bytes) -> bool:
     """Where a number that is put into a register next to the reference at `offset` is the length of `old`, makes it
     that of `new`, if its instruction has room for it."""
-    mended = False
+    (second,) = _WORD.unpack_from(image.data, offset + 4)
+    mended = second & 0xFF07F == _ADDI and (second >> 20) - len(new) in (0, 1)  # by `_redirect_with_length`
     for place in (offset - 4, offset + _PAIR.size):
         (word,) = _WORD.unpack_from(image.data, place)
         length = (word >> 20) - len(old)
