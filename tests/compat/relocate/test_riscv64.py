@@ -125,6 +125,36 @@ def test_a_length_without_room_is_refused_where_its_register_has_to_do_with_more
     assert bytes(image.data) == before
 
 
+LONG = struct.pack("<I", load_immediate(A1, len(PATH)))
+
+
+@pytest.mark.parametrize(
+    "image", [beside(LONG, MOVE), beside(MOVE, after=(MOVE, LONG)), beside(LONG), beside(after=(LONG,))]
+)
+def test_a_length_near_the_pair_is_mended(image: ElfImage) -> None:
+    (pair,) = found(image)
+    place = bytes(image.data).index(LONG, CODE)
+    assert mend_length(image, pair.offset, PATH, NEW)
+    assert image.in_memory(place, 4) == struct.pack("<I", load_immediate(A1, len(NEW)))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        beside(LONG, b"\x2e\x86"),  # c.mv a2, a1
+        beside(after=(b"\xb2\x85", LONG)),  # c.mv a1, a2
+        beside(LONG, RET, MOVE),
+        beside(LONG, MOVE * 8),
+        beside(struct.pack("<I", load_immediate(A1, len(PATH) + 2)), MOVE),
+    ],
+    ids=["used", "set", "not on the way", "far", "another number"],
+)
+def test_a_number_that_has_to_do_with_more_is_no_length(image: ElfImage) -> None:
+    before = bytes(image.data)
+    assert not mend_length(image, found(image)[0].offset, PATH, NEW)
+    assert bytes(image.data) == before
+
+
 def test_a_length_without_room_is_refused_where_no_segment_is_added() -> None:
     image = beside(LENGTH)
     new = image.place_string(NEW)

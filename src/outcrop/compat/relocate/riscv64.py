@@ -76,19 +76,24 @@ def _short_lengths(image: ElfImage, offset: int, length: int) -> list[tuple[int,
     of two bytes; the register that it sets; and the number."""
     if not _SHORTEST_LENGTH <= length <= _LARGEST_SHORT:
         return []
-    behind = set(_straight_on(image, offset + _PAIR.size, offset + _PAIR.size + _LENGTH_REACH))
-    before = (
-        place
-        for place in range(max(offset - _LENGTH_REACH, 0), offset, 2)
-        if offset in _straight_on(image, place, offset + 2)
-    )
-    beside = behind.union(before)
+    beside = _beside(image, offset)
     return [
         (place, register, number)
         for number in (length, length + 1)
         for place, register in numbers_set_short(image, offset - _LENGTH_REACH, 2 * _LENGTH_REACH + _PAIR.size, number)
         if place in beside
     ]
+
+
+def _beside(image: ElfImage, offset: int) -> set[int]:
+    """Where instructions are from which control goes straight to the pair at `offset`, and on behind it."""
+    behind = set(_straight_on(image, offset + _PAIR.size, offset + _PAIR.size + _LENGTH_REACH))
+    before = (
+        place
+        for place in range(max(offset - _LENGTH_REACH, 0), offset, 2)
+        if offset in _straight_on(image, place, offset + 2)
+    )
+    return behind.union(before)
 
 
 def _redirect_with_length(
@@ -98,17 +103,10 @@ def _redirect_with_length(
     length, as the instruction of two bytes at `place` set it to `number` for a text of `length`. False where something
     on the way between the two has to do with the register, or there is no room."""
     text = image.text_in_memory(new)
-    begin, end = (place + 2, offset) if place < offset else (offset + _PAIR.size, place)
     first, second = _PAIR.unpack_from(image.data, offset)
-    formed = first >> 7 & 31
-    between = (_WORD.unpack_from(image.data, one)[0] for one in _straight_on(image, begin, end))
-    mended = number - length + len(text)
-    if (
-        formed == register
-        or formed != second >> 7 & 31
-        or mended > LARGEST_IMMEDIATE
-        or any(_names(word, register) for word in between)
-    ):
+    formed, mended = first >> 7 & 31, number - length + len(text)
+    is_plain = formed == second >> 7 & 31 != register and mended <= LARGEST_IMMEDIATE
+    if not is_plain or not _is_left_alone(image, offset, place, 2):
         return False
     placed = image.place_in_page(text + b"\0", address % PAGE)
     if placed is None or not _is_near(placed - address):
@@ -239,14 +237,38 @@ def numbers_set_short(image: ElfImage, begin: int, reach: int, number: int) -> I
 
 
 def mend_length(image: ElfImage, offset: int, old: bytes, new: bytes) -> bool:
-    """Where a number that is put into a register next to the reference at `offset` is the length of `old`, makes it
-    that of `new`, if its instruction has room for it."""
+    """Where a number that is put into a register beside the reference at `offset` is the length of `old`, makes it that
+    of `new`, if its instruction has room for it. It is next to the reference or, if none is, near it, where nothing
+    between the two has to do with the register."""
     (second,) = _WORD.unpack_from(image.data, offset + 4)
-    mended = second & 0xFF07F == _ADDI and (second >> 20) - len(new) in (0, 1)  # by `_redirect_with_length`
-    for place in (offset - 4, offset + _PAIR.size):
+    if second & 0xFF07F == _ADDI and (second >> 20) - len(new) in (0, 1):
+        return True  # `_redirect_with_length` has done it
+    next_to_it = [place for place in (offset - 4, offset + _PAIR.size) if _sets_length(image, place, len(old))]
+    places = next_to_it or [
+        place
+        for place in _beside(image, offset)
+        if _sets_length(image, place, len(old)) and _is_left_alone(image, offset, place, 4)
+    ]
+    mended = False
+    for place in places:
         (word,) = _WORD.unpack_from(image.data, place)
-        length = (word >> 20) - len(old)
-        if word & 0xFF07F == _ADDI and length in (0, 1) and length + len(new) <= LARGEST_IMMEDIATE:
-            _WORD.pack_into(image.data, place, load_immediate(word >> 7 & 31, length + len(new)))
+        length = (word >> 20) - len(old) + len(new)
+        if length <= LARGEST_IMMEDIATE:
+            _WORD.pack_into(image.data, place, load_immediate(word >> 7 & 31, length))
             mended = True
     return mended
+
+
+def _sets_length(image: ElfImage, place: int, length: int) -> bool:
+    """Whether the instruction of four bytes at `place` puts `length`, or one more, into a register."""
+    (word,) = _WORD.unpack_from(image.data, place)
+    return word & 0xFF07F == _ADDI and (word >> 20) - length in (0, 1)
+
+
+def _is_left_alone(image: ElfImage, offset: int, place: int, size: int) -> bool:
+    """Whether no instruction between the pair at `offset` and the one at `place`, of `size` bytes, has to do with the
+    register that the latter sets."""
+    register = _WORD.unpack_from(image.data, place)[0] >> 7 & 31
+    begin, end = (place + size, offset) if place < offset else (offset + _PAIR.size, place)
+    words = (_WORD.unpack_from(image.data, one)[0] for one in _straight_on(image, begin, end))
+    return not any(_names(word, register) for word in words)

@@ -21,9 +21,15 @@ def _served(*lines: str) -> str:
         "context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)",
         "context.load_cert_chain('cert', 'key')",
         "server.socket = context.wrap_socket(server.socket, server_side=True)",
-        "threading.Thread(target=server.serve_forever, daemon=True).start()",
+        "server.handle_error = lambda *_: None",  # a client that does not trust us goes away
+        "thread = threading.Thread(target=server.serve_forever)",
+        "thread.start()",
         "url = f'https://127.0.0.1:{server.server_port}'",
-        *lines,
+        "try:",
+        *(f"    {line}" for line in lines),
+        "finally:",
+        "    server.shutdown()",
+        "    thread.join()",
     )
 
 
