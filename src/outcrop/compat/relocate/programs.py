@@ -67,6 +67,8 @@ EDITS = (
     Edit(_PERL, b"/usr/local/share/", b"/dev/null/share//", afterwards=True),
     # The default is an array in the program. What `locale -a` lists is told by a script in its place.
     Edit(_any_of(r"usr/bin/locale"), b"\0/usr/lib/locale\0", b"\0/dev/null/lcale\0"),
+    # Where the code forms its address in two places (riscv64): Python takes it for its prefix where it finds no other.
+    Edit(_any_of(r"usr/bin/python3\.\d+"), b"\0/usr\0", b"\0/dev\0", afterwards=True),
     # Programs in Go know the lengths of their strings.
     Edit(_any_of(r"usr/bin/git-lfs"), b"/usr/share/locale", b"/dev/null/.locale"),
     # So a script finds out whether `;` separates paths: it looks for a shell where it must not find one.
