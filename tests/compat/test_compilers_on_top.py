@@ -2,7 +2,7 @@
 its own libraries have run paths as all others.
 
 The compiler itself is pretended: what its sources say of loaders is GCC's own text, and what is installed calls the
-layer's. A real one takes half an hour; what came of it is told in the internals.
+layer's. A real one takes an hour; what came of it is told in the internals.
 """
 
 from __future__ import annotations
