@@ -302,3 +302,13 @@ def test_what_is_named_wrongly_is_told(publisher: Publisher, archives: dict[str,
     assert "too short" in publisher("compat", "promote", TESTS, PRODUCTION, digest[:4], code=1).stderr
     assert "an earlier layer" in publisher("compat", "rollback", PRODUCTION, "2026.06", code=1).stderr
     assert "an earlier layer" in publisher("compat", "rollback", PRODUCTION, "2025.06", code=1).stderr
+
+
+def test_a_lock_is_not_built_as_another_release(publisher: Publisher, archives: dict[str, str]) -> None:
+    layer = publisher.build(archives["old"])
+    publisher.update(archives["mended"], layer)
+    build = ("compat", "build", "--stack", "stack", "--lock", "new.json", "--tree", "more")
+    told = publisher(*build, "--release", "trixie", code=1).stderr
+    assert "the lock is of bookworm, not of trixie" in told
+    assert publisher(*build, "--release", "bookworm", "--dry-run").stdout
+    assert not (publisher.place / "more").exists()

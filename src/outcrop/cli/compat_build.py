@@ -115,7 +115,7 @@ def command(
         description = replace(description, release=release, suites=())
     if lock is not None:
         exact = read_lock(lock)
-        _require_family(exact, layout)
+        _require_asked_for(exact, layout, release)
         require_fit(exact, description, layout.family, with_sets, str(lock))
     else:
         archive = chosen_archive(packages, debian_mirrors, keyring)
@@ -132,12 +132,19 @@ def command(
     _show(console, layout, exact, built, time.monotonic() - started, as_json)
 
 
-def _require_family(lock: Lock, layout: LayerLayout) -> None:
+def _require_asked_for(lock: Lock, layout: LayerLayout, release: str | None) -> None:
+    """InvalidValue where `lock` is for another family or release than were asked for."""
     if lock.family != layout.family.name:
         raise InvalidValue(
             what="the lock",
             problem=f"is for {lock.family}, not for {layout.family.name}",
             hint=f"add `--family {lock.family}`",
+        )
+    if release and release != lock.release:
+        raise InvalidValue(
+            what="the lock",
+            problem=f"is of {lock.release}, not of {release}",
+            hint=f"leave `--release` out; or lock that: `outcrop compat plan --release {release} --lock FILE`",
         )
 
 
