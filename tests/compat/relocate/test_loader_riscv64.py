@@ -228,8 +228,8 @@ def told_by(made: Made, image: ElfImage) -> list[bytes]:
         Made(texts_at=TEXTS + 0xF0, data=DATA.ljust(0x900, b"x")),
         Made(texts_at=0x1FF0),
         Made(longest_at=VARIABLES + 8),
-        Made(longest_at=VARIABLES + VARIABLES_SIZE - 8),
-        Made(variables_at=VARIABLES + 0x800, longest_at=LONGEST_AT + 0x800),
+        Made(longest_at=VARIABLES + VARIABLES_SIZE - 8, filled={"trusted": 11}),
+        Made(variables_at=VARIABLES + 0x600, longest_at=LONGEST_AT + 0x600),
     ],
     ids=[
         *("plain", "two registers", "other registers", "elsewhere", "array over two pages"),
