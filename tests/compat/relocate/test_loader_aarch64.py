@@ -176,6 +176,14 @@ PLAIN = Made()
 AT = {name: PLAIN.place(name) for name in PLAIN.code().names}
 STORED_APART = {"first length stored": [a64.store(0, 22, 24), a64.store(1, 22, 32)]}
 """As GCC 12 does it."""
+OTHER_REGISTERS = {
+    "paths: spare": [a64.copy(3, 0)],
+    "first length": [a64.number(6, FIRST)],
+    "first length stored": [a64.store_pair(3, 6, 22, 24)],
+    "longest variable": [a64.adrp(13, AT["longest variable"], LONGEST_AT)],
+    "longest": [a64.number(6, LONGEST)],
+    "longest stored": [a64.store(6, 13, LONGEST_AT & 0xFFF)],
+}
 PAIRS = ("trusted: first", "opened: first", "paths: first")
 SINGLE = ("trusted: lengths", "opened: lengths", "paths: lengths", "paths: end of lengths", "paths: second")
 NUMBERS = ("first length", "longest", "told", "told first length")
@@ -207,8 +215,20 @@ def assert_speaks_of(made: Made, image: ElfImage, directories: Sequence[bytes]) 
 
 @pytest.mark.parametrize(
     "made",
-    [PLAIN, Made(STORED_APART), Made(texts_at=TEXTS + 0xF0, data=DATA.ljust(0x900, b"x")), Made(texts_at=0x1F00)],
-    ids=["stored together", "stored apart", "elsewhere", "array over two pages"],
+    [
+        PLAIN,
+        Made(STORED_APART),
+        Made(OTHER_REGISTERS),
+        Made(OTHER_REGISTERS | {"first length stored": [a64.store(3, 22, 24), a64.store(6, 22, 32)]}),
+        Made(texts_at=TEXTS + 0xF0, data=DATA.ljust(0x900, b"x")),
+        Made(texts_at=0x1FF0),
+        Made(longest_at=VARIABLES + 8),
+        Made(longest_at=VARIABLES + VARIABLES_SIZE - 8),
+    ],
+    ids=[
+        *("stored together", "stored apart", "other registers", "other registers, stored apart", "elsewhere"),
+        *("array over two pages", "first variable", "last variable"),
+    ],
 )
 def test_all_that_speaks_of_the_directories_speaks_of_the_new_ones(made: Made) -> None:
     image, old = made.image(), made.image()

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from outcrop.compat.relocate.elf_image import ElfImage
 from outcrop.compat.relocate.loader import move_loader, move_trusted_directories
+from outcrop.compat.relocate.loader_arrays import Arrays
+from outcrop.compat.relocate.loader_riscv64 import move_directories
 from outcrop.errors import FormatError
 from tests.compat.relocate import small_riscv64 as rv
 from tests.compat.relocate.made_loader import (
@@ -173,6 +175,12 @@ class Made:
 
 PLAIN = Made()
 AT = {name: PLAIN.place(name) for name in PLAIN.code().names}
+OTHER_REGISTERS = {
+    "first length": rv.number(S11, FIRST),
+    "first length stored": rv.store(S11, S10, 32),
+    "longest": rv.number(S5, LONGEST),
+    "longest stored": rv.store_at(S5, A1, AT["longest stored"], LONGEST_AT),
+}
 CHANGED = {"trusted: first": 8, "opened: first": 8, "paths: first": 8, "paths: second": 8} | {
     "first length": 2,
     "longest": 2,
@@ -216,10 +224,17 @@ def told_by(made: Made, image: ElfImage) -> list[bytes]:
     [
         PLAIN,
         Made({"paths: first": rv.auipc(A5, TEXTS - AT["paths: first"]) + rv.add(A3, A5, TEXTS - AT["paths: first"])}),
+        Made(OTHER_REGISTERS),
         Made(texts_at=TEXTS + 0xF0, data=DATA.ljust(0x900, b"x")),
         Made(texts_at=0x1FF0),
+        Made(longest_at=VARIABLES + 8),
+        Made(longest_at=VARIABLES + VARIABLES_SIZE - 8, filled={"trusted": 11}),
+        Made(variables_at=VARIABLES + 0x600, longest_at=LONGEST_AT + 0x600),
     ],
-    ids=["plain", "two registers", "elsewhere", "array over two pages"],
+    ids=[
+        *("plain", "two registers", "other registers", "elsewhere", "array over two pages"),
+        *("first variable", "last variable", "variables elsewhere"),
+    ],
 )
 def test_all_that_speaks_of_the_directories_speaks_of_the_new_ones(made: Made) -> None:
     image, old = made.image(), made.image()
@@ -369,6 +384,20 @@ def test_what_belongs_together_is_looked_for_within_twice_what_is_seen(name: str
     assert_speaks_of(made, image, [f"{path}/".encode() for path in NEW])
     with pytest.raises(FormatError, match=told):
         moved(Made(filled={name: most + 1}).image())
+
+
+@pytest.mark.parametrize("length", [ROOM, ROOM + 1])
+def test_no_directory_is_longer_than_the_room_that_is_made_for_it(length: int) -> None:
+    image = PLAIN.image()
+    new = [b"/first/", b"/" * length, b"/third/", b"/fourth/"]
+    places = (TEXTS + DATA.index(BLOCK), TEXTS + DATA.index(LENGTHS), TEXTS + DATA.rindex(BLOCK))
+    address = image.place(block_of(new))
+    if length > ROOM:
+        with pytest.raises(FormatError, match="longest directory is not as the source says"):
+            move_directories(image, Arrays(*places, OLD), address, new)
+    else:
+        move_directories(image, Arrays(*places, OLD), address, new)
+        assert rv.run(image, AT["paths"], {S10: TABLE}).stored[LONGEST_AT] == length
 
 
 @pytest.mark.property

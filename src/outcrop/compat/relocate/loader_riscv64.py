@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from outcrop.compat.relocate.elf_image import ElfImage
-from outcrop.compat.relocate.loader_arrays import Arrays, code_of, only, redirect, require, unset_data
+from outcrop.compat.relocate.loader_arrays import Arrays, address_of, code_of, only, redirect, require, unset_data
 from outcrop.compat.relocate.reference import Reference
 from outcrop.compat.relocate.riscv64 import jump, keeps, load_immediate, numbers_set_short, with_distance
 from outcrop.compat.relocate.string_references import references
@@ -61,20 +61,14 @@ def _move_first(image: ElfImage, arrays: Arrays, init: Reference, address: int, 
     kept = (one for one in range(behind + 2, behind + _STORE_REACH, 2) if keeps(image, register, behind + 2, one))
     stores = (_WORD.unpack_from(image.data, place)[0] for place in kept)
     only((word for word in stores if word & 0xFFF07FFF == 0x02003023 | register << 20), "first length's place")
-    at, cave = address_in_code(image, init.offset), arrays.directories
+    at, cave = address_of(image, init.offset), arrays.directories
     first, second = _PAIR.unpack_from(image.data, init.offset)
     code = with_distance(first, second, address - cave)
     code += _WORD.pack(load_immediate(register, length))
     code += _WORD.pack(jump(at + _PAIR.size + 2 - cave - len(code)))
-    require(len(code) <= arrays.bytes, "room for new code")
     offset = image.offset(cave)
     image.data[offset : offset + arrays.bytes] = code.ljust(arrays.bytes, b"\0")
     image.data[init.offset : behind + 2] = _WORD.pack(jump(cave - at)) + _WORD.pack(_NOP) + _HALF.pack(_SHORT_NOP)
-
-
-def address_in_code(image: ElfImage, offset: int) -> int:
-    code = code_of(image)
-    return offset - code.offset + code.address
 
 
 def _stored_in(image: ElfImage, begin: int, number: int) -> Iterator[int]:
@@ -95,7 +89,7 @@ def _stored_in(image: ElfImage, begin: int, number: int) -> Iterator[int]:
                 continue
             upper = (first & 0xFFFFF000) - (1 << 32 if first >> 31 else 0)
             lower = (store >> 25 << 5 | store >> 7 & 31) - (1 << 12 if store >> 31 else 0)
-            if address_in_code(image, later) + upper + lower in variables:
+            if address_of(image, later) + upper + lower in variables:
                 yield place
                 break
 
