@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from outcrop.cli.compat_audit import advisories_option, audit_lock
 from outcrop.cli.compat_options import (
     chosen_archive,
+    chosen_description,
     chosen_packages,
     declared_layer,
     mirror_options,
@@ -114,7 +115,7 @@ def command(
         )
     packages = chosen_packages(mirror)
     archive = chosen_archive(packages, debian_mirrors, keyring)
-    suites = tuple(suite.suite for suite in old.suites) or suites_of(old.release)
+    suites = _suites(old, stack_directory)
     architecture = family_named(old.family).debian
     metadata = read_release(archive, old.release, suites, architecture, datetime.now(UTC), console.progress())
     update = update_lock(old, metadata, wanted, allow_libc=publishing.allow_libc)
@@ -134,6 +135,13 @@ def command(
     )
     order = UpdateOrder(publish, tree, not no_verify, packages, addresses, description, without)
     publish_update(console, old_tree, update, order, publishing, written)
+
+
+def _suites(old: Lock, stack_directory: Path | None) -> tuple[str, ...]:
+    """Where packages come from: as for the old lock, unless a stack says what holds now."""
+    if stack_directory is not None:
+        return chosen_description(stack_directory).suites or suites_of(old.release)
+    return tuple(suite.suite for suite in old.suites) or suites_of(old.release)
 
 
 def _require_sense(

@@ -187,13 +187,15 @@ def _show(console: Console, outcome: BuildOutcome, published: IngestOutcome | No
                 "seconds": round(outcome.seconds, 1),
                 "held_back": outcome.held_back.problems,
                 "logs": [str(path) for path in outcome.logs],
-                "notes": list(outcome.notes),
+                "notes": [*outcome.notes, *(published.notes if published else ())],
                 "revision": published.manifest.revision if published else None,
             }
         )
         return
     console.note(f"{len(outcome.built)} built, {len(outcome.skipped)} there already, in {outcome.seconds:.0f} s")
     if published is not None:
+        for note in published.notes:
+            console.warning(note)
         verb = "is now" if published.published else "has all of this already: still"
         console.result(f"{changes.repository} {verb} revision {published.manifest.revision}")
         return

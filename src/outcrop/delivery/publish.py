@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+from outcrop.compat.layout import STARTPREFIX
+from outcrop.cvmfs.manifest import Manifest
 from outcrop.cvmfs.paths import RepositoryPath, repository_path
 from outcrop.errors import InvalidValue, storage_error
 from outcrop.init.render import InitSettings, RenderedFile, render_init
 from outcrop.progress import SILENT, Progress
 from outcrop.software.build import BuildOutcome, PreparedBuild, mark_published
 from outcrop.software.changeset import ChangeSet
+from outcrop.software.layer_below import layer_in
 from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
 from outcrop.stratum0.publishing.ingest import IngestOutcome, IngestRequest, ingest
 from outcrop.stratum0.publishing.ownership import Ownership
@@ -62,7 +66,25 @@ def publish_build(
     init = stage(render_init(settings), outcome.changes.tree)
     published = publish_changes(repository, outcome.changes, now=now, author=author, also=init, progress=progress)
     mark_published(prepared, outcome.changes)
-    return published
+    return replace(published, notes=(*published.notes, *_missing_layer(repository, prepared, published.manifest)))
+
+
+def _missing_layer(repository: OwnedRepository, prepared: PreparedBuild, manifest: Manifest) -> tuple[str, ...]:
+    """What to say where the software is on a layer that the repository does not have: nobody could start it."""
+    layer = layer_in(prepared.layout, prepared.tree.root)
+    if layer is None:
+        return ()
+    place = _inside(layer.layout.relative / STARTPREFIX)
+    published = repository.catalog_tree(manifest)
+    try:
+        if published.lookup(place) is not None:
+            return ()
+    finally:
+        published.close()
+    return (
+        f"{repository.name} has no compatibility layer for {layer.layout.family.name}, on which this was built, so "
+        f"nothing of it can start: `outcrop compat publish {layer.tree} {repository.name}` publishes it",
+    )
 
 
 def publish_changes(
