@@ -16,7 +16,7 @@ from outcrop.init.render import InitSettings, RenderedFile, render_init
 from outcrop.progress import SILENT, Progress
 from outcrop.software.build import BuildOutcome, PreparedBuild, mark_published
 from outcrop.software.changeset import ChangeSet
-from outcrop.software.layer_below import layer_in
+from outcrop.software.layer_below import LayerBelow, layer_in
 from outcrop.stratum0.publishing.incoming_directory import DirectoryTree
 from outcrop.stratum0.publishing.ingest import IngestOutcome, IngestRequest, ingest
 from outcrop.stratum0.publishing.ownership import Ownership
@@ -66,14 +66,14 @@ def publish_build(
     init = stage(render_init(settings), outcome.changes.tree)
     published = publish_changes(repository, outcome.changes, now=now, author=author, also=init, progress=progress)
     mark_published(prepared, outcome.changes)
-    return replace(published, notes=(*published.notes, *_missing_layer(repository, prepared, published.manifest)))
-
-
-def _missing_layer(repository: OwnedRepository, prepared: PreparedBuild, manifest: Manifest) -> tuple[str, ...]:
-    """What to say where the software is on a layer that the repository does not have: nobody could start it."""
     layer = layer_in(prepared.layout, prepared.tree.root)
-    if layer is None:
-        return ()
+    missing = () if layer is None else missing_layer(repository, layer, published.manifest)
+    return replace(published, notes=(*published.notes, *missing))
+
+
+def missing_layer(repository: OwnedRepository, layer: LayerBelow, manifest: Manifest) -> tuple[str, ...]:
+    """What to say where software was built on `layer`, which the revision of `manifest` does not have: nobody could
+    start it. Nothing where it has the layer."""
     place = _inside(layer.layout.relative / STARTPREFIX)
     published = repository.catalog_tree(manifest)
     try:
