@@ -344,6 +344,10 @@ def test_a_set_that_is_asked_for_and_not_declared_is_told(tmp_path: Path) -> Non
         ('trusted_directories = ["lib/../.."]\n', "lib"),
         ('[[host]]\npath = "etc/x"\nhost = "etc/x"\nreason = "r"\n', "not absolute"),
         ('[[host]]\npath = "etc/x"\nhost = "/x"\nreason = "r"\nvariable = "etc x"\n', "no name"),
+        ('[[host_path]]\npath = "run/x"\nreason = "r"\n', "no path of a host"),
+        ('[[host_path]]\npath = "/"\nreason = "r"\n', "no path of a host"),
+        ('[[host_path]]\npath = "/run/../etc"\nreason = "r"\n', "no path of a host"),
+        ('[[host_path]]\npath = "/run/x"\nreason = ""\n', "reason"),
         ('[[drop]]\nname = "Manual pages"\npaths = ["a"]\nreason = "b"\n', "Manual pages"),
         ('[[uncompiled]]\npaths = ["a"]\nreason = " "\n', "reason"),
         ('standard_sets = false\nkeep = ["manual-pages"]\n', "manual-pages; there are no standard rules"),
@@ -355,6 +359,7 @@ def test_a_wrong_layer_is_told_by_its_file_and_field(tmp_path: Path, layer: str,
     with pytest.raises(FormatError, match=re.escape(problem)) as raised:
         described(tmp_path, layer=layer)
     assert str(tmp_path / LAYER_FILE) in raised.value.message
+    assert "damaged" not in raised.value.hint
 
 
 @pytest.mark.parametrize(

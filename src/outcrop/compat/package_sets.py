@@ -304,6 +304,17 @@ def read_description(own: Path | None = None) -> LayerDescription:
     base, sets = _read_directory(STANDARD_DIRECTORY)
     if own is None:
         return _description(base, sets)
+    try:
+        return _laid_over(base, sets, own)
+    except FormatError as error:
+        if error.hint != FormatError.default_hint:
+            raise
+        # It is no data from elsewhere, but a file of the stack.
+        raise FormatError(hint=f"mend {error.fields['what']} and try again", **error.fields) from error
+
+
+def _laid_over(base: _LayerFile, sets: dict[str, PackageSet], own: Path) -> LayerDescription:
+    """What `own` describes over the standard file `base` and `sets`."""
     over, own_sets = _read_directory(own)
     of_the_stack = _of_the_stack(own)
     if not over.standard_sets:
