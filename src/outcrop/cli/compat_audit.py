@@ -19,6 +19,12 @@ from outcrop.directories import cache_directory
 from outcrop.errors import InvalidValue
 from outcrop.software.sources.download import Downloads
 
+_HINT = (
+    "`outcrop compat update --security` makes a lock with what can be mended of Debian's packages; a set names a newer "
+    "wheel; `--fail-on fixable` counts only what can be mended"
+)
+_NOTHING_TO_DO = "Debian has no newer packages yet that mend them; `--fail-on fixable` counts only what can be mended"
+
 TRACKER_ADDRESS = "https://security-tracker.debian.org/tracker/data/json"
 """Where Debian says what is known."""
 
@@ -84,8 +90,7 @@ def command(
         raise InvalidValue(
             what=str(layer),
             problem=f"has {counted(len(serious), 'known fault')}, of which {len(fixable)} can be mended",
-            hint="`outcrop compat update --security` makes a lock with what can be mended of Debian's packages; a set "
-            "names a newer wheel; `--fail-on fixable` counts only what can be mended",
+            hint=_HINT if fixable else _NOTHING_TO_DO,
         )
 
 
