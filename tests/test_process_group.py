@@ -66,8 +66,11 @@ def test_what_threads_run_ends_with_the_main_thread_and_nothing_more_is_begun(tm
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     require_gone(child_of(tmp_path / "child"))
-    assert futures[0].result().returncode == -signal.SIGKILL
+    # It was killed, or just begun when all was stopped.
+    first = futures[0].exception()
+    assert isinstance(first, Interrupted) or futures[0].result().returncode == -signal.SIGKILL
     with pytest.raises(Interrupted):
         futures[1].result()
+    assert run_group(["true"]).returncode == 0
     with ending_together():
         assert run_group(["true"]).returncode == 0

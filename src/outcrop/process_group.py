@@ -25,8 +25,8 @@ def run_group(
     line: Sequence[str], *, stdin: str = "", seconds: float | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Runs the program `line` to its end; what it wrote is taken as text, whatever it is. Nothing of it is left when
-    this is interrupted. subprocess.TimeoutExpired after `seconds`; OSError where it cannot be started; Interrupted
-    within `ending_together`, when that has ended."""
+    this is interrupted. subprocess.TimeoutExpired after `seconds`; OSError where it cannot be started; Interrupted in
+    a thread of `ending_together`, when that has ended."""
     with subprocess.Popen(
         line,
         stdin=subprocess.PIPE,
@@ -64,7 +64,8 @@ def ending_together() -> Iterator[None]:
 @contextmanager
 def _known(number: int) -> Iterator[None]:
     with _LOCK:
-        if _STOPPED.is_set():
+        # The main thread is the one that heard of it, and goes on as it likes.
+        if _STOPPED.is_set() and threading.current_thread() is not threading.main_thread():
             raise Interrupted
         _RUNNING.add(number)
     try:

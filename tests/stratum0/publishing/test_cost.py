@@ -174,7 +174,7 @@ def test_a_whole_tree_without_a_change_opens_few_catalogs_twice(publisher: Publi
     read = [name for name in operations.of("read") if is_catalog(name)]
     assert outcome.summary.changes == []
     assert operations.of("replace", "sync") == []
-    assert len(operations.of("write")) == 1, "the empty file, which this publisher has not stored before"
+    assert len(set(operations.of("write"))) == 1, "the empty file, which this publisher has not stored before"
     assert len(set(read)) == CATALOGS + 1
     assert len(read) <= 2 * (CATALOGS + 1)
 

@@ -7,6 +7,7 @@ import os
 import select
 import shlex
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,18 +118,20 @@ def end_mount(line: MountLine, *, lazy: bool) -> None:
     if server is None:
         unmount(place, lazy=True)
         return
-    try:
-        unmount(place, lazy=lazy)
-    except Busy as error:
-        users = list(users_of(place))
-        shown = ", ".join(users[:_SHOWN_USERS]) + (" and others" if len(users) > _SHOWN_USERS else "")
-        if not shown:
-            raise
-        raise Busy(
-            what=str(place), holder=shown, hint="end it, or take the mount from sight with `outcrop umount --lazy`"
-        ) from error
-    if not lazy and _serves_a_mount(server):
-        _wait_for_end(server)
+    # Once the mount is gone, what its server still has open says nothing any more.
+    with _held(None if lazy else server) as held:
+        try:
+            unmount(place, lazy=lazy)
+        except Busy as error:
+            users = list(users_of(place))
+            shown = ", ".join(users[:_SHOWN_USERS]) + (" and others" if len(users) > _SHOWN_USERS else "")
+            if not shown:
+                raise
+            raise Busy(
+                what=str(place), holder=shown, hint="end it, or take the mount from sight with `outcrop umount --lazy`"
+            ) from error
+        if held is not None:
+            _wait_for_end(held)
 
 
 def users_of(mountpoint: Path, proc: Path = Path("/proc")) -> Iterator[str]:
@@ -179,14 +182,24 @@ def _serves_a_mount(process: int) -> bool:
         return False
 
 
-def _wait_for_end(process: int) -> None:
+@contextmanager
+def _held(process: int | None) -> Iterator[int | None]:
+    """A descriptor of `process`, if that is a file system's server; None otherwise."""
+    if process is None or not _serves_a_mount(process):
+        yield None
+        return
     try:
         descriptor = os.pidfd_open(process)
     except ProcessLookupError:
+        yield None
         return
     try:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        poll.poll(SERVER_SECONDS * 1000)
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _wait_for_end(descriptor: int) -> None:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    poll.poll(SERVER_SECONDS * 1000)
