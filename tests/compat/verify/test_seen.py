@@ -52,6 +52,12 @@ def test_what_comes_before_the_layers_first_program_is_not_its() -> None:
     assert foreign("/etc/evil", started=False) == []
 
 
+def test_a_directory_may_be_allowed_without_what_is_in_it() -> None:
+    seen = Seen(LAYOUT, (), directories=("/usr",))
+    seen.take([STARTED, *(AskedPath(path, AccessKind.READLINK, True) for path in (b"/usr", b"/usr/bin"))])
+    assert set(seen.foreign) == {b"/usr/bin"}
+
+
 def test_the_hosts_file_behind_a_link_must_be_asked_for_by_the_link() -> None:
     seen = Seen(LAYOUT, (), ("/etc/ssh",))
     places = (b"/etc/ssh", b"/etc/ssh/ssh_known_hosts", b"/etc/sshd")

@@ -209,7 +209,9 @@ def nothing_of_the_host(roots: Roots, tracer: Tracer, expected: Expected) -> Che
     real = (str(place), *(os.path.realpath(source) for source in sources))
     emulator = _OF_QEMU if root.qemu is not None else ()
     host_paths = (*roots.host_paths, *(f"/var{path}" for path in roots.host_paths if path.startswith(_RUN)))
-    seen = Seen(root.layout, (*_ALLOWED, *emulator, *host_paths, *real), roots.linked)
+    # Lmod asks the kernel which program its shell is, and hears of QEMU.
+    to_qemu = map(str, root.qemu.parents) if root.qemu is not None else ()
+    seen = Seen(root.layout, (*_ALLOWED, *emulator, *host_paths, *real), roots.linked, to_qemu)
     reader, asked = LineReader(), AskedPaths(b"/tmp")
     with trace.open("rb") as lines:
         for text in lines:
@@ -229,14 +231,16 @@ def nothing_of_the_host(roots: Roots, tracer: Tracer, expected: Expected) -> Che
 class Seen:
     """Sorts the paths that a run asks for, once the layer's first program is started. Its own are those below the
     layer's prefix, and the directories on the way there, but not what else is in these. A path that is `linked` must be
-    asked for by the layer's link, which a site can redirect."""
+    asked for by the layer's link, which a site can redirect. Of `directories` only they themselves are allowed."""
 
-    def __init__(self, layout: LayerLayout, allowed: Iterable[str], linked: Iterable[str] = ()) -> None:
+    def __init__(
+        self, layout: LayerLayout, allowed: Iterable[str], linked: Iterable[str] = (), directories: Iterable[str] = ()
+    ) -> None:
         self.number = 0
         self.foreign: Counter[bytes] = Counter()
         self._prefix = os.fsencode(layout.prefix)
         whole = [os.fsencode(path) for path in (*allowed, str(layout.prefix))]
-        self._allowed = frozenset((*whole, *(os.fsencode(path) for path in layout.prefix.parents)))
+        self._allowed = frozenset((*whole, *(os.fsencode(path) for path in (*layout.prefix.parents, *directories))))
         self._below_allowed = tuple(path + b"/" for path in whole)
         self._linked = frozenset(map(os.fsencode, linked))
         self._below_linked = tuple(path + b"/" for path in self._linked)
