@@ -240,7 +240,8 @@ class Seen:
         self.foreign: Counter[bytes] = Counter()
         self._prefix = os.fsencode(layout.prefix)
         whole = [os.fsencode(path) for path in (*allowed, str(layout.prefix))]
-        self._allowed = frozenset((*whole, *(os.fsencode(path) for path in (*layout.prefix.parents, *directories))))
+        alone = (*map(str, layout.prefix.parents), *directories)
+        self._allowed = frozenset((*whole, *map(os.fsencode, alone)))
         self._below_allowed = tuple(path + b"/" for path in whole)
         self._linked = frozenset(map(os.fsencode, linked))
         self._below_linked = tuple(path + b"/" for path in self._linked)
