@@ -150,12 +150,12 @@ def _odd(root: SealedRoot) -> SealedRoot:
 def _with_musl(roots: Roots, systems: Sequence[Path], report: Report) -> SealedRoot:
     """The root with musl, that of `systems` if one has it; the one without where it cannot be had, which `report` knows
     then."""
+    if Means.MUSL in report.without:
+        return roots.root
     family = roots.root.layout.family
-    for system in systems:
-        if has_musl(system, family):
-            return roots.beside(system)
+    given = next((system for system in systems if has_musl(system, family)), None)
     try:
-        return roots.with_musl() if Means.MUSL not in report.without else roots.root
+        return roots.with_musl() if given is None else roots.beside(given)
     except MissingCapability as error:
         report.lacking[Means.MUSL] = error.message
         return roots.root
