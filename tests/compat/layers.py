@@ -8,7 +8,9 @@ that OUTCROP_TEST_PACKAGES names, so that the next run need not fetch them; by d
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -36,6 +38,17 @@ NEEDS_A_RELEASE = (
     pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
 )
 """Marks of tests that build a layer."""
+
+BUILDS_ON_TOP = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("compilers"),
+    pytest.mark.timeout(BUILD_SECONDS),
+    pytest.mark.skipif(importlib.util.find_spec("easybuild") is None, reason="EasyBuild is not installed"),
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="the small stack is one for x86_64"),
+    *NEEDS_A_RELEASE,
+]
+"""Of tests that build software on the layer with compilers."""
 
 _ATTEMPTS = 3
 """A mirror that falters is no fault of a layer; what was fetched is kept."""

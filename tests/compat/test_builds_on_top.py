@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import platform
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,19 +13,11 @@ from outcrop.compat.relocate.elf_image import ElfImage
 from outcrop.errors import InvalidValue
 from outcrop.software.build import prepare, run
 from outcrop.software.stack import Foreign
-from tests.compat.layers import BUILD_SECONDS, NEEDS_A_RELEASE, SharedLayer
+from tests.compat.layers import BUILDS_ON_TOP, SharedLayer
 from tests.compat.linked_elf import linked, write
 from tests.software.small_stack import write_small_stack
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.slow,
-    pytest.mark.xdist_group("compilers"),
-    pytest.mark.timeout(BUILD_SECONDS),
-    pytest.mark.skipif(importlib.util.find_spec("easybuild") is None, reason="EasyBuild is not installed"),
-    pytest.mark.skipif(platform.machine() != "x86_64", reason="the small stack is one for x86_64"),
-    *NEEDS_A_RELEASE,
-]
+pytestmark = BUILDS_ON_TOP
 
 LOOKS_FOR_THE_HOST = r"""hello: hello.c
 	test -z "$$(ls -d /etc /lib /lib64 /usr/include /usr/lib /usr/share /usr/bin/gcc /bin/ls 2>/dev/null)"

@@ -7,29 +7,17 @@ layer's. A real one takes an hour; what came of it is told in the internals.
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import platform
 import shutil
 from pathlib import Path
 
-import pytest
-
 from outcrop.compat.relocate.elf_image import DT_RPATH, ElfImage
 from outcrop.software.build import prepare, run
-from tests.compat.layers import BUILD_SECONDS, NEEDS_A_RELEASE, SharedLayer
+from tests.compat.layers import BUILDS_ON_TOP, SharedLayer
 from tests.software.small_stack import tarball, write_small_stack
 from tests.software.sources.pretended import digest_of
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.slow,
-    pytest.mark.xdist_group("compilers"),
-    pytest.mark.timeout(BUILD_SECONDS),
-    pytest.mark.skipif(importlib.util.find_spec("easybuild") is None, reason="EasyBuild is not installed"),
-    pytest.mark.skipif(platform.machine() != "x86_64", reason="the small stack is one for x86_64"),
-    *NEEDS_A_RELEASE,
-]
+pytestmark = BUILDS_ON_TOP
 
 TRIPLET = "x86_64-pc-linux-gnu"
 

@@ -97,6 +97,11 @@ def _module_text(layout: SoftwareLayout, tree: Path, module: str) -> str:
         raise storage_error(error) from error
 
 
+def exempt_paths(allowed: Iterable[Foreign]) -> re.Pattern[str]:
+    """What paths below the directory of the installations match that are `allowed` to need more."""
+    return re.compile("|".join(glob_pattern(glob) for one in allowed for glob in one.paths) or r"(?!)")
+
+
 def foreign_needs(
     layout: SoftwareLayout, layer: LayerBelow, changes: ChangeSet, allowed: Iterable[Foreign] = ()
 ) -> tuple[ForeignNeed, ...]:
@@ -104,7 +109,7 @@ def foreign_needs(
     paths. FormatError, StorageError."""
     repository = _Repository(layout, changes.tree, loader_search(layer.tree, layer.layout))
     start = f"{layout.software}/"
-    exempt = re.compile("|".join(glob_pattern(glob) for one in allowed for glob in one.paths) or r"(?!)")
+    exempt = exempt_paths(allowed)
     found = []
     for path in sorted(files_of(layout, changes)):
         if exempt.fullmatch(path.removeprefix(start)):

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from outcrop.compat.left_out import glob_pattern
 from outcrop.errors import storage_error
 from outcrop.software.changeset import ChangeSet, files_of
+from outcrop.software.foreign_needs import exempt_paths
 from outcrop.software.layout import SoftwareLayout
 from outcrop.software.stack import Foreign
 
@@ -37,7 +37,7 @@ class HostScript:
 def host_scripts(layout: SoftwareLayout, changes: ChangeSet, allowed: Iterable[Foreign] = ()) -> tuple[HostScript, ...]:
     """The executable scripts in `changes` whose interpreter is outside of the repository, and which are not `allowed`
     to be so, in the order of the paths. StorageError."""
-    exempt = re.compile("|".join(glob_pattern(glob) for one in allowed for glob in one.paths) or r"(?!)")
+    exempt = exempt_paths(allowed)
     start, inside = f"{layout.software}/", f"{layout.mount_point}/"
     found = []
     for path in sorted(files_of(layout, changes)):

@@ -49,20 +49,17 @@ class Surroundings:
 
 
 class RepositoryTree:
-    """The revision that `repository` shows. Variant links are filled in from `variables`, by default those of the
-    repository's own tree. `public_keys` are PEM texts, for whoever asks what the mount trusts; `owners` say to whom
-    entries belong here."""
+    """The revision that `repository` shows. `public_keys` are PEM texts, for whoever asks what the mount trusts;
+    `owners` say to whom entries belong here."""
 
     def __init__(
         self,
         repository: OpenRepository,
         *,
         public_keys: str = "",
-        variables: Mapping[bytes, bytes] | None = None,
         surroundings: Surroundings = Surroundings(),
         owners: Owners = AS_PUBLISHED,
     ) -> None:
-        self.variables = dict(repository.tree.variables) if variables is None else variables
         self._repository = repository
         self._tree = repository.tree
         self._contents = repository.contents
@@ -81,6 +78,11 @@ class RepositoryTree:
     def repository(self) -> OpenRepository:
         """What is behind it."""
         return self._repository
+
+    @property
+    def variables(self) -> Mapping[bytes, bytes]:
+        """What variant links are filled in from."""
+        return self._tree.variables
 
     @property
     def about(self) -> About:
@@ -110,7 +112,7 @@ class RepositoryTree:
         self._entered.add(place.path)
 
     def symlink_target(self, entry: Entry) -> bytes:
-        return self._tree.symlink_target(entry, self.variables)
+        return self._tree.symlink_target(entry)
 
     def pieces(self, path: bytes, entry: Entry) -> Sequence[Piece]:
         return self._tree.pieces(path, entry)
@@ -163,12 +165,11 @@ class RepositoryTree:
             return None
         # What is open and known of objects and servers stays; only the tree is another one.
         root = CatalogReference(ROOT, manifest.root_catalog, manifest.root_catalog_size)
-        tree = Tree(self._contents, root, manifest.repository)
+        tree = Tree(self._contents, root, manifest.repository, variables=self.variables)
         tree.entry(ROOT)
         return RepositoryTree(
             replace(self._repository, trusted=current, root=root, tree=tree, tag=None, by_kept_proofs=False),
             public_keys=self._public_keys,
-            variables=self.variables,
             surroundings=self._surroundings,
             owners=self._owners,
         )
